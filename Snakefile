@@ -1,0 +1,23 @@
+"""Object-centric video prediction: from videos to slots, predictions and evidence.
+
+The targets, in order: prepare_data, train_savi, evaluate_savi, extract_slots, train_predictor,
+evaluate_predictor, figures, summarize, all (the default).
+"""
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/savi.smk"
+include: "workflow/rules/slots.smk"
+include: "workflow/rules/predictor.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything that the study asks for."""
+    input:
+        rules.train_savi.input,
+        rules.train_predictor.input,
+        rules.figures.input,
+        rules.summarize.output,
+    default_target: True

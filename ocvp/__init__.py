@@ -1,0 +1,1 @@
+"""Object-centric video prediction: SAVi video decomposition and slot predictors."""

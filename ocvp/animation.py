@@ -1,0 +1,170 @@
+"""Animated rollouts: truth, prediction and masks side by side.
+
+T frames, H, W pixels; the first num_context frames are given, the rest is predicted.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.spatial import cKDTree
+
+from ocvp.drawing import (
+    CONTEXT_COLOUR,
+    EMPTY,
+    INK,
+    PREDICTED_COLOUR,
+    Row,
+    load_font,
+    text_size,
+)
+from ocvp.files import atomic_path
+from ocvp.overlays import object_colours, overlay, slot_colours, upscale
+
+_MARGIN = 12
+_GAP = 8
+_BORDER = 3
+_BAR = 8
+
+
+def rollout_animation(
+    frames: np.ndarray,
+    predicted_frames: np.ndarray,
+    *,
+    num_context: int,
+    factor: int = 4,
+    true_labels: np.ndarray | None = None,
+    predicted_labels: np.ndarray | None = None,
+    colours: np.ndarray | None = None,
+) -> list[np.ndarray]:
+    """Draw the pictures of an animation: truth | prediction | true masks | predicted masks.
+
+    Args:
+        frames: True frames, uint8, shape (T, H, W, 3).
+        predicted_frames: Predictions for the last frames of these, uint8, shape (up to T, H, W, 3);
+            with all T, the context shows SAVi's reconstruction.
+        num_context: Context frames.
+        factor: Enlargement of the frames.
+        true_labels: True labels, 0 for the background, shape (T, H, W), or None.
+        predicted_labels: Slot of each pixel, shape (as many as predicted frames, H, W), or None.
+        colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
+
+    Returns:
+        T pictures of one size, uint8, shape (height, width, 3), each with the number of its frame
+        and a mark, in colour and in words, of context or prediction.
+
+    Raises:
+        ValueError: If shapes do not match, a label has no colour, or factor is below 1.
+    """
+    first = len(frames) - len(predicted_frames)
+    if first < 0:
+        raise ValueError(f"{len(predicted_frames)} predicted frames, but only {len(frames)} frames")
+    views = [
+        Row("Truth", upscale(frames, factor)),
+        Row("Prediction", upscale(predicted_frames, factor), first),
+    ]
+    if true_labels is not None:
+        true_colours = object_colours(int(true_labels.max(initial=0)))
+        views.append(Row("True masks", overlay(frames, true_labels, true_colours, factor)))
+    if predicted_labels is not None:
+        if colours is None:
+            colours = slot_colours(int(predicted_labels.max(initial=0)) + 1)
+        masks = overlay(predicted_frames, predicted_labels, colours, factor)
+        views.append(Row("Predicted masks", masks, first))
+    return [_draw(views, t, len(frames), num_context) for t in range(len(frames))]
+
+
+def save_gif(path: str | Path, pictures: Sequence[np.ndarray], fps: float) -> None:
+    """Write pictures of one size as an endless GIF, atomically.
+
+    All pictures share one palette of 256 colours, so that still parts do not flicker; without
+    dithering, which would.
+
+    Args:
+        path: File to write.
+        pictures: At least one, uint8, shape (height, width, 3).
+        fps: Frames a second, at most 50 (browsers slow down what is faster).
+
+    Raises:
+        ValueError: If there is no picture or fps is out of range.
+        OSError: If the file cannot be written.
+    """
+    if not pictures:
+        raise ValueError("an animation needs at least one picture")
+    if not 0 < fps <= 50:
+        raise ValueError(f"fps is {fps}, allowed is above 0 and up to 50")
+    images = _indexed(np.stack(pictures))
+    with atomic_path(path) as temporary:
+        images[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=round(1000 / fps),
+            loop=0,
+        )
+
+
+def _indexed(pictures: np.ndarray) -> list[Image.Image]:
+    """Convert pictures (T, height, width, 3) to one palette: exact up to 256 colours."""
+    packed = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    distinct, inverse = np.unique(packed.ravel(), return_inverse=True)
+    colours = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=1)
+    chosen = colours
+    if len(colours) > 256:
+        # The marks, the text and the paper keep their colours; the rest is for the frames.
+        fixed = [(255, 255, 255), INK, EMPTY, CONTEXT_COLOUR, PREDICTED_COLOUR]
+        # Every other row and column are enough to find the colours, and four times faster.
+        sample = Image.fromarray(np.concatenate(list(pictures[:, ::2, ::2])))
+        reduced = sample.quantize(256 - len(fixed), method=Image.Quantize.MEDIANCUT).getpalette()
+        chosen = np.concatenate([fixed, np.reshape(reduced or [], (-1, 3))])[:256]
+    _, nearest = cKDTree(chosen).query(colours)
+    indices = nearest[inverse].astype(np.uint8).reshape(packed.shape)
+    images = [Image.fromarray(index) for index in indices]
+    for image in images:
+        image.putpalette(chosen.astype(np.uint8).tobytes())
+    return images
+
+
+def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np.ndarray:
+    height, width = views[0].pictures.shape[1:3]
+    font = load_font(text_size(height))
+    line = sum(font.getmetrics())
+    column = max(width + 2 * _BORDER, *(int(font.getlength(view.label)) + 1 for view in views))
+    top = _MARGIN + line + 4
+    bar = top + height + 2 * _BORDER + _GAP
+    size = (
+        2 * _MARGIN + len(views) * (column + _GAP) - _GAP,
+        bar + _BAR + 4 + line + _MARGIN,
+    )
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    is_predicted = t >= num_context
+    mark = PREDICTED_COLOUR if is_predicted else CONTEXT_COLOUR
+    for i, view in enumerate(views):
+        x = _MARGIN + i * (column + _GAP)
+        draw.text((x + column / 2, _MARGIN), view.label, INK, font, anchor="ma")
+        x += (column - width) // 2
+        y = top + _BORDER
+        box = (x - _BORDER, top, x + width + _BORDER - 1, y + height + _BORDER - 1)
+        draw.rectangle(box, EMPTY, outline=mark, width=_BORDER)
+        if 0 <= t - view.first < len(view.pictures):
+            image.paste(Image.fromarray(view.pictures[t - view.first]), (x, y))
+    _draw_time(draw, t, num_frames, num_context, bar)
+    text = f"Frame {t + 1} of {num_frames}"
+    draw.text((_MARGIN, bar + _BAR + 4), text, INK, font, anchor="la")
+    state = f"Predicted, +{t + 1 - num_context}" if is_predicted else "Context"
+    draw.text((size[0] - _MARGIN, bar + _BAR + 4), state, mark, font, anchor="ra")
+    return np.array(image)
+
+
+def _draw_time(
+    draw: ImageDraw.ImageDraw, t: int, num_frames: int, num_context: int, top: int
+) -> None:
+    """Draw one box per frame, filled up to the present one."""
+    edges = np.linspace(_MARGIN, draw.im.size[0] - _MARGIN, num_frames + 1).astype(int)
+    for i in range(num_frames):
+        colour = PREDICTED_COLOUR if i >= num_context else CONTEXT_COLOUR
+        shown = colour if i <= t else tuple(255 - (255 - part) // 4 for part in colour)
+        draw.rectangle((edges[i], top, edges[i + 1] - 2, top + _BAR - 1), shown)

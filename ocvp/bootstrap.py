@@ -1,0 +1,73 @@
+"""Confidence intervals for the difference between two models on the same videos.
+
+V videos.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ocvp.randomness import generator
+
+# Resamples are drawn in blocks of about this many indices, 32 MB of them.
+_BLOCK = 4_000_000
+
+
+class Interval(NamedTuple):
+    """A mean with the bounds of its confidence interval, in the unit of the differences."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    differences: np.ndarray | Sequence[float],
+    *,
+    seed: int,
+    num_resamples: int = 10_000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap of a mean of per-video differences (Efron and Tibshirani, 1993).
+
+    Videos are what is resampled, because the frames of one video are not independent. The same
+    seed and number of videos draw the same resamples, so comparisons share them.
+
+    Args:
+        differences: Score of one model minus that of the other, per video, shape (V,). NaN means
+            that the metric is undefined for the video (no object in it); it is dropped, and the
+            interval is about the videos that are left.
+        seed: Seed of the resamples.
+        num_resamples: Resamples to draw, at least 1.
+        confidence: Probability that the interval should cover, in (0, 1).
+
+    Returns:
+        The mean and the interval's bounds; all three are equal for a single video.
+
+    Raises:
+        ValueError: If `differences` is not a vector, holds an infinity or nothing but NaN, or
+            another argument is out of range.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1:
+        raise ValueError(f"differences must have shape (V,), got {values.shape}")
+    values = values[~np.isnan(values)]
+    if values.size == 0:
+        raise ValueError("differences hold no number: the metric is undefined for every video")
+    if np.isinf(values).any():
+        raise ValueError("differences hold an infinity; every difference must be finite or NaN")
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples is {num_resamples}, allowed is at least 1")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, allowed is between 0 and 1")
+    draw = generator(seed, "paired bootstrap")
+    block = max(1, _BLOCK // values.size)
+    means = np.empty(num_resamples)
+    for start in range(0, num_resamples, block):
+        stop = min(start + block, num_resamples)
+        chosen = draw.integers(values.size, size=(stop - start, values.size))
+        means[start:stop] = values[chosen].mean(axis=1)
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return Interval(float(values.mean()), float(low), float(high))

@@ -1,0 +1,215 @@
+"""Checkpoints: plain tensors and containers, checked when read.
+
+A checkpoint is a dict: `format`, `kind` (savi or a predictor's kind), `model` (the arguments that
+build the module), `config` (the stage's config), `weights`, `weights_digest`, `step`, `epoch`,
+`seed`, `metrics`, `sources` (digests of what it was trained on) and `versions`.
+"""
+
+import hashlib
+import itertools
+import pickle
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from ocvp.files import atomic_path
+
+if TYPE_CHECKING:
+    from ocvp.savi import SAVi
+    from ocvp.training import TrainingState
+
+FORMAT = "ocvp checkpoint 1"
+PREDICTOR_KINDS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
+
+
+def load_savi(path: str | Path, device: str | torch.device = "cpu") -> "SAVi":
+    """Load a SAVi, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no SAVi of this architecture.
+    """
+    from ocvp.savi import SAVi  # here, so that a change of a model makes only its users stale
+
+    checkpoint = read_checkpoint(path, kinds=("savi",))
+    return load_weights(SAVi(**checkpoint["model"]), checkpoint, path).to(device).eval()
+
+
+def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """Load a slot predictor, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no predictor of this
+            architecture.
+    """
+    from ocvp.predictors import PREDICTORS
+
+    checkpoint = read_checkpoint(path, kinds=PREDICTOR_KINDS)
+    module = PREDICTORS[checkpoint["kind"]](**checkpoint["model"])
+    return load_weights(module, checkpoint, path).to(device).eval()
+
+
+def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **content: Any) -> None:
+    """Write a checkpoint atomically, with the digest of its weights and the software's versions.
+
+    Args:
+        path: File to write.
+        weights: Parameters and buffers by name.
+        content: The other entries (see the module's description).
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    checkpoint = {
+        "format": FORMAT,
+        **content,
+        "weights": weights,
+        "weights_digest": weights_digest(weights),
+        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def save_training(
+    path: Path,
+    state: "TrainingState",
+    *,
+    last_weights: Mapping[str, Tensor],
+    select: str,
+    config: BaseModel,
+    **content: Any,
+) -> None:
+    """Write the selected weights of a training to `path`, and the other ones beside it.
+
+    Args:
+        path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
+        state: The end of the training.
+        last_weights: Weights after the last step.
+        select: `best` or `last`: which weights are the product.
+        config: The stage's config.
+        content: Further entries of the checkpoint.
+    """
+    versions: dict[str, dict[str, Any]] = {
+        "last": {"weights": last_weights, "step": state.step, "metrics": state.metrics},
+        "best": {
+            "weights": state.best_weights,
+            "step": state.best_step,
+            "metrics": {"loss": state.best_loss},
+        },
+    }
+    other = "best" if select == "last" else "last"
+    common = {
+        "config": config.model_dump(mode="json"),
+        "epoch": state.epoch,
+        "examples": state.examples,
+        "training_seconds": round(state.seconds, 1),
+        **content,
+    }
+    save_checkpoint(path.with_suffix(f".{other}.pt"), **versions[other], **common)
+    save_checkpoint(path, **versions[select], **common)
+
+
+def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """Read and check a checkpoint, without running any code from it.
+
+    Args:
+        path: File to read.
+        kinds: What the checkpoint may hold.
+
+    Raises:
+        ValueError: If it is missing, damaged, holds code, or holds another kind.
+    """
+    checkpoint = read_tensors(path)
+    if checkpoint.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is no checkpoint of this project: its format is "
+            f"{checkpoint.get('format')!r}, expected {FORMAT!r}"
+        )
+    if checkpoint["kind"] not in kinds:
+        raise ValueError(f"{path} holds a {checkpoint['kind']}; expected {' or '.join(kinds)}")
+    found = weights_digest(checkpoint["weights"])
+    if found != checkpoint["weights_digest"]:
+        raise ValueError(
+            f"{path} is damaged: its weights have the digest {found[:12]}, the file says "
+            f"{checkpoint['weights_digest'][:12]}; delete it and run the workflow again"
+        )
+    return checkpoint
+
+
+def read_tensors(path: str | Path) -> dict[str, Any]:
+    """Read a file of tensors and containers; refuse anything that would run code.
+
+    Raises:
+        ValueError: If the file is missing, damaged, no dict, or holds anything else, naming it.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "GLOBAL" in reason or "Unsupported" in reason:
+            name = _refused_name(reason)
+            raise ValueError(
+                f"{path} holds more than tensors and containers ({name}) and was not loaded: such "
+                "a file can run code"
+            ) from None
+        raise ValueError(f"{path} is damaged or no checkpoint: {_first_line(reason)}") from None
+    except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
+    return content
+
+
+def load_weights(module: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> Any:
+    """Load a checkpoint's weights into a module, naming the first that does not fit.
+
+    Raises:
+        ValueError: If a parameter is missing, unknown, or of another shape.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["weights"].items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ValueError(
+                f"{path} does not fit this architecture: {name} has the shape "
+                f"{found.get(name, 'missing')}, expected {expected.get(name, 'no such parameter')}"
+            )
+    module.load_state_dict(checkpoint["weights"])
+    return module
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return a sha256 over names, types, shapes and bytes of tensors.
+
+    The bytes of a saved file depend on its name; this digest depends on the weights alone.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: object) -> str:
+    return (str(error).strip() or "unexpected end of file").splitlines()[0]
+
+
+def _refused_name(reason: str) -> str:
+    """Return the global that torch's safe loader refused, from its message."""
+    words = reason.replace("`", " ").split()
+    for before, word in itertools.pairwise(words):
+        if before == "GLOBAL":
+            return word
+    return _first_line(reason)

@@ -1,0 +1,208 @@
+"""Figures of metrics over time, on matplotlib's objects without its global state.
+
+A Figure made here is known to nobody but its caller and is freed with the last reference to it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+METRIC_LABELS = {
+    "psnr": "PSNR (dB) ↑",
+    "ssim": "SSIM ↑",
+    "lpips_alex": "LPIPS, AlexNet ↓",
+    "lpips_vgg": "LPIPS, VGG ↓",
+    "fg_ari_frame": "FG-ARI per frame ↑",
+    "ari": "ARI per frame ↑",
+    "miou": "mIoU ↑",
+    "mbo": "mBO ↑",
+    "slot_mse": "Slot MSE ↓",
+    "centre_error": "Centre error (pixels) ↓",
+}
+
+NAMES = {
+    "lstm": "LSTM",
+    "transformer": "Transformer",
+    "ocvp_seq": "OCVP-Seq",
+    "ocvp_par": "OCVP-Par",
+    "copy_last_frame": "Copy of last frame",
+    "copy_last_slots": "Copy of last slots",
+    "ceiling": "SAVi's own (ceiling)",
+}
+
+# Okabe and Ito's colours; a marker each, so that lines can be told apart in grey too.
+_STYLES = {
+    "lstm": ("#E69F00", "s"),
+    "transformer": ("#0072B2", "^"),
+    "ocvp_seq": ("#009E73", "o"),
+    "ocvp_par": ("#D55E00", "D"),
+}
+_FURTHER_STYLES = [
+    ("#CC79A7", "v"),
+    ("#56B4E9", "P"),
+    ("#332288", "X"),
+    ("#882255", "<"),
+    ("#999933", ">"),
+    ("#44BB99", "p"),
+]
+_REFERENCE_STYLES = {
+    "copy_last_frame": ("#777777", (0, (1, 1.5))),
+    "copy_last_slots": ("#777777", (0, (5, 2))),
+    "ceiling": ("#111111", (0, (5, 2, 1, 2))),
+}
+
+
+# Width in inches that an entry of the legend takes.
+_LEGEND_COLUMN = 1.75
+
+
+class Curve(NamedTuple):
+    """One model's or baseline's score over the predicted frames."""
+
+    name: str
+    """Predictor, or `copy_last_frame`, `copy_last_slots` or `ceiling`."""
+    values: np.ndarray | Sequence[float | None]
+    """One value per predicted frame, mean over seeds; None or NaN leaves a gap."""
+    deviation: np.ndarray | Sequence[float | None] | None = None
+    """Standard deviation over seeds, drawn as a band; None for no band."""
+
+
+def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a marker for each predictor.
+
+    The four kinds keep theirs in every figure; other names get the rest in alphabetical order, so
+    pass all predictors of a study at once to give each the same ones in all its figures.
+    """
+    others = sorted(set(predictors) - set(_STYLES))
+    further = {name: _FURTHER_STYLES[i % len(_FURTHER_STYLES)] for i, name in enumerate(others)}
+    return {name: (_STYLES | further)[name] for name in predictors}
+
+
+def metric_curves(
+    panels: Mapping[str, Sequence[Curve]],
+    *,
+    styles: Mapping[str, tuple[str, str]] | None = None,
+    title: str | None = None,
+    max_across: int = 3,
+) -> Figure:
+    """Draw metrics over the predicted frames, one panel each, under one legend.
+
+    Args:
+        panels: Metric key to its curves, models and baselines.
+        styles: Colour and marker of each predictor, from `predictor_styles` of all predictors of
+            the study; None: of those in these panels.
+        title: Line above the figure.
+        max_across: Most panels side by side.
+
+    Returns:
+        The figure, ready for `savefig` or `figure_picture`.
+
+    Raises:
+        ValueError: If there is no panel, a panel has no curve, or a deviation's length differs.
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("a figure needs at least one panel and a curve in each panel")
+    if styles is None:
+        names = [curve.name for curves in panels.values() for curve in curves]
+        styles = predictor_styles([name for name in names if name not in _REFERENCE_STYLES])
+    across = min(len(panels), max_across)
+    down = -(-len(panels) // across)
+    size = (max(3.6 * across, 5.4), 2.9 * down + 0.9)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.03)
+    figure = Figure(figsize=size, layout=layout, dpi=150)
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    entries: dict[str, Line2D] = {}
+    for axes, (metric, curves) in zip(grid, panels.items(), strict=False):
+        for curve in curves:
+            entries.setdefault(curve.name, _draw_curve(axes, curve, styles))
+        _finish(axes, METRIC_LABELS.get(metric, metric))
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    if title:
+        figure.suptitle(title, fontsize=11)
+    _add_legend(figure, entries)
+    return figure
+
+
+def figure_picture(figure: Figure) -> np.ndarray:
+    """Return a figure as a picture, uint8, shape (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_curve(axes: Axes, curve: Curve, styles: Mapping[str, tuple[str, str]]) -> Line2D:
+    values = np.array(curve.values, dtype=np.float64)
+    frames = np.arange(1, len(values) + 1)
+    if curve.name in _REFERENCE_STYLES:
+        colour, dashes = _REFERENCE_STYLES[curve.name]
+        (line,) = axes.plot(frames, values, color=colour, linestyle=dashes, linewidth=1.4, zorder=2)
+        if len(values) == 1:
+            line.set_marker("_")
+    else:
+        colour, marker = styles[curve.name]
+        # About eight markers a line, however long it is.
+        every = max(1, len(values) // 8)
+        (line,) = axes.plot(
+            frames,
+            values,
+            color=colour,
+            marker=marker,
+            markevery=every,
+            markersize=4.5,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            linewidth=1.6,
+            zorder=3,
+        )
+    if curve.deviation is not None:
+        deviation = np.array(curve.deviation, dtype=np.float64)
+        if deviation.shape != values.shape:
+            raise ValueError(
+                f"deviation of {curve.name!r} has {len(deviation)} values, allowed is {len(values)}"
+            )
+        axes.fill_between(
+            frames, values - deviation, values + deviation, color=colour, alpha=0.18, linewidth=0
+        )
+    return line
+
+
+def _finish(axes: Axes, label: str) -> None:
+    axes.set_xlabel("Frames after the context", fontsize=9)
+    axes.set_ylabel(label, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _add_legend(figure: Figure, entries: Mapping[str, Line2D]) -> None:
+    """Put the models below the panels, row by row, and the references in rows of their own."""
+    models = [name for name in entries if name not in _REFERENCE_STYLES]
+    references = [name for name in _REFERENCE_STYLES if name in entries]
+    room = max(2, int(figure.get_figwidth() / _LEGEND_COLUMN))
+    across = min(max(len(models), len(references)), room)
+    cells: list[str | None] = []
+    for group in (models, references):
+        cells += [*group, *[None] * (-len(group) % across)]
+    # matplotlib fills column by column.
+    cells = [cell for column in range(across) for cell in cells[column::across]]
+    blank = Line2D([], [], linestyle="none")
+    figure.legend(
+        [blank if name is None else entries[name] for name in cells],
+        ["" if name is None else NAMES.get(name, name) for name in cells],
+        loc="outside lower center",
+        ncols=across,
+        frameon=False,
+        fontsize=8.5,
+        handlelength=3,
+    )

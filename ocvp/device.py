@@ -1,0 +1,56 @@
+"""Where a program computes, and how the machine is set up for it."""
+
+import ctypes
+import logging
+import sys
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEPT_BYTES = 1 << 30
+
+
+def prepare_device(name: str, num_threads: int) -> torch.device:
+    """Set up threads and memory, and return the device to compute on.
+
+    Args:
+        name: `auto` (a GPU where there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
+        num_threads: Threads of CPU operators, at least 1.
+
+    Raises:
+        ValueError: If the device is not there.
+    """
+    torch.set_num_threads(num_threads)
+    keep_large_buffers()
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"runtime.device is {name}, but torch sees {torch.cuda.device_count()} CUDA devices; "
+            "choose one of them, cpu, or auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("runtime.device is mps, but torch sees no such device; choose cpu or auto")
+    logger.info("computing on %s, %d threads", device, num_threads)
+    return device
+
+
+def keep_large_buffers() -> None:
+    """Let glibc keep large freed buffers instead of giving them back to the system.
+
+    The tensors of a step are freed and allocated again in the next one; asking the system for the
+    pages each time costs up to half of a large step on a CPU. Elsewhere than on Linux: nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
+        mallopt(
+            ctypes.c_int(option), ctypes.c_int(_KEPT_BYTES if option != _M_TOP_PAD else 1 << 26)
+        )

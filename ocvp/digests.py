@@ -1,0 +1,119 @@
+"""Digests that decide what is stale: of the code of a stage, and of JSON values.
+
+Snakemake does not see an edit of an imported module. A rule therefore has the digest of all modules
+that its program imports among its params.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+PACKAGE = "ocvp"
+NOT_CODE = ("ocvp.config",)
+"""Modules whose effect is in the params already: the config's models fill in the values."""
+
+
+def code_digest(*modules: str) -> str:
+    """Return a digest of the code that the modules hold and import from this package.
+
+    It is taken over syntax trees without docstrings, so that comments, docstrings and layout do not
+    count, and over names, not paths, so that it is the same wherever the package lies. Imports
+    within functions do not count: a stage names what it loads that way.
+
+    Args:
+        modules: Full names, for example `"ocvp.train_savi"`.
+
+    Returns:
+        A sha256 in hexadecimal.
+
+    Raises:
+        ValueError: If a module does not exist or cannot be parsed.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(import_closure(*modules)):
+        digest.update(f"{name}\0{_tree_digest(name)}\0".encode())
+    return digest.hexdigest()
+
+
+def import_closure(*modules: str) -> set[str]:
+    """Return the modules and all that they import from this package, without the config's models.
+
+    Args:
+        modules: Full names, for example `"ocvp.train_savi"`.
+
+    Raises:
+        ValueError: If a module does not exist or cannot be parsed.
+    """
+    closure: set[str] = set()
+    open_names = [PACKAGE, *modules]
+    while open_names:
+        name = open_names.pop()
+        if name not in closure and name not in NOT_CODE:
+            closure.add(name)
+            open_names.extend(_imports(name))
+    return closure
+
+
+@functools.cache
+def _source(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"module {name} does not exist")
+    return Path(spec.origin)
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    path = _source(name)
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
+
+
+@functools.cache
+def _tree_digest(name: str) -> str:
+    tree = _tree(name)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A string that stands alone is a docstring, also under a field or a constant.
+            node.body = [item for item in body if not _is_docstring(item)]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    """Return the modules of this package that a module imports when it is itself imported."""
+    found: set[str] = set()
+    open_nodes: list[ast.AST] = list(_tree(name).body)
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            # `from ocvp import savi` names a module, `from ocvp.savi import SAVi` does not.
+            found.update(
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if node.module == PACKAGE and _is_module(f"{PACKAGE}.{alias.name}")
+            )
+        open_nodes.extend(ast.iter_child_nodes(node))
+    return tuple(sorted(f for f in found if f == PACKAGE or f.startswith(f"{PACKAGE}.")))
+
+
+def _is_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

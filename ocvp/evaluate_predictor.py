@@ -1,0 +1,247 @@
+"""Score a slot predictor under one protocol, beside two copies of the last context frame.
+
+A window is frames 0 to num_context + num_preds of each video. `copy_last_frame` repeats the true
+last context frame; `copy_last_slots` repeats SAVi's slots of it; `ceiling` decodes SAVi's own slots
+of the true future.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ocvp.bootstrap import paired_bootstrap
+from ocvp.checkpoint import PREDICTOR_KINDS, file_digest, load_predictor, load_savi, read_checkpoint
+from ocvp.config import PredictorScoring
+from ocvp.device import prepare_device
+from ocvp.files import write_json
+from ocvp.program import (
+    progress,
+    read_runtime,
+    read_section,
+    run,
+    stage_parser,
+    start_logging,
+    write_companions,
+)
+from ocvp.rollout import rollout
+from ocvp.savi import SAVi
+from ocvp.scoring import (
+    MASK_METRICS,
+    NO_MASKS,
+    PIXEL_METRICS,
+    FrameScorer,
+    Scores,
+    concatenate,
+    per_video,
+    report,
+    score_output,
+)
+from ocvp.slot_files import check_slots
+from ocvp.tracking_metrics import assign_slots, object_motion
+from ocvp.videos import VideoFile
+from ocvp.windows import WindowReader, first_windows, to_model
+
+METRICS = (*PIXEL_METRICS, *MASK_METRICS, "slot_mse", "centre_error")
+LOWER_IS_BETTER = ("slot_mse", "centre_error")
+COMPARED = ("centre_error", "slot_mse", "miou")
+VARIANTS = ("prediction", "copy_last_slots", "ceiling")
+
+
+class BatchScores(NamedTuple):
+    """The scores of one batch, for each variant, and how far its objects move."""
+
+    scores: dict[str, Scores]
+    motion: np.ndarray
+    """Farthest that an object's centre gets, in pixels, (B,); NaN where there are no masks."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    parser.add_argument("--predictor", type=Path, required=True, help="checkpoint (predictor.pt)")
+    parser.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
+    parser.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    parser.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
+    args = parser.parse_args(argv)
+    start_logging(args.log)
+    stage = read_section(PredictorScoring, args.config, "--config")
+    runtime = read_runtime(args.runtime)
+    device = prepare_device(runtime.device, stage.num_threads)
+    savi = load_savi(args.savi, device)
+    predictor = load_predictor(args.predictor, device)
+    digests = {
+        "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+        "predictor": _check_belongs(args.predictor, args.savi),
+        "videos": file_digest(args.videos),
+    }
+
+    protocol = stage.protocol
+    with VideoFile(args.videos) as videos:
+        num_videos, num_frames = videos.num_videos, videos.num_frames
+        has_masks, num_objects = videos.has("masks"), videos.max_objects
+    check_slots(
+        args.slots,
+        weights_digest=digests["savi"],
+        num_videos=num_videos,
+        num_frames=num_frames,
+    )
+    length = protocol.num_context + protocol.num_preds
+    if length > num_frames:
+        raise ValueError(
+            f"protocol.num_context + num_preds is {length}, but the videos of {args.videos} have "
+            f"{num_frames} frames"
+        )
+    sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
+    sources |= {"masks": (args.videos, "masks")} if has_masks else {}
+    reader = WindowReader(sources, length, data="disk")
+    scorer = FrameScorer(savi.resolution, device)
+    batches = []
+    plan = first_windows(num_videos, runtime.batch_videos)
+    with progress(description="scoring predictor", total=num_videos) as bar, torch.no_grad():
+        for windows, batch in reader.batches(plan, runtime.num_workers):
+            batches.append(
+                score_batch(savi, predictor, batch, protocol.num_context, scorer, num_objects)
+            )
+            bar.update(len(windows))
+
+    scores = {
+        variant: concatenate(batch.scores[variant] for batch in batches)
+        for variant in (*VARIANTS, "copy_last_frame")
+    }
+    moving = np.concatenate([batch.motion for batch in batches]) >= protocol.moving_pixels
+    result = {
+        "protocol": protocol.model_dump(mode="json"),
+        "num_videos": num_videos,
+        "digests": digests,
+        "seed": args.seed,
+        "metrics": summarize_scores(scores, scorer.reasons),
+        "comparisons": compare(scores, moving, args.seed) if has_masks else {"reason": NO_MASKS},
+        "per_video": {
+            name: _plain(per_video(values)) for name, values in scores["prediction"].items()
+        },
+    }
+    write_json(args.output, result)
+    write_companions(args.output, "ocvp.evaluate_predictor", stage, argv)
+    return 0
+
+
+def score_batch(
+    savi: SAVi,
+    predictor: nn.Module,
+    batch: Mapping[str, Tensor],
+    num_context: int,
+    scorer: FrameScorer,
+    num_objects: int,
+) -> BatchScores:
+    """Roll out one batch of windows, decode, and score every variant.
+
+    Args:
+        savi: The SAVi that made the slots.
+        predictor: The predictor, in evaluation mode.
+        batch: `frames` uint8 (B, T, H, W, 3), `slots` (B, T, N, D), and `masks` uint8
+            (B, T, H, W) where there are any.
+        num_context: Frames that are given; the others are predicted.
+        scorer: For the pixel metrics.
+        num_objects: The most objects K that a video holds.
+    """
+    device = next(savi.parameters()).device
+    slots = batch["slots"].to(device)
+    frames = to_model(batch["frames"], device)
+    context, future = slots[:, :num_context], slots[:, num_context:]
+    truth = frames[:, num_context:]
+    labels, assignment = None, None
+    motion = np.full(len(slots), np.nan)
+    if "masks" in batch:
+        labels = batch["masks"].numpy()
+        last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()
+        assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)
+        motion = object_motion(labels[:, num_context - 1 :], num_objects)
+        labels = labels[:, num_context:]
+
+    variants = {
+        "prediction": rollout(predictor, context, future.shape[1]),
+        "copy_last_slots": context[:, -1:].expand_as(future),
+        "ceiling": future,
+    }
+    scores = {}
+    for name, variant in variants.items():
+        scores[name] = score_output(savi.decode(variant), truth, scorer, labels, assignment)
+        squared = (variant - future).square().mean(dim=(-2, -1))
+        scores[name]["slot_mse"] = squared.cpu().numpy().astype(np.float64)
+    held = frames[:, num_context - 1 : num_context].expand_as(truth)
+    scores["copy_last_frame"] = scorer.score(held, truth)
+    return BatchScores(scores, motion)
+
+
+def summarize_scores(scores: Mapping[str, Scores], reasons: Mapping[str, str]) -> dict[str, Any]:
+    """Return, for each metric, the prediction's mean and curve with those of the baselines."""
+    metrics = {}
+    for name in METRICS:
+        metrics[name] = report(name, scores["prediction"], reasons)
+        for baseline in ("copy_last_frame", "copy_last_slots", "ceiling"):
+            entry = report(name, scores[baseline], reasons)
+            metrics[name][baseline] = entry["mean"]
+            metrics[name][f"{baseline}_per_frame"] = entry["per_frame"]
+    return metrics
+
+
+def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict[str, Any]:
+    """Compare the prediction with copy_last_slots on the videos in which objects move.
+
+    Args:
+        scores: Scores by variant.
+        moving: Which videos count, (V,).
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For each compared metric: the means of all three variants; `gap_closed`, the share of the
+        way from copy_last_slots to the ceiling; and paired bootstrap intervals over videos of
+        `gain` (better than copy_last_slots by) and `beyond_half_gap` (gain minus half the gap).
+    """
+    result: dict[str, Any] = {"subset": "moving", "num_videos": int(moving.sum())}
+    for name in COMPARED:
+        sign = -1.0 if name in LOWER_IS_BETTER else 1.0
+        prediction, copy, ceiling = (
+            sign * per_video(scores[variant][name])[moving] for variant in VARIANTS
+        )
+        defined = ~np.isnan(prediction + copy + ceiling)
+        if not defined.any():
+            result[name] = {"reason": "no video in which objects move"}
+            continue
+        gain, gap = (prediction - copy)[defined], (ceiling - copy)[defined]
+        result[name] = {
+            **{
+                variant: float(sign * values[defined].mean())
+                for variant, values in zip(VARIANTS, (prediction, copy, ceiling), strict=True)
+            },
+            "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,
+            "gain": paired_bootstrap(gain, seed=seed)._asdict(),
+            "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),
+        }
+    return result
+
+
+def _check_belongs(predictor: Path, savi: Path) -> str:
+    """Return the predictor's digest, after checking that it was trained on this SAVi."""
+    content = read_checkpoint(predictor, kinds=PREDICTOR_KINDS)
+    savi_digest = read_checkpoint(savi, kinds=("savi",))["weights_digest"]
+    if content["savi_digest"] != savi_digest:
+        raise ValueError(
+            f"{predictor} was trained on another SAVi (weights {content['savi_digest'][:12]}) than "
+            f"{savi} ({savi_digest[:12]})"
+        )
+    return str(content["weights_digest"])
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+if __name__ == "__main__":
+    run(main)

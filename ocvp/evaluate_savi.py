@@ -1,0 +1,130 @@
+"""Score a SAVi's decomposition, beside two segmenters that know nothing of objects."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ocvp.checkpoint import file_digest, load_savi, read_checkpoint
+from ocvp.config import SaviScoring
+from ocvp.device import prepare_device
+from ocvp.files import write_json
+from ocvp.naive_segmenters import held_boxes, kmeans_colour
+from ocvp.program import (
+    progress,
+    read_runtime,
+    read_section,
+    run,
+    stage_parser,
+    start_logging,
+    write_companions,
+)
+from ocvp.randomness import derived_seed
+from ocvp.savi_inputs import savi_inputs, video_sources
+from ocvp.scoring import (
+    MASK_METRICS,
+    PIXEL_METRICS,
+    FrameScorer,
+    Scores,
+    concatenate,
+    per_video,
+    report,
+    score_labels,
+    score_output,
+)
+from ocvp.videos import VideoFile
+from ocvp.windows import Window, WindowReader, first_windows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    parser.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of noise and k-means (default: 0)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
+    args = parser.parse_args(argv)
+    start_logging(args.log)
+    stage = read_section(SaviScoring, args.config, "--config")
+    runtime = read_runtime(args.runtime)
+    device = prepare_device(runtime.device, stage.num_threads)
+    savi = load_savi(args.savi, device)
+
+    with VideoFile(args.videos) as videos:
+        num_videos, num_frames = videos.num_videos, videos.num_frames
+        has_masks, has_boxes = videos.has("masks"), videos.has("boxes")
+    num_frames = stage.evaluation.num_frames or num_frames
+    sources = video_sources(savi, args.videos)
+    sources |= {"masks": (args.videos, "masks")} if has_masks else {}
+    sources |= {"boxes": (args.videos, "boxes")} if has_boxes else {}
+    reader = WindowReader(sources, num_frames, data="disk")
+    scorer = FrameScorer(savi.resolution, device)
+    scores: list[Scores] = []
+    naive: dict[str, list[Scores]] = {"kmeans_colour": [], "held_boxes": []}
+    plan = first_windows(num_videos, runtime.batch_videos)
+    with progress(description="scoring SAVi", total=num_videos) as bar, torch.no_grad():
+        for windows, batch in reader.batches(plan, runtime.num_workers):
+            inputs = savi_inputs(savi, windows, batch, seed=args.seed, purpose="score")
+            labels = batch["masks"].numpy() if has_masks else None
+            scores.append(score_output(savi(**inputs), inputs["frames"], scorer, labels))
+            if labels is not None:
+                colours = _kmeans(batch["frames"].numpy(), windows, savi.num_slots, args.seed)
+                naive["kmeans_colour"].append(score_labels(labels, colours))
+                if has_boxes:
+                    held = _held(batch["boxes"].numpy(), labels)
+                    naive["held_boxes"].append(score_labels(labels, held))
+            bar.update(len(windows))
+
+    joined = concatenate(scores)
+    metrics: dict[str, Any] = {
+        name: report(name, joined, scorer.reasons) for name in (*PIXEL_METRICS, *MASK_METRICS)
+    }
+    baselines = {name: concatenate(parts) for name, parts in naive.items() if parts}
+    for name in MASK_METRICS:
+        metrics[name] |= {
+            baseline: report(name, values, {})["mean"] for baseline, values in baselines.items()
+        }
+    result = {
+        "split": stage.evaluation.split,
+        "num_frames": num_frames,
+        "num_videos": num_videos,
+        "digests": {
+            "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+            "videos": file_digest(args.videos),
+        },
+        "seed": args.seed,
+        "metrics": metrics,
+        "per_video": {name: _plain(per_video(values)) for name, values in joined.items()},
+    }
+    write_json(args.output, result)
+    write_companions(args.output, "ocvp.evaluate_savi", stage, argv)
+    return 0
+
+
+def _kmeans(
+    frames: np.ndarray, windows: Sequence[Window], num_segments: int, seed: int
+) -> np.ndarray:
+    """Segment each clip (T, H, W, 3) by colour, into as many segments as the SAVi has slots."""
+    return np.stack(
+        [
+            kmeans_colour(clip, num_segments, derived_seed(seed, "k-means", window.video) % 2**32)
+            for clip, window in zip(frames, windows, strict=True)
+        ]
+    )
+
+
+def _held(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Hold each clip's first boxes (K, 4) over its frames."""
+    return np.stack([held_boxes(clip[0], *labels.shape[1:]) for clip in boxes])
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,63 @@
+"""Extract the slots of every frame of a split with a trained SAVi, without decoding them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ocvp.checkpoint import load_savi, read_checkpoint
+from ocvp.config import Encoding
+from ocvp.device import prepare_device
+from ocvp.program import (
+    progress,
+    read_runtime,
+    read_section,
+    run,
+    stage_parser,
+    start_logging,
+    write_companions,
+)
+from ocvp.savi_inputs import encode_from_start, video_sources
+from ocvp.slot_files import write_slots
+from ocvp.videos import VideoFile
+from ocvp.windows import WindowReader, first_windows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    parser.add_argument("--videos", type=Path, required=True, help="videos of the split (HDF5)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
+    parser.add_argument("--output", type=Path, required=True, help="slots to write (HDF5)")
+    args = parser.parse_args(argv)
+    start_logging(args.log)
+    stage = read_section(Encoding, args.config, "--config")
+    runtime = read_runtime(args.runtime)
+    savi = load_savi(args.savi, prepare_device(runtime.device, stage.num_threads))
+    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+
+    with VideoFile(args.videos) as videos:
+        num_videos, num_frames = videos.num_videos, videos.num_frames
+    reader = WindowReader(video_sources(savi, args.videos), num_frames, data="disk")
+    plan = first_windows(num_videos, runtime.batch_videos)
+
+    def batches() -> Iterator[np.ndarray]:
+        with progress(description="extracting slots", total=num_videos) as bar:
+            for windows, batch in reader.batches(plan, runtime.num_workers):
+                purpose = f"slots {args.videos.stem}"
+                yield (
+                    encode_from_start(savi, windows, batch, seed=args.seed, purpose=purpose)
+                    .cpu()
+                    .numpy()
+                )
+                bar.update(len(windows))
+
+    shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
+    write_slots(args.output, batches(), shape, digest)
+    write_companions(args.output, "ocvp.extract_slots", stage, argv)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,186 @@
+"""Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ocvp.animation import rollout_animation, save_gif
+from ocvp.checkpoint import load_predictor, load_savi
+from ocvp.config import Figures
+from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
+from ocvp.device import prepare_device
+from ocvp.drawing import rollout_strip, save_png, slots_panel
+from ocvp.overlays import background_slot, slot_colours
+from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.rollout import rollout
+from ocvp.savi import SAVi
+from ocvp.savi_inputs import savi_inputs, video_sources
+from ocvp.segmentation_metrics import labels_from_masks
+from ocvp.tracking_metrics import assign_slots
+from ocvp.videos import VideoFile
+from ocvp.windows import Window, WindowReader, to_pixels
+
+NUM_THREADS = 1
+BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = stage_parser(None)
+    slots = _command(commands, common, draw_slots, "slots", "draw what each slot of a SAVi holds")
+    slots.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
+    slots.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
+    slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
+    slots.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+
+    rollouts = _command(
+        commands, common, draw_rollouts, "rollouts", "draw a predictor's rollouts of some videos"
+    )
+    for name, meaning in {
+        "savi": "checkpoint of the SAVi",
+        "predictor": "checkpoint of the predictor",
+        "scores": "the predictor's scores (JSON), which hold the protocol",
+        "videos": "videos (HDF5)",
+        "slots": "SAVi's slots of them (HDF5)",
+    }.items():
+        rollouts.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+    rollouts.add_argument(
+        "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
+    )
+    rollouts.add_argument(
+        "--animations", type=Path, nargs="*", default=[], help="GIF for each video"
+    )
+
+    curves = _command(
+        commands, common, draw_curves, "curves", "draw the metrics of predictors over time"
+    )
+    curves.add_argument(
+        "--scores",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="scores of predictors under one protocol (PREDICTOR/evaluation/PROTOCOL.json)",
+    )
+    curves.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+    args = parser.parse_args(argv)
+    start_logging(args.log)
+    args.draw(args, read_section(Figures, args.config, "--config"))
+    return 0
+
+
+def _command(
+    commands: argparse._SubParsersAction,
+    common: argparse.ArgumentParser,
+    draw: Callable[[argparse.Namespace, Figures], None],
+    name: str,
+    meaning: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, parents=[common], conflict_handler="resolve", help=meaning, description=meaning
+    )
+    parser.set_defaults(draw=draw)
+    return parser
+
+
+@torch.no_grad()
+def draw_slots(args: argparse.Namespace, settings: Figures) -> None:
+    """Draw what each slot of a SAVi holds, for the first video."""
+    savi = load_savi(args.savi, prepare_device(read_runtime(args.runtime).device, NUM_THREADS))
+    with VideoFile(args.videos) as videos:
+        num_frames = videos.num_frames
+    reader = WindowReader(video_sources(savi, args.videos), num_frames, data="disk")
+    windows, batch = reader[[Window(0, 0)]]
+    output = savi(**savi_inputs(savi, windows, batch, seed=args.seed, purpose="score"))
+    panel = slots_panel(
+        batch["frames"][0].numpy(),
+        output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
+        output.masks[0].squeeze(-3).cpu().numpy(),
+        factor=settings.upscale,
+    )
+    save_png(args.output, panel)
+
+
+@torch.no_grad()
+def draw_rollouts(args: argparse.Namespace, settings: Figures) -> None:
+    """Draw the rollouts of the first videos, as a strip and as an animation each."""
+    device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
+    savi = load_savi(args.savi, device)
+    predictor = load_predictor(args.predictor, device)
+    protocol = json.loads(args.scores.read_text(encoding="utf-8"))["protocol"]
+    num_context, num_preds = protocol["num_context"], protocol["num_preds"]
+    sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
+    with VideoFile(args.videos) as videos:
+        num_videos = videos.num_videos
+        if videos.has("masks"):
+            sources["masks"] = (args.videos, "masks")
+    reader = WindowReader(sources, num_context + num_preds, data="disk")
+    for index, picture in enumerate(args.pictures):
+        # A split smaller than the number of figures is drawn from its start again.
+        _, batch = reader[[Window(index % num_videos, 0)]]
+        slots = batch["slots"].to(device)
+        predicted = rollout(predictor, slots[:, :num_context], num_preds)
+        output = savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
+        masks = output.masks[0].squeeze(-3).cpu().numpy()
+        labels = labels_from_masks(masks)
+        true_labels = batch["masks"][0].numpy() if "masks" in batch else None
+        arguments = {
+            "num_context": num_context,
+            "true_labels": true_labels,
+            "predicted_labels": labels,
+            "colours": _colours(savi, masks, labels, true_labels, num_context),
+        }
+        frames, pixels = batch["frames"][0].numpy(), to_pixels(output.reconstruction[0])
+        save_png(picture, rollout_strip(frames, pixels, factor=settings.upscale, **arguments))
+        if index < len(args.animations):
+            moving = rollout_animation(frames, pixels, factor=settings.upscale + 1, **arguments)
+            save_gif(args.animations[index], moving, settings.gif_fps)
+
+
+def _colours(
+    savi: SAVi,
+    masks: np.ndarray,
+    labels: np.ndarray,
+    true_labels: np.ndarray | None,
+    num_context: int,
+) -> np.ndarray:
+    """Return colours in which a slot looks like the object that it held before the rollout."""
+    if true_labels is None:
+        return slot_colours(savi.num_slots)
+    last = num_context - 1
+    num_objects = int(true_labels.max(initial=0))
+    assignment = assign_slots(true_labels[None, last], masks[None, last], num_objects)[0]
+    background = background_slot(true_labels[last], labels[last])
+    return slot_colours(savi.num_slots, assignment, background)
+
+
+def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
+    """Draw each metric over the predicted frames, with the baselines."""
+    scores = {
+        path.parent.parent.name: json.loads(path.read_text(encoding="utf-8"))["metrics"]
+        for path in args.scores
+    }
+    first = next(iter(scores.values()))
+    panels = {}
+    for metric in METRIC_LABELS:
+        if first[metric]["per_frame"] is None:
+            continue
+        models = [Curve(name, metrics[metric]["per_frame"]) for name, metrics in scores.items()]
+        references = [
+            Curve(name, first[metric][f"{name}_per_frame"])
+            for name in BASELINES
+            if first[metric][f"{name}_per_frame"] is not None
+        ]
+        panels[metric] = [*models, *references]
+    title = f"{args.scores[0].stem}: metrics over the predicted frames"
+    figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
+    save_png(args.output, figure_picture(figure))
+
+
+if __name__ == "__main__":
+    run(main)

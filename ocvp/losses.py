@@ -1,0 +1,54 @@
+"""What SAVi and the predictors are trained to make small.
+
+B batch, T frames, N slots, D slot_dim, H W pixels.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as functional
+from torch import Tensor
+
+
+def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
+    """Mean squared error of reconstruction and frames, both clamped to [0, 1].
+
+    Args:
+        reconstruction: Shape (B, T, 3, H, W), not clamped yet.
+        frames: The same shape, values in [0, 1].
+
+    Returns:
+        Scalar.
+    """
+    return functional.mse_loss(reconstruction.clamp(0.0, 1.0), frames.clamp(0.0, 1.0))
+
+
+class PredictorLoss(NamedTuple):
+    """The weighted sum and its two parts before weighting, scalars."""
+
+    total: Tensor
+    frame_mse: Tensor
+    slot_mse: Tensor
+
+
+def predictor_loss(
+    predicted_frames: Tensor,
+    frames: Tensor,
+    predicted_slots: Tensor,
+    slots: Tensor,
+    *,
+    frame_weight: float = 1.0,
+    slot_weight: float = 1.0,
+) -> PredictorLoss:
+    """Errors of predicted frames and slots (OCVP, section 3.3).
+
+    Args:
+        predicted_frames: Decoded predictions, shape (B, T, 3, H, W), not clamped.
+        frames: True frames, the same shape.
+        predicted_slots: Shape (B, T, N, D).
+        slots: SAVi's slots of the true frames, the same shape.
+        frame_weight: Weight of the mean squared error of the frames.
+        slot_weight: Weight of the mean squared error of the slots.
+    """
+    frame_mse = functional.mse_loss(predicted_frames, frames)
+    slot_mse = functional.mse_loss(predicted_slots, slots)
+    return PredictorLoss(frame_weight * frame_mse + slot_weight * slot_mse, frame_mse, slot_mse)

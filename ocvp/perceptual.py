@@ -1,0 +1,148 @@
+"""LPIPS with AlexNet and VGG, from weights that are already on disk.
+
+The calibrated layers come with the `lpips` package; the ImageNet weights of the networks under
+them are torchvision's and are looked for in torch.hub's checkpoint folder. Nothing is downloaded.
+
+H, W pixels; leading dimensions (videos, frames) are free and kept.
+"""
+
+import hashlib
+import logging
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import lpips
+import torch
+from torch import nn
+from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+Network = Literal["alex", "vgg"]
+
+logger = logging.getLogger(__name__)
+
+_WEIGHTS = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENET1K_V1}
+
+# Below these sides the last pooling layer of the network has nothing left to pool.
+_MIN_SIDE = {"alex": 31, "vgg": 16}
+
+
+def weights_path(network: Network) -> Path:
+    """Return where torch.hub keeps the ImageNet weights of `network` (TORCH_HOME is obeyed).
+
+    Raises:
+        ValueError: If `network` is neither "alex" nor "vgg".
+    """
+    if network not in _WEIGHTS:
+        raise ValueError(f"LPIPS network is {network!r}, allowed are {sorted(_WEIGHTS)}")
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_WEIGHTS[network].url).name
+
+
+def min_side(network: Network) -> int:
+    """Return the smallest side, in pixels, of a frame that `network` can compare."""
+    return _MIN_SIDE[network]
+
+
+def unavailable_reason(network: Network) -> str | None:
+    """Say why LPIPS with `network` cannot be computed, or return None where it can.
+
+    The reason names the missing file, the folder it belongs in and where to get it.
+
+    Raises:
+        ValueError: If `network` is neither "alex" nor "vgg".
+    """
+    path = weights_path(network)
+    if path.is_file():
+        return None
+    return (
+        f"weights of LPIPS ({network}) are missing: no {path.name} in {path.parent}; "
+        f"download {_WEIGHTS[network].url} into that folder (or set TORCH_HOME)"
+    )
+
+
+class Lpips(nn.Module):
+    """Learned perceptual distance (Zhang et al., 2018, version 0.1 of its weights).
+
+    Args:
+        network: "alex" (as in OCVP) or "vgg" (as in SlotFormer); the two are not comparable.
+        device: Where to compute.
+
+    Raises:
+        ValueError: If `network` is unknown, its weights are missing (with
+            `unavailable_reason`), or the file is not torchvision's format.
+    """
+
+    def __init__(self, network: Network, device: str | torch.device = "cpu") -> None:
+        super().__init__()
+        reason = unavailable_reason(network)
+        if reason is not None:
+            raise ValueError(reason)
+        self.network = network
+        # Built without weights, then filled from the file, so that nothing can start a download;
+        # the layers' random initialisation must not advance the caller's random state.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # lpips calls torchvision by a deprecated argument.
+            warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+            self.metric = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
+        _load_trunk(self.metric.net, weights_path(network))
+        self.metric.requires_grad_(False)
+        self.eval()
+        self.to(device)
+
+    @torch.no_grad()
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the distance of each frame.
+
+        Args:
+            prediction: Predicted frames, shape (..., 3, H, W), in [0, 1] (scaled to [-1, 1] by
+                the library's own switch); H and W at least 31 for "alex", 16 for "vgg".
+            target: True frames, the same shape and range.
+
+        Returns:
+            LPIPS, shape (...), 0 for identical frames, lower is better.
+
+        Raises:
+            ValueError: If the shapes differ, are not (..., 3, H, W), or the frame is too small.
+        """
+        if prediction.shape != target.shape or prediction.ndim < 3 or prediction.shape[-3] != 3:
+            raise ValueError(
+                "prediction and target must both have shape (..., 3, H, W), got "
+                f"{tuple(prediction.shape)} and {tuple(target.shape)}"
+            )
+        side = _MIN_SIDE[self.network]
+        if min(prediction.shape[-2:]) < side:
+            raise ValueError(
+                f"LPIPS ({self.network}) needs frames of at least {side}x{side} pixels, "
+                f"got {prediction.shape[-2]}x{prediction.shape[-1]}"
+            )
+        distances = self.metric(
+            prediction.flatten(0, -4) if prediction.ndim > 3 else prediction[None],
+            target.flatten(0, -4) if target.ndim > 3 else target[None],
+            normalize=True,
+        )
+        return distances.reshape(prediction.shape[:-3])
+
+
+def _load_trunk(trunk: nn.Module, path: Path) -> None:
+    """Fill the convolutions of an LPIPS network from a torchvision classifier's weights."""
+    try:
+        classifier = torch.load(path, map_location="cpu", weights_only=True)
+        # lpips cuts `features` into slices but keeps each layer's number: slice2.3 is features.3.
+        weights = {
+            name: classifier["features." + name.split(".", 1)[1]] for name in trunk.state_dict()
+        }
+        trunk.load_state_dict(weights)
+    except Exception as error:  # torch.load fails in many ways on a damaged file
+        raise ValueError(
+            f"{path} cannot be read as torchvision's {path.name}: {error}; delete it and "
+            "download it again"
+        ) from error
+    # torchvision puts the first digits of the file's sha256 into its name.
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(path.stem.rsplit("-", 1)[1]):
+        logger.warning(
+            "%s does not have the checksum in its name: LPIPS values from it are not the published "
+            "metric",
+            path,
+        )

@@ -1,0 +1,144 @@
+"""What a run of the workflow will do, how long it may take, and the disk it needs."""
+
+import csv
+import shutil
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ocvp.config import Config
+
+# A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
+TRAINING_BYTES = 60e6
+
+
+class Job(NamedTuple):
+    """One job that is about to run."""
+
+    rule: str
+    wildcards: dict[str, str]
+    threads: int
+    benchmark: Path | None
+    """Where an earlier run of it left its duration."""
+
+
+def show(workflow: Any, config: Config) -> None:
+    """Print the plan of a Snakemake run that is about to start."""
+    jobs = [
+        Job(
+            job.rule.name,
+            dict(job.wildcards_dict),
+            job.threads,
+            Path(job.benchmark) if job.benchmark else None,
+        )
+        for job in workflow.dag.needrun_jobs()
+        if job.output
+    ]
+    if jobs:
+        folder = Path.cwd()
+        text = describe(jobs, config, folder, cores=workflow.cores or 1)
+        print(text, file=sys.stderr, flush=True)
+
+
+def describe(jobs: list[Job], config: Config, folder: Path, cores: int) -> str:
+    """Return the plan as text.
+
+    Args:
+        jobs: Jobs that are about to run.
+        config: The study's config.
+        folder: Folder of `results/` and `logs/`.
+        cores: Cores that jobs share.
+    """
+    counts = Counter(job.rule for job in jobs)
+    names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in counts.items())
+    lines = [f"This run: {len(jobs)} jobs ({names})."]
+    seconds, unknown = estimate_seconds(jobs, folder, cores)
+    if seconds is not None:
+        rest = f", and {', '.join(unknown)}, never run so far" if unknown else ""
+        lines.append(f"Time, from earlier runs: about {_duration(seconds)}{rest}.")
+    else:
+        lines.append("Time: not known before a first run.")
+    needed, free = estimate_bytes(jobs, config), shutil.disk_usage(folder).free
+    lines.append(f"Disk: about {_size(needed)}; {_size(free)} are free in {folder}.")
+    if needed > free:
+        lines.append("WARNING: the disk will be full before this run ends.")
+    return "\n".join(lines)
+
+
+def estimate_seconds(
+    jobs: Iterable[Job], folder: Path, cores: int
+) -> tuple[float | None, list[str]]:
+    """Return the expected wall time and the rules without an earlier benchmark.
+
+    A job takes as long as when it last ran, else the mean of its rule; cores are shared evenly.
+    """
+    by_rule: dict[str, list[float]] = defaultdict(list)
+    for path in (folder / "logs").rglob("*.tsv"):
+        seconds = _benchmark_seconds(path)
+        if seconds is not None:
+            by_rule[path.stem].append(seconds)
+    total, unknown = 0.0, set()
+    known = False
+    for job in jobs:
+        own = _benchmark_seconds(folder / job.benchmark) if job.benchmark else None
+        if own is None and by_rule[job.rule]:
+            own = sum(by_rule[job.rule]) / len(by_rule[job.rule])
+        if own is None:
+            unknown.add(job.rule)
+        else:
+            known = True
+            total += own * min(job.threads, cores) / cores
+    return (total if known else None), sorted(unknown)
+
+
+def estimate_bytes(jobs: Iterable[Job], config: Config) -> float:
+    """Return about how much the jobs write: frames, slots and models."""
+    total = 0.0
+    for job in jobs:
+        if job.rule in ("make_videos", "make_chunk"):
+            total += _video_bytes(config, job)
+        elif job.rule == "encode_slots":
+            model = config.savi[job.wildcards["savi"]].model
+            dataset = config.datasets[job.wildcards["dataset"]]
+            videos = getattr(dataset.num_videos, job.wildcards["split"])
+            total += 4.0 * videos * dataset.num_frames * model.num_slots * model.slot_dim
+        elif job.rule in ("fit_savi", "fit_predictor"):
+            total += TRAINING_BYTES
+    return total
+
+
+def _video_bytes(config: Config, job: Job) -> float:
+    dataset = config.datasets[job.wildcards["dataset"]]
+    videos = getattr(dataset.num_videos, job.wildcards["split"])
+    if job.rule == "make_chunk":
+        videos = min(videos, dataset.videos_per_chunk)
+    height, width = dataset.resolution
+    # Frames as they are; compressed annotations take about a tenth of a byte, flow and depth more.
+    per_pixel = 3.1 + 4.0 * ("depth" in dataset.fields) + 8.0 * ("flow" in dataset.fields)
+    return videos * dataset.num_frames * height * width * per_pixel
+
+
+def _benchmark_seconds(path: Path) -> float | None:
+    """Return the duration in a Snakemake benchmark file, None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        return float(rows[-1]["s"])
+    except (IndexError, KeyError, ValueError):
+        return None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

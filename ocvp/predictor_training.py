@@ -1,0 +1,148 @@
+"""Training a slot predictor: windows of the cached slots, rolled out through its own predictions.
+
+B batch, T frames, N slots, D slot_dim, H W pixels.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ocvp.config import PredictorTraining, Runtime
+from ocvp.losses import predictor_loss
+from ocvp.rollout import rollout
+from ocvp.savi import SAVi
+from ocvp.segmentation_metrics import labels_from_masks
+from ocvp.slot_files import check_slots
+from ocvp.training import Batch
+from ocvp.videos import VideoFile
+from ocvp.windows import Window, WindowReader, epoch_batches, first_windows, to_model, to_pixels
+
+
+class PredictorTask:
+    """What `ocvp.training.train` needs to know of a predictor.
+
+    The SAVi is frozen: it decodes predictions, and gradients flow through it to the predictor.
+
+    Args:
+        predictor: The model, on the device to train on.
+        savi: The SAVi that made the slots, on the same device.
+        savi_digest: Its weights_digest.
+        settings: Batch size, context, predictions, weights of the losses.
+        runtime: Where the data are read from.
+        train: (videos, slots) to train on.
+        validation: (videos, slots) to validate on, on windows from frame 0.
+        seed: Seed of data order.
+
+    Raises:
+        ValueError: If slots, videos and SAVi do not belong together, or the videos are too short.
+    """
+
+    def __init__(
+        self,
+        predictor: nn.Module,
+        savi: SAVi,
+        settings: PredictorTraining,
+        runtime: Runtime,
+        *,
+        savi_digest: str,
+        train: tuple[Path, Path],
+        validation: tuple[Path, Path],
+        seed: int,
+    ):
+        self.module = predictor
+        self._savi = savi.requires_grad_(False).eval()
+        self._settings, self._runtime, self._seed = settings, runtime, seed
+        length = settings.num_context + settings.num_preds
+        sizes = []
+        for videos, slots in (train, validation):
+            with VideoFile(videos) as file:
+                sizes.append((file.num_videos, file.num_frames))
+            num_videos, num_frames = sizes[-1]
+            check_slots(
+                slots, weights_digest=savi_digest, num_videos=num_videos, num_frames=num_frames
+            )
+            if length > num_frames:
+                raise ValueError(
+                    f"training.num_context + num_preds is {length}, but the videos of {videos} "
+                    f"have {num_frames} frames"
+                )
+        (self._num_videos, num_frames), (self._num_validation, _) = sizes
+        self._num_starts = num_frames - length + 1
+        self._train, self._validation = (
+            WindowReader(
+                {"frames": (videos, "frames"), "slots": (slots, "slots")}, length, runtime.data
+            )
+            for videos, slots in (train, validation)
+        )
+
+    def plan(self, epoch: int) -> list[list[Window]]:
+        """Return the windows of each batch of an epoch."""
+        return epoch_batches(
+            seed=self._seed,
+            epoch=epoch,
+            num_videos=self._num_videos,
+            num_starts=self._num_starts,
+            batch_size=self._settings.batch_size,
+        )
+
+    def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+        """Read the batches of a plan."""
+        return self._train.batches(plan, self._runtime.num_workers)
+
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Return the errors of a batch of rollouts."""
+        return self._losses(batch, teacher_forcing=self._settings.teacher_forcing)
+
+    def validate(self) -> dict[str, float]:
+        """Return the mean errors of the validation windows, always without teacher forcing."""
+        totals: dict[str, float] = {}
+        plan = first_windows(self._num_validation, self._runtime.batch_videos)
+        for batch in self._validation.batches(plan, self._runtime.num_workers):
+            for name, value in self._losses(batch, teacher_forcing=False).items():
+                totals[name] = totals.get(name, 0.0) + value.item() * len(batch[0])
+        return {name: total / self._num_validation for name, total in totals.items()}
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Return the rollout of the first validation video: truth, prediction and masks."""
+        from ocvp.drawing import rollout_strip  # here: a picture does not change what is trained
+
+        _, fields = self._validation[[Window(0, 0)]]
+        num_context = self._settings.num_context
+        slots = fields["slots"].to(self._device)
+        with torch.no_grad():
+            predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
+            output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
+        strip = rollout_strip(
+            fields["frames"][0].numpy(),
+            to_pixels(output.reconstruction[0]),
+            predicted_labels=labels_from_masks(output.masks[0, :, :, 0].cpu().numpy()),
+            num_context=num_context,
+        )
+        return {"rollout": strip}
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._savi.parameters()).device
+
+    def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
+        _, fields = batch
+        num_context, settings = self._settings.num_context, self._settings
+        slots = fields["slots"].to(self._device, non_blocking=True)
+        frames = to_model(fields["frames"][:, num_context:], self._device)
+        context, future = slots[:, :num_context], slots[:, num_context:]
+        predicted = rollout(
+            self.module, context, settings.num_preds, future if teacher_forcing else None
+        )
+        decoded = self._savi.decode(predicted).reconstruction
+        loss = predictor_loss(
+            decoded,
+            frames,
+            predicted,
+            future,
+            frame_weight=settings.frame_loss_weight,
+            slot_weight=settings.slot_loss_weight,
+        )
+        return {"loss": loss.total, "frame_mse": loss.frame_mse, "slot_mse": loss.slot_mse}

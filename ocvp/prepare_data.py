@@ -1,0 +1,180 @@
+"""Make the video files of a data set: `chunk` makes a part of a split, `merge` joins the parts.
+
+Any process can make any chunk, and the merged file does not depend on how the split was cut.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from ocvp.config import Dataset, Split, canonical_json
+from ocvp.files import atomic_path
+from ocvp.program import (
+    progress,
+    read_section,
+    run,
+    stage_parser,
+    start_logging,
+    write_companions,
+)
+from ocvp.video_sources import open_source
+from ocvp.videos import VideoFile, VideoWriter
+
+# What does not change a video: how the work is cut, and where raw files lie.
+NOT_CONTENT = ("videos_per_chunk", "root")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; see the module's head."""
+    args = _parse(argv)
+    start_logging(args.log)
+    dataset = read_section(Dataset, args.config, "--config")
+    if args.step == "chunk":
+        make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
+    else:
+        merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
+    write_companions(args.output, "ocvp.prepare_data", dataset, argv)
+    return 0
+
+
+def make_chunk(dataset: Dataset, name: str, split: Split, chunk: int, output: Path) -> None:
+    """Write the videos of one chunk of a split.
+
+    Args:
+        dataset: The data set's config.
+        name: Its name, for the file's attributes.
+        split: The split.
+        chunk: Index of the chunk, from 0.
+        output: The file to write.
+
+    Raises:
+        ValueError: If the split has no such chunk.
+    """
+    source = open_source(dataset, split)
+    start = chunk * dataset.videos_per_chunk
+    stop = min(start + dataset.videos_per_chunk, source.num_videos)
+    if not 0 <= start < stop:
+        last = (source.num_videos - 1) // dataset.videos_per_chunk
+        raise ValueError(f"--chunk is {chunk}; the chunks of {split} are 0 to {last}")
+    attributes = {
+        "dataset": name,
+        "split": split,
+        "config": _content(dataset),
+        "first_video": start,
+        **source.attributes(),
+    }
+    videos = progress(source.videos(start, stop), f"{name} {split}", total=stop - start)
+    with (
+        atomic_path(output) as temporary,
+        VideoWriter(temporary, num_videos=stop - start, attributes=attributes) as writer,
+    ):
+        for video_name, arrays in videos:
+            writer.append(video_name, arrays)
+
+
+def merge_chunks(
+    dataset: Dataset, name: str, split: Split, chunks: Sequence[Path], output: Path
+) -> None:
+    """Join the chunks of a split into its video file.
+
+    Args:
+        dataset: The data set's config.
+        name: Its name.
+        split: The split.
+        chunks: All chunks of the split, in order.
+        output: The file to write.
+
+    Raises:
+        ValueError: If a chunk is damaged, is of another data set, split or config, or if the
+            chunks are not the whole split in order.
+    """
+    num_videos = open_source(dataset, split).num_videos
+    wanted = {"dataset": name, "split": split, "config": _content(dataset)}
+    attributes = _check_chunks(chunks, wanted, num_videos)
+    bar = progress(None, f"merge {name} {split}", total=num_videos)
+    with (
+        bar,
+        atomic_path(output) as temporary,
+        VideoWriter(temporary, num_videos=num_videos, attributes=attributes) as writer,
+    ):
+        for path in chunks:
+            with VideoFile(path) as chunk:
+                for video, video_name in enumerate(chunk.names):
+                    arrays = {field: chunk.read(field, video) for field in chunk.fields}
+                    writer.append(video_name, arrays)
+                    bar.update()
+
+
+def _check_chunks(
+    chunks: Sequence[Path], wanted: dict[str, str], num_videos: int
+) -> dict[str, object]:
+    """Return the attributes that all chunks share, once they are found to fit together."""
+    shared: dict[str, object] = {}
+    next_video = 0
+    for path in chunks:
+        with VideoFile(path) as chunk:
+            attributes = dict(chunk.attributes)
+            num_chunk = chunk.num_videos
+        first = int(attributes.pop("first_video"))
+        for key in ("complete", "format_version"):
+            attributes.pop(key)
+        shared = shared or attributes
+        for key, value in (shared | wanted).items():
+            if attributes.get(key) != value:
+                raise ValueError(
+                    f"{path} has {key} {attributes.get(key)}; to be merged it must have {value}; "
+                    "delete it and run snakemake again"
+                )
+        if first != next_video:
+            raise ValueError(
+                f"{path} starts at video {first}; the chunks before it end at {next_video}: "
+                "--chunks must name all chunks of the split in order"
+            )
+        next_video += num_chunk
+    if next_video != num_videos:
+        raise ValueError(
+            f"the {len(chunks)} chunks hold {next_video} videos; the split has {num_videos}: "
+            "--chunks must name all chunks of the split in order"
+        )
+    return {**shared, "first_video": 0}
+
+
+def _content(dataset: Dataset) -> str:
+    """Return the part of a data set's config that its videos depend on, as canonical JSON."""
+    values = json.loads(canonical_json(dataset))
+    return canonical_json({key: values[key] for key in values if key not in NOT_CONTENT})
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    steps = parser.add_subparsers(dest="step", required=True)
+    chunk = _add_step(steps, "chunk", "make a part of a split")
+    merge = _add_step(steps, "merge", "join the parts of a split")
+    chunk.add_argument("--chunk", required=True, type=int, help="index of the part, from 0")
+    merge.add_argument("--chunks", required=True, type=Path, nargs="+", help="all parts, in order")
+    return parser.parse_args(argv)
+
+
+def _add_step(
+    steps: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str
+) -> argparse.ArgumentParser:
+    """Add a step with the options that both steps have."""
+    step = steps.add_parser(
+        name,
+        help=purpose,
+        parents=[stage_parser(None)],
+        # Both the common parser and the step define --help.
+        conflict_handler="resolve",
+    )
+    step.add_argument("--dataset", required=True, help="the data set's name")
+    step.add_argument("--split", required=True, choices=get_args(Split), help="the split")
+    step.add_argument("--output", required=True, type=Path, help="the video file to write")
+    return step
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,232 @@
+"""What all programs of the package share: arguments, logging, progress, errors, companions.
+
+A program is `main(argv) -> int`: it parses, loads, calls and writes. `run(main)` turns what a user
+can get wrong into one line and a non-zero exit status.
+"""
+
+import argparse
+import json
+import logging
+import shlex
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+from tqdm import tqdm
+
+from ocvp.config import Model, Runtime, canonical_json, validate
+from ocvp.files import is_disk_full, write_text
+
+Item = TypeVar("Item")
+logger = logging.getLogger("ocvp")
+
+LINE_INTERVAL_SECONDS = 30.0
+"""How often progress prints a line where the output is no terminal."""
+
+
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every stage has.
+
+    Args:
+        description: The program's docstring, shown by `--help`.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config",
+        default="{}",
+        help="the stage's part of the config: a YAML or JSON file, or JSON given inline",
+    )
+    parser.add_argument(
+        "--runtime",
+        default="{}",
+        help="where and how fast to run (config section `runtime`): a file or inline JSON",
+    )
+    parser.add_argument("--log", type=Path, help="file for records, warnings and tracebacks")
+    return parser
+
+
+def run(main: Callable[[Sequence[str] | None], int]) -> None:
+    """Run a program's `main` on the command line, and exit with its status.
+
+    A ValueError or OSError is the user's to mend: its message is printed in one piece, without a
+    traceback, and the exit status is 1. Any other exception is a defect and shows its traceback.
+    Ctrl-C exits with 130, a termination signal with 143. Tracebacks always go to `--log`.
+    """
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    try:
+        status = main(None)
+    except (ValueError, OSError) as error:
+        logger.debug("traceback:\n%s", traceback.format_exc())
+        print_above_bar(f"error: {error}", style="1;31")
+        status = 1
+    except KeyboardInterrupt:
+        print_above_bar("stopped by the user")
+        status = 130
+    except Exception as error:
+        if is_disk_full(error):
+            logger.debug("traceback:\n%s", traceback.format_exc())
+            print_above_bar(f"error: no space left on the disk ({error})", style="1;31")
+        else:
+            logger.critical("unexpected error:\n%s", traceback.format_exc())
+        status = 1
+    sys.exit(status)
+
+
+def _exit_on_sigterm(number: int, frame: Any) -> None:
+    # As an exception, so that temporary files are removed on the way out.
+    raise SystemExit(128 + number)
+
+
+def read_section(model: type[Model], text: str, where: str) -> Model:
+    """Read and validate a section of the config.
+
+    Args:
+        model: The section that it must be.
+        text: Path of a YAML or JSON file, or the JSON itself (which starts with a brace).
+        where: Name of the option in messages.
+
+    Raises:
+        ValueError: If the file is missing, is no YAML, or the section is not valid.
+    """
+    if not text.lstrip().startswith("{"):
+        path = Path(text)
+        if not path.is_file():
+            raise ValueError(f"{where} is {text}: neither a file nor inline JSON")
+        text = path.read_text(encoding="utf-8")
+    try:
+        value = yaml.safe_load(text) if not text.lstrip().startswith("{") else json.loads(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise ValueError(f"{where} is neither valid YAML nor JSON: {error}") from None
+    return validate(model, value, where)
+
+
+def read_runtime(text: str) -> Runtime:
+    """Read and validate `--runtime` (see `read_section`)."""
+    return read_section(Runtime, text, "--runtime")
+
+
+def start_logging(log: Path | None) -> None:
+    """Send messages to stderr, and everything, warnings and tracebacks included, to `log`."""
+    logger.setLevel(logging.DEBUG)
+    logger.handlers.clear()
+    terminal = _TerminalHandler(logging.INFO)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(terminal)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(file)
+    warnings.showwarning = _log_warning  # type: ignore[assignment]
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints records without breaking a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "1;31" if record.levelno >= logging.ERROR else ""
+        print_above_bar(self.format(record), style)
+
+
+def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
+    logger.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+
+
+def print_above_bar(text: str, style: str = "") -> None:
+    """Print to stderr, in colour on a terminal, above a progress bar where one is shown."""
+    if style and sys.stderr.isatty():
+        text = f"\033[{style}m{text}\033[0m"
+    tqdm.write(text, file=sys.stderr)
+
+
+def companion(output: Path, name: str) -> Path:
+    """Return where a file that accompanies a product lies.
+
+    A checkpoint has its folder to itself (`config.json`); other products share theirs
+    (`train.config.json` beside `train.h5`).
+    """
+    return output.parent / (name if output.suffix == ".pt" else f"{output.stem}.{name}")
+
+
+def write_companions(
+    output: Path, module: str, section: BaseModel, argv: Sequence[str] | None
+) -> None:
+    """Write, beside a product, the config that made it and a script that makes it again.
+
+    Args:
+        output: The product.
+        module: The program's module, for example `ocvp.train_savi`.
+        section: The validated config of the stage.
+        argv: The program's arguments; None: those of the command line.
+    """
+    config = companion(output, "config.json")
+    write_text(config, json.dumps(json.loads(canonical_json(section)), indent=2) + "\n")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    lines = shlex.join([Path(sys.executable).name, "-m", module, *arguments])
+    script = f"#!/bin/sh\n# Makes {output.name} again; run it in {_here()}.\n{lines}\n"
+    write_text(companion(output, "command.sh"), script)
+
+
+def _here() -> str:
+    return "the folder that holds results/"
+
+
+class progress(tqdm):  # noqa: N801 - used like the function tqdm
+    """A tqdm bar on a terminal; elsewhere a line every 30 seconds, and one at the end.
+
+    Args:
+        iterable: What to go through; None where `update` is called by hand.
+        description: What is being done, in two or three words.
+        unit: What is counted.
+        total: How many there are, where `iterable` does not say.
+        initial: How many were done before (a resumed run).
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[Item] | None = None,
+        description: str = "",
+        unit: str = "video",
+        total: int | None = None,
+        initial: int = 0,
+    ):
+        self._is_terminal = sys.stderr.isatty()
+        self._last_line = time.monotonic()
+        super().__init__(
+            iterable,
+            desc=description,
+            unit=f" {unit}",
+            total=total,
+            initial=initial,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            mininterval=0.2 if self._is_terminal else 1.0,
+        )
+
+    def display(self, *args: Any, **kwargs: Any) -> Any:
+        """Show the bar, or a line where it is due."""
+        if self._is_terminal:
+            return super().display(*args, **kwargs)
+        if time.monotonic() - self._last_line >= LINE_INTERVAL_SECONDS:
+            self._print_line()
+        return None
+
+    def close(self) -> None:
+        """End the bar; where there is no terminal, print how it ended."""
+        if not self._is_terminal and not self.disable:
+            self._print_line()
+        super().close()
+
+    def _print_line(self) -> None:
+        self._last_line = time.monotonic()
+        values = {**self.format_dict, "ncols": 0}
+        print(self.format_meter(**values), file=sys.stderr, flush=True)

@@ -1,0 +1,284 @@
+"""SAVi: decompose a video into slots, one set for each frame (Kipf et al., ICLR 2022).
+
+B batch, T frames, N slots, D slot_dim, P positions, F width of the features, H W pixels,
+K objects.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ocvp.decoder import Decoder
+from ocvp.encoder import Encoder
+from ocvp.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
+from ocvp.slot_attention import SlotAttention
+from ocvp.transition import Transition
+
+Initializer = Literal["random", "learned_random", "centres", "boxes"]
+BoxFormat = Literal["yxyx_fraction", "published_pixels"]
+Absent = Literal["learned", "published"]
+
+
+class SaviOutput(NamedTuple):
+    """Slots and what they decode to; `...` is (B, T) or what `decode` was given."""
+
+    slots: Tensor
+    """Shape (..., N, D)."""
+    reconstruction: Tensor
+    """Sum over slots of mask times object, shape (..., 3, H, W), not clamped."""
+    objects: Tensor
+    """Each slot's image before masking, shape (..., N, 3, H, W)."""
+    masks: Tensor
+    """Each slot's share of each pixel, shape (..., N, 1, H, W), summing to one over slots."""
+
+
+class SAVi(nn.Module):
+    """Encoder, initializer, slot attention and transition over time, and a decoder."""
+
+    def __init__(
+        self,
+        *,
+        resolution: tuple[int, int],
+        num_slots: int,
+        slot_dim: int,
+        encoder_channels: Sequence[int],
+        encoder_mlp_dim: int,
+        slot_mlp_dim: int,
+        decoder_channels: Sequence[int],
+        decoder_resolution: tuple[int, int],
+        num_iterations_first: int,
+        num_iterations: int,
+        initializer: Initializer,
+        kernel_size: int = 5,
+        downsample_encoder: bool = False,
+        downsample_decoder: bool = True,
+        transition: bool = True,
+        transition_heads: int = 4,
+        transition_mlp_dim: int = 256,
+        box_format: BoxFormat = "yxyx_fraction",
+        absent: Absent = "learned",
+    ) -> None:
+        """Make the model with fresh weights from torch's global generator.
+
+        Args:
+            resolution: (rows, columns) of the frames.
+            num_slots: Slots, background included.
+            slot_dim: Width of a slot; a multiple of transition_heads where there is a transition.
+            encoder_channels: Output channels of the encoder's convolutions, in the order applied.
+            encoder_mlp_dim: Hidden and output width of the encoder's MLP.
+            slot_mlp_dim: Hidden width of slot attention's MLP.
+            decoder_channels: Output channels of the decoder's convolutions, in the order applied.
+            decoder_resolution: (rows, columns) of the map that slots are broadcast to.
+            num_iterations_first: Slot attention iterations on the first frame.
+            num_iterations: Slot attention iterations on every later frame.
+            initializer: What the first frame's slots are made from.
+            kernel_size: Odd side of the convolutions' kernels.
+            downsample_encoder: Give the first three encoder convolutions a stride of 2.
+            downsample_decoder: Double the decoder's map after each convolution but the last.
+            transition: Predict the next frame's initial slots; False keeps the slots as they are.
+            transition_heads: Attention heads of the transition.
+            transition_mlp_dim: Hidden width of the transition's MLP.
+            box_format: Convention of boxes and centres that the model takes (`ocvp.boxes`).
+            absent: What the slot of an absent object starts from (`ocvp.initializers`).
+
+        Raises:
+            ValueError: If arguments do not fit together.
+        """
+        super().__init__()
+        _check_choice("initializer", initializer, Initializer)
+        _check_choice("box_format", box_format, BoxFormat)
+        _check_choice("absent", absent, Absent)
+        for name, value in [
+            ("num_slots", num_slots),
+            ("num_iterations_first", num_iterations_first),
+            ("num_iterations", num_iterations),
+            ("number of encoder_channels", len(encoder_channels)),
+            ("number of decoder_channels", len(decoder_channels)),
+        ]:
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size is {kernel_size}; it must be odd and positive")
+        if transition and slot_dim % transition_heads:
+            raise ValueError(
+                f"slot_dim is {slot_dim}; it must be a multiple of the transition's "
+                f"{transition_heads} heads"
+            )
+        factor = 2 ** (len(decoder_channels) - 1) if downsample_decoder else 1
+        if tuple(side * factor for side in decoder_resolution) != tuple(resolution):
+            raise ValueError(
+                f"decoder_resolution is {tuple(decoder_resolution)}; times {factor}, for "
+                f"{len(decoder_channels)} decoder_channels with downsample_decoder "
+                f"{downsample_decoder}, it must give the resolution {tuple(resolution)}"
+            )
+
+        self.resolution = resolution
+        self.num_slots = num_slots
+        self.slot_dim = slot_dim
+        self.num_iterations_first = num_iterations_first
+        self.num_iterations = num_iterations
+        self.initializer_kind = initializer
+        self.box_format = box_format
+        self.encoder = Encoder(
+            resolution=resolution,
+            channels=encoder_channels,
+            mlp_dim=encoder_mlp_dim,
+            kernel_size=kernel_size,
+            downsample=downsample_encoder,
+        )
+        self.initializer = _make_initializer(initializer, num_slots, slot_dim, absent)
+        self.corrector = SlotAttention(
+            input_dim=encoder_mlp_dim, slot_dim=slot_dim, mlp_dim=slot_mlp_dim
+        )
+        self.transition: nn.Module = nn.Identity()
+        if transition:
+            self.transition = Transition(
+                slot_dim=slot_dim, num_heads=transition_heads, mlp_dim=transition_mlp_dim
+            )
+        self.decoder = Decoder(
+            slot_dim=slot_dim,
+            channels=decoder_channels,
+            resolution=decoder_resolution,
+            kernel_size=kernel_size,
+            upsample=downsample_decoder,
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier for all that has two dimensions or more, zero biases, an orthogonal GRU state."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight_hh"):
+                nn.init.orthogonal_(parameter)
+            elif parameter.dim() >= 2:
+                nn.init.xavier_uniform_(parameter)
+            elif "bias" in name:
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self,
+        frames: Tensor,
+        boxes: Tensor | None = None,
+        centres: Tensor | None = None,
+        initial_slots: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> SaviOutput:
+        """Encode a video and decode its slots; the arguments are those of `encode`."""
+        return self.decode(self.encode(frames, boxes, centres, initial_slots, noise))
+
+    def encode(
+        self,
+        frames: Tensor,
+        boxes: Tensor | None = None,
+        centres: Tensor | None = None,
+        initial_slots: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the slots of every frame, without decoding them.
+
+        Args:
+            frames: Shape (B, T, 3, H, W), values in [0, 1].
+            boxes: Shape (B, K, 4) or (B, T, K, 4) in the model's own convention, for the
+                initializer `boxes`; the first frame's count; K at most num_slots.
+            centres: Shape (B, K, 2) or (B, T, K, 2), for the initializer `centres`.
+            initial_slots: Shape (B, N, D), in place of what the initializer would make.
+            noise: Unit normal draw for the random initializers, shape (B, N, D); by default
+                drawn from torch's global generator.
+
+        Returns:
+            Slots after correction, shape (B, T, N, D).
+
+        Raises:
+            ValueError: If a shape does not fit, or what the initializer needs is not given.
+        """
+        if frames.dim() != 5 or frames.shape[2:] != (3, *self.resolution):
+            raise ValueError(
+                f"frames have shape {tuple(frames.shape)}; this model takes "
+                f"(B, T, 3, {self.resolution[0]}, {self.resolution[1]})"
+            )
+        slots = initial_slots
+        if slots is None:
+            slots = self._initial_slots(frames, boxes, centres, noise)
+        elif slots.shape != (len(frames), self.num_slots, self.slot_dim):
+            raise ValueError(
+                f"initial_slots have shape {tuple(slots.shape)}; this model takes "
+                f"{(len(frames), self.num_slots, self.slot_dim)} for these frames"
+            )
+        # time first, so that the features of one time step lie together in memory
+        features = self.encoder(frames.transpose(0, 1).flatten(0, 1))
+        features = self.corrector.norm_inputs(features)
+        corrected: list[Tensor] = []
+        for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):
+            if corrected:
+                slots = self.transition(slots)
+            num_iterations = self.num_iterations if corrected else self.num_iterations_first
+            slots = self.corrector(inputs, slots, num_iterations)
+            corrected.append(slots)
+        return torch.stack(corrected, dim=1)
+
+    def decode(self, slots: Tensor) -> SaviOutput:
+        """Decode slots of any leading dimensions.
+
+        Args:
+            slots: Shape (..., N, D).
+
+        Returns:
+            The slots themselves, reconstruction, objects and masks.
+        """
+        if slots.dim() < 2 or slots.shape[-1] != self.slot_dim:
+            raise ValueError(
+                f"slots have shape {tuple(slots.shape)}; this model decodes (..., N, "
+                f"{self.slot_dim})"
+            )
+        decoded = self.decoder(slots.reshape(-1, self.slot_dim)).unflatten(0, slots.shape[:-1])
+        objects, logits = decoded.split([3, 1], dim=-3)
+        masks = logits.softmax(dim=-4)
+        return SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)
+
+    def _initial_slots(
+        self, frames: Tensor, boxes: Tensor | None, centres: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Make the first frame's slots, shape (B, N, D), from what the initializer needs."""
+        if not isinstance(self.initializer, CoordinateSlots):
+            shape = (len(frames), self.num_slots, self.slot_dim)
+            if noise is None:
+                noise = torch.randn(shape, device=frames.device)
+            elif noise.shape != shape:
+                raise ValueError(f"noise has shape {tuple(noise.shape)}; it must be {shape}")
+            return self.initializer(noise)
+        coordinates = boxes if self.initializer_kind == "boxes" else centres
+        if coordinates is None:
+            raise ValueError(
+                f"the initializer is {self.initializer_kind!r}: give {self.initializer_kind} or "
+                "initial_slots"
+            )
+        if len(coordinates) != len(frames):
+            raise ValueError(
+                f"{self.initializer_kind} are given for {len(coordinates)} videos and frames for "
+                f"{len(frames)}; the numbers must be equal"
+            )
+        return self.initializer(coordinates)
+
+
+def _check_choice(name: str, value: str, choices: object) -> None:
+    """Raise a ValueError unless `value` is one of the values of a Literal type."""
+    allowed = choices.__args__  # type: ignore[attr-defined]
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+
+
+def _make_initializer(
+    kind: Initializer, num_slots: int, slot_dim: int, absent: Absent
+) -> nn.Module:
+    """Return the module that makes the first frame's slots."""
+    if kind == "random":
+        return RandomSlots()
+    if kind == "learned_random":
+        return LearnedRandomSlots(slot_dim=slot_dim)
+    return CoordinateSlots(
+        num_slots=num_slots,
+        slot_dim=slot_dim,
+        num_coordinates=4 if kind == "boxes" else 2,
+        absent=absent,
+    )

@@ -1,0 +1,110 @@
+"""Training a SAVi: clips of each video, reconstructed.
+
+B batch, T frames, N slots, H W pixels.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocvp.config import Runtime, SaviTraining
+from ocvp.losses import savi_loss
+from ocvp.savi import SAVi
+from ocvp.savi_inputs import savi_inputs, video_sources
+from ocvp.training import Batch
+from ocvp.videos import VideoFile
+from ocvp.windows import Window, WindowReader, epoch_batches, first_windows
+
+
+class SaviTask:
+    """What `ocvp.training.train` needs to know of a SAVi.
+
+    Args:
+        savi: The model, on the device to train on.
+        settings: Batch size and clip length.
+        runtime: Where the data are read from.
+        train: Videos to train on.
+        validation: Videos to validate on, on clips from frame 0.
+        seed: Seed of data order and slot noise.
+
+    Raises:
+        ValueError: If the videos do not fit the model or are shorter than a clip.
+    """
+
+    def __init__(
+        self,
+        savi: SAVi,
+        settings: SaviTraining,
+        runtime: Runtime,
+        *,
+        train: Path,
+        validation: Path,
+        seed: int,
+    ):
+        self.module = savi
+        self._settings, self._runtime, self._seed = settings, runtime, seed
+        self._train, self._validation = (
+            WindowReader(video_sources(savi, path), settings.clip_length, runtime.data)
+            for path in (train, validation)
+        )
+        with VideoFile(train) as file:
+            self._num_videos, num_frames = file.num_videos, file.num_frames
+        with VideoFile(validation) as file:
+            self._num_validation = file.num_videos
+        if settings.clip_length > num_frames:
+            raise ValueError(
+                f"training.clip_length is {settings.clip_length}, but the videos of {train} have "
+                f"{num_frames} frames"
+            )
+        self._num_starts = num_frames - settings.clip_length + 1
+
+    def plan(self, epoch: int) -> list[list[Window]]:
+        """Return the windows of each batch of an epoch."""
+        return epoch_batches(
+            seed=self._seed,
+            epoch=epoch,
+            num_videos=self._num_videos,
+            num_starts=self._num_starts,
+            batch_size=self._settings.batch_size,
+        )
+
+    def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+        """Read the batches of a plan."""
+        return self._train.batches(plan, self._runtime.num_workers)
+
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Return the reconstruction error of a batch of clips."""
+        return {"loss": self._loss(batch, "train", epoch)}
+
+    def validate(self) -> dict[str, float]:
+        """Return the mean reconstruction error of the validation clips."""
+        total = 0.0
+        plan = first_windows(self._num_validation, self._runtime.batch_videos)
+        for batch in self._validation.batches(plan, self._runtime.num_workers):
+            total += self._loss(batch, "validation", 0).item() * len(batch[0])
+        return {"loss": total / self._num_validation}
+
+    def images(self) -> dict[str, np.ndarray]:
+        """Return what each slot holds, for the first validation clip."""
+        from ocvp.drawing import slots_panel  # here: a picture does not change what is trained
+
+        windows, batch = self._validation[[Window(0, 0)]]
+        inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
+        with torch.no_grad():
+            output = self.module(**inputs)
+        panel = slots_panel(
+            batch["frames"][0].numpy(),
+            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
+            output.masks[0].squeeze(-3).cpu().numpy(),
+        )
+        return {"slots": panel}
+
+    def _loss(self, batch: Batch, purpose: str, epoch: int) -> Tensor:
+        windows, fields = batch
+        inputs = savi_inputs(
+            self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
+        )
+        return savi_loss(self.module(**inputs).reconstruction, inputs["frames"])

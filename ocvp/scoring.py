@@ -1,0 +1,138 @@
+"""Scores of decoded frames and masks against the truth, collected over batches of videos.
+
+B videos of a batch, V videos, T frames, N slots, K objects, H W pixels.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocvp import perceptual
+from ocvp.image_metrics import WINDOW_SIZE, psnr, ssim
+from ocvp.savi import SaviOutput
+from ocvp.segmentation_metrics import (
+    ari,
+    fg_ari_clip,
+    fg_ari_frame,
+    labels_from_masks,
+    mbo,
+    miou,
+)
+from ocvp.tracking_metrics import centre_error
+
+PIXEL_METRICS = ("psnr", "ssim", "lpips_alex", "lpips_vgg")
+MASK_METRICS = ("fg_ari_clip", "fg_ari_frame", "ari", "miou", "mbo")
+NO_MASKS = "the videos have no masks"
+
+Scores = dict[str, np.ndarray]
+"""Metric to its values: (B, T), or (B,) for those of a whole clip; NaN where undefined."""
+
+
+class FrameScorer:
+    """Computes the pixel metrics that this machine has the weights for.
+
+    Args:
+        resolution: Height and width of the frames.
+        device: Where LPIPS computes.
+    """
+
+    def __init__(self, resolution: tuple[int, int], device: torch.device):
+        self.reasons: dict[str, str] = {}
+        """Why a metric cannot be computed, by metric."""
+        self._lpips: dict[str, perceptual.Lpips] = {}
+        networks: tuple[perceptual.Network, ...] = ("alex", "vgg")
+        for network in networks:
+            reason = perceptual.unavailable_reason(network)
+            if reason is None and min(resolution) < perceptual.min_side(network):
+                side = perceptual.min_side(network)
+                reason = f"LPIPS ({network}) needs frames of {side} pixels, these have {resolution}"
+            if reason is None:
+                self._lpips[f"lpips_{network}"] = perceptual.Lpips(network, device)
+            else:
+                self.reasons[f"lpips_{network}"] = reason
+        self._has_ssim = min(resolution) >= WINDOW_SIZE
+        if not self._has_ssim:
+            self.reasons["ssim"] = (
+                f"SSIM needs frames of {WINDOW_SIZE} pixels, these have {resolution}"
+            )
+
+    def score(self, frames: Tensor, truth: Tensor) -> Scores:
+        """Compare frames (B, T, 3, H, W) with true ones, both in [0, 1] after clamping."""
+        frames = frames.clamp(0, 1)
+        scores = {"psnr": psnr(frames, truth)}
+        if self._has_ssim:
+            scores["ssim"] = ssim(frames, truth)
+        scores |= {name: metric(frames, truth) for name, metric in self._lpips.items()}
+        return {name: value.cpu().numpy().astype(np.float64) for name, value in scores.items()}
+
+
+def score_labels(true_labels: np.ndarray, labels: np.ndarray) -> Scores:
+    """Compare segmentations (B, T, H, W) with true ones."""
+    return {
+        "fg_ari_clip": fg_ari_clip(true_labels, labels),
+        "fg_ari_frame": fg_ari_frame(true_labels, labels),
+        "ari": ari(true_labels, labels),
+        "miou": miou(true_labels, labels),
+        "mbo": mbo(true_labels, labels),
+    }
+
+
+def score_output(
+    output: SaviOutput,
+    truth: Tensor,
+    scorer: FrameScorer,
+    true_labels: np.ndarray | None,
+    assignment: np.ndarray | None = None,
+) -> Scores:
+    """Compare what slots decode to with the truth.
+
+    Args:
+        output: Decoded slots (B, T, N, D).
+        truth: True frames, (B, T, 3, H, W) in [0, 1].
+        scorer: For the pixel metrics.
+        true_labels: True masks, (B, T, H, W), or None where there are none.
+        assignment: Slot of each object (B, K), for the centre error.
+    """
+    scores = scorer.score(output.reconstruction, truth)
+    if true_labels is not None:
+        masks = output.masks.squeeze(-3).cpu().numpy()
+        scores |= score_labels(true_labels, labels_from_masks(masks))
+        if assignment is not None:
+            scores["centre_error"] = centre_error(true_labels, masks, assignment)
+    return scores
+
+
+def concatenate(batches: Iterable[Scores]) -> Scores:
+    """Join the scores of batches into (V, T) and (V,)."""
+    parts = list(batches)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def mean(values: np.ndarray) -> float | None:
+    """Return the mean over what is defined; None where nothing is."""
+    return None if np.isnan(values).all() else float(np.nanmean(values))
+
+
+def per_frame(values: np.ndarray) -> list[float | None] | None:
+    """Return the mean over videos for each frame; None for a metric of a whole clip."""
+    if values.ndim == 1:
+        return None
+    return [mean(column) for column in values.T]
+
+
+def per_video(values: np.ndarray) -> np.ndarray:
+    """Return the mean over frames for each video, (V,), NaN where nothing is defined."""
+    if values.ndim == 1:
+        return values
+    counts = (~np.isnan(values)).sum(axis=1)
+    return np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def report(metric: str, scores: Scores, reasons: Mapping[str, str]) -> dict[str, Any]:
+    """Return mean, per_frame, and where there is no value the reason."""
+    if metric not in scores:
+        return {"mean": None, "per_frame": None, "reason": reasons.get(metric, NO_MASKS)}
+    return {"mean": mean(scores[metric]), "per_frame": per_frame(scores[metric])}

@@ -1,0 +1,207 @@
+"""From a validated config to what is built: cross-checks, entries of the study, stage configs."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ocvp.config import (
+    Config,
+    Dataset,
+    Encoding,
+    LstmEntry,
+    PredictorEntry,
+    PredictorScoring,
+    Protocol,
+    SaviEntry,
+    SaviScoring,
+    SaviStage,
+    Section,
+    TransformerEntry,
+    canonical_json,
+    validate,
+)
+
+
+class Chain(NamedTuple):
+    """A SAVi on a data set with one seed, and the predictors and protocols that build on it."""
+
+    dataset: str
+    savi: str
+    seed: int
+    predictors: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+
+def read_config(value: dict[str, Any]) -> Config:
+    """Validate a whole config, the cross-checks of its study included.
+
+    Args:
+        value: The config as YAML gives it.
+
+    Raises:
+        ValueError: With what is wrong, where, and what would be right.
+    """
+    if "datasets" in value and "study" not in value:
+        raise ValueError(
+            "the config defines datasets but no study, so the default config was not loaded; give "
+            "the whole config first and overrides after it: --configfile config/config.yaml "
+            "mine.yaml"
+        )
+    config = validate(Config, value)
+    faults = list(cross_check(config))
+    if faults:
+        raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
+    return config
+
+
+def chains(config: Config) -> list[Chain]:
+    """Return what the study builds: each chain once, with all that any cross product adds to it."""
+    found: dict[tuple[str, str, int], tuple[dict[str, None], dict[str, None]]] = {}
+    for study in config.study:
+        for key in itertools.product(study.datasets, study.savi, study.seeds):
+            predictors, protocols = found.setdefault(key, ({}, {}))
+            predictors.update(dict.fromkeys(study.predictors))
+            protocols.update(dict.fromkeys(study.evaluation))
+    return [
+        Chain(*key, tuple(predictors), tuple(protocols))
+        for key, (predictors, protocols) in found.items()
+    ]
+
+
+def stage_config(config: Config, rule: str, wildcards: Any) -> str:
+    """Return the part of the config on which a job's product depends, as canonical JSON.
+
+    Args:
+        config: The whole config.
+        rule: Name of the rule.
+        wildcards: The job's wildcards (dataset, savi, predictor, protocol), as attributes.
+    """
+    if rule in ("make_chunk", "make_videos"):
+        return canonical_json(config.datasets[wildcards.dataset])
+    if rule in ("draw_slots", "draw_rollouts", "draw_curves"):
+        return canonical_json(config.figures)
+    if rule == "fit_predictor":
+        return canonical_json(config.predictors[wildcards.predictor])
+    savi = config.savi[wildcards.savi]
+    num_threads = savi.training.num_threads
+    if rule == "fit_savi":
+        return canonical_json(SaviStage(model=savi.model, training=savi.training))
+    if rule == "score_savi":
+        return canonical_json(SaviScoring(evaluation=savi.evaluation, num_threads=num_threads))
+    if rule == "encode_slots":
+        return canonical_json(Encoding(num_threads=num_threads))
+    if rule == "score_predictor":
+        protocol = config.evaluation[wildcards.protocol]
+        return canonical_json(PredictorScoring(protocol=protocol, num_threads=num_threads))
+    raise AssertionError(f"rule {rule} has no config of its own")
+
+
+# --- cross-checks ------------------------------------------------------------------------------
+
+
+def cross_check(config: Config) -> Iterator[str]:
+    """Yield what is wrong between the entries that the study combines."""
+    seen: set[str] = set()
+    for fault in _all_faults(config):
+        if fault not in seen:
+            seen.add(fault)
+            yield fault
+
+
+def _all_faults(config: Config) -> Iterator[str]:
+    for study in config.study:
+        undefined = list(_undefined(config, study))
+        yield from undefined
+        if undefined:
+            continue
+        for d, s in itertools.product(study.datasets, study.savi):
+            yield from _check_savi(d, config.datasets[d], s, config.savi[s])
+        for p, s in itertools.product(study.predictors, study.savi):
+            yield from _check_predictor(p, config.predictors[p], s, config.savi[s])
+        for d, p in itertools.product(study.datasets, study.predictors):
+            training = config.predictors[p].training
+            yield from _check_length(f"predictors.{p}.training", training, d, config.datasets[d])
+        for d, e in itertools.product(study.datasets, study.evaluation):
+            yield from _check_length(f"evaluation.{e}", config.evaluation[e], d, config.datasets[d])
+        for p, e in itertools.product(study.predictors, study.evaluation):
+            yield from _check_buffer(p, config.predictors[p], e, config.evaluation[e])
+
+
+def _undefined(config: Config, study: Section) -> Iterator[str]:
+    for section in ("datasets", "savi", "predictors", "evaluation"):
+        defined = getattr(config, section)
+        for name in getattr(study, section):
+            if name not in defined:
+                names = ", ".join(defined) or "nothing"
+                yield f"study.{section} names {name}, but {section} defines only {names}"
+
+
+def _check_savi(d: str, dataset: Dataset, s: str, savi: SaviEntry) -> Iterator[str]:
+    model = savi.model
+    if dataset.max_objects > model.num_slots:
+        yield (
+            f"savi.{s}.model.num_slots is {model.num_slots}, but a video of {d} holds up to "
+            f"{dataset.max_objects} objects; give at least {dataset.max_objects} slots"
+        )
+    if savi.training.clip_length > dataset.num_frames:
+        yield (
+            f"savi.{s}.training.clip_length is {savi.training.clip_length}, but the videos of {d} "
+            f"have {dataset.num_frames} frames"
+        )
+    if (savi.evaluation.num_frames or 0) > dataset.num_frames:
+        yield (
+            f"savi.{s}.evaluation.num_frames is {savi.evaluation.num_frames}, but the videos of "
+            f"{d} have {dataset.num_frames} frames"
+        )
+    if model.transition and model.slot_dim % 4:
+        yield f"savi.{s}.model.slot_dim is {model.slot_dim}; it must be a multiple of 4 (heads)"
+    factor = 2 ** (len(model.decoder_channels) - 1) if model.downsample_decoder else 1
+    decoded = tuple(side * factor for side in model.decoder_resolution)
+    if decoded != tuple(dataset.resolution):
+        yield (
+            f"savi.{s}.model decodes to {list(decoded)} (decoder_resolution "
+            f"{list(model.decoder_resolution)}, doubled between {len(model.decoder_channels)} "
+            f"decoder_channels: {str(model.downsample_decoder).lower()}), but the frames of {d} "
+            f"are {list(dataset.resolution)}"
+        )
+
+
+def _check_predictor(p: str, predictor: PredictorEntry, s: str, savi: SaviEntry) -> Iterator[str]:
+    if isinstance(predictor, LstmEntry) and predictor.model.hidden_dim != savi.model.slot_dim:
+        yield (
+            f"predictors.{p}.model.hidden_dim is {predictor.model.hidden_dim}; an LSTM's output is "
+            f"slots again (and is added to them where residual), so it must be the slot_dim of "
+            f"savi.{s}, {savi.model.slot_dim}"
+        )
+    if isinstance(predictor, TransformerEntry):
+        buffer = predictor.model.buffer_size
+        context = predictor.training.num_context
+        if buffer is not None and buffer < context:
+            yield (
+                f"predictors.{p}.model.buffer_size is {buffer}, smaller than its "
+                f"training.num_context, {context}; give at least {context}, or null for no limit"
+            )
+
+
+def _check_length(where: str, window: Any, d: str, dataset: Dataset) -> Iterator[str]:
+    length = window.num_context + window.num_preds
+    if length > dataset.num_frames:
+        yield (
+            f"{where}: num_context + num_preds is {window.num_context} + {window.num_preds} = "
+            f"{length}, but the videos of {d} have {dataset.num_frames} frames"
+        )
+
+
+def _check_buffer(p: str, predictor: PredictorEntry, e: str, protocol: Protocol) -> Iterator[str]:
+    buffer = getattr(predictor.model, "buffer_size", None)
+    if buffer is not None and buffer < protocol.num_context:
+        yield (
+            f"predictors.{p}.model.buffer_size is {buffer}, smaller than evaluation.{e}.num_context"
+            f", {protocol.num_context}; give at least {protocol.num_context}, or null for no limit"
+        )
+
+
+def runtime_json(config: Config) -> str:
+    """Return where and how fast jobs run, for their `--runtime`."""
+    return json.dumps(config.runtime.model_dump(mode="json"), sort_keys=True)

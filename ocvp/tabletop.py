@@ -1,0 +1,199 @@
+"""The embedded data set: spheres, boxes and cylinders that run into each other on a table.
+
+Legend: T frames, H W pixels, K objects. A video is a function of its settings, its split and its
+index alone, so any process can make any video. Masks, depth and flow are exact: they belong to
+the ray through each pixel's centre. A box is the edges of its object's mask.
+"""
+
+from collections.abc import Collection
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from ocvp.randomness import generator
+from ocvp.raycast import Camera
+from ocvp.rendering import Look, Painter, View
+from ocvp.tabletop_physics import (
+    FIRST_OBJECT_GEOM,
+    SHAPES,
+    Body,
+    Motion,
+    build_model,
+    set_state,
+    simulate_bodies,
+)
+from ocvp.tabletop_scene import camera_of, sample_bodies, sample_look
+
+# Simulations that are tried for a video until one has a contact that counts.
+MAX_TRIES = 8
+
+
+def simulate(
+    *,
+    resolution: tuple[int, int],
+    num_frames: int,
+    num_objects: tuple[int, int],
+    fps: float,
+    fields: Collection[str],
+    seed: int,
+    split: str,
+    video: int,
+) -> dict[str, NDArray]:
+    """Make one video with its annotations.
+
+    Args:
+        resolution: Height and width in pixels.
+        num_frames: T.
+        num_objects: Fewest and most objects; K below is the most, at most 8.
+        fps: Frames a second of simulated time.
+        fields: Any of `flow` and `depth`, beside what always comes.
+        seed: The data set's seed.
+        split: Name of the split; splits share no draws.
+        video: Index within the split.
+
+    Returns:
+        Arrays by name:
+        frames uint8 (T, H, W, 3);
+        masks uint8 (T, H, W), 0 background, k + 1 where the pixel's centre shows object k;
+        boxes float32 (T, K, 4), edges of the masks as (y_min, x_min, y_max, x_max) in [0, 1], -1
+        where an object shows at no pixel's centre;
+        flow float32 (T, H, W, 2), in pixels (d_row, d_column), how far the surface point at the
+        pixel's centre moves to the next frame (where it may be hidden), 0 in the last frame;
+        depth float32 (T, H, W), metres from the camera along the pixel's ray (as in MOVi);
+        states float32 (T, K, 13), position, quaternion w x y z, linear and angular velocity in
+        world coordinates (m, m/s, rad/s), 0 for an object that the video does not have;
+        sizes float32 (K, 2), radius (a box's half side) and half height in metres, 0 likewise;
+        shapes uint8 (K,), 0 no object, 1 sphere, 2 box, 3 cylinder;
+        colors float32 (K, 3), RGB in [0, 1] before shading, 0 likewise;
+        contacts uint8 (T,), contacts of two objects in view since the frame before that changed a
+        velocity by 10 % (`ocvp.tabletop_physics`).
+    """
+    camera = camera_of(resolution)
+    purpose = (seed, "tabletop", split, video)
+    bodies, model, motion = _simulate_until_contact(purpose, num_objects, num_frames, fps, camera)
+    look = sample_look(generator(*purpose, "look"), len(bodies))
+    views, flow = _draw_all(model, motion, camera, look, "flow" in fields)
+    masks = np.stack([_mask(view) for view in views])
+    most = num_objects[1]
+    arrays: dict[str, NDArray] = {
+        "frames": np.stack([view.frame for view in views]),
+        "masks": masks,
+        "boxes": mask_boxes(masks, most),
+    }
+    if "flow" in fields:
+        arrays["flow"] = flow
+    if "depth" in fields:
+        arrays["depth"] = np.stack([view.distance for view in views]).astype(np.float32)
+    sizes = np.array([[body.radius, body.half_height] for body in bodies])
+    shapes = np.array([SHAPES.index(body.shape) + 1 for body in bodies])
+    return arrays | {
+        "states": _pad(motion.states, most, axis=1).astype(np.float32),
+        "sizes": _pad(sizes, most).astype(np.float32),
+        "shapes": _pad(shapes, most).astype(np.uint8),
+        "colors": _pad(look.colors[FIRST_OBJECT_GEOM:], most).astype(np.float32),
+        "contacts": np.minimum(motion.contacts, 255).astype(np.uint8),
+    }
+
+
+def mask_boxes(masks: NDArray[np.uint8], num_objects: int) -> NDArray[np.float32]:
+    """Return the edges of each object's mask.
+
+    Args:
+        masks: Shape (T, H, W), object k as k + 1.
+        num_objects: K.
+
+    Returns:
+        Shape (T, K, 4): (y_min, x_min, y_max, x_max) of the outer pixel edges, as fractions of
+        the frame; -1 where an object has no pixel.
+    """
+    num_frames, height, width = masks.shape
+    boxes = np.full((num_frames, num_objects, 4), -1, np.float32)
+    for k in range(num_objects):
+        shown = masks == k + 1
+        rows, columns = shown.any(axis=2), shown.any(axis=1)
+        present = rows.any(axis=1)
+        edges = [
+            rows.argmax(axis=1) / height,
+            columns.argmax(axis=1) / width,
+            1 - rows[:, ::-1].argmax(axis=1) / height,
+            1 - columns[:, ::-1].argmax(axis=1) / width,
+        ]
+        boxes[present, k] = np.stack(edges, axis=-1)[present]
+    return boxes
+
+
+def _simulate_until_contact(
+    purpose: tuple[int, str, str, int],
+    num_objects: tuple[int, int],
+    num_frames: int,
+    fps: float,
+    camera: Camera,
+) -> tuple[list[Body], mujoco.MjModel, Motion]:
+    """Draw scenes until objects run into each other in view, `MAX_TRIES` times at most."""
+    for attempt in range(MAX_TRIES):
+        rng = generator(*purpose, "bodies", attempt)
+        bodies = sample_bodies(rng, num_objects, camera, (num_frames - 1) / fps)
+        model = build_model(bodies, fps)
+        motion = simulate_bodies(model, bodies, num_frames, fps, camera)
+        if motion.contacts.any():
+            break
+    return bodies, model, motion
+
+
+def _draw_all(
+    model: mujoco.MjModel, motion: Motion, camera: Camera, look: Look, with_flow: bool
+) -> tuple[list[View], NDArray[np.float32]]:
+    """Draw every frame; flow is (T, H, W, 2), and all 0 where it is not asked for."""
+    num_frames = len(motion.states)
+    data = mujoco.MjData(model)
+    painter = Painter(model, camera, look)
+    views: list[View] = []
+    flow = np.zeros((num_frames, camera.height, camera.width, 2), np.float32)
+    set_state(model, data, motion.states[0])
+    for frame in range(num_frames):
+        views.append(painter.draw(data))
+        rotations, positions = data.xmat[1:].copy(), data.xpos[1:].copy()
+        if frame + 1 == num_frames:
+            break
+        set_state(model, data, motion.states[frame + 1])
+        if with_flow:
+            flow[frame] = _flow(
+                camera, views[-1], rotations, positions, data.xmat[1:], data.xpos[1:]
+            )
+    return views, flow
+
+
+def _flow(
+    camera: Camera,
+    view: View,
+    rotations: NDArray,
+    positions: NDArray,
+    next_rotations: NDArray,
+    next_positions: NDArray,
+) -> NDArray[np.float64]:
+    """Return how far the surface points of a view move (H, W, 2), given the objects' poses.
+
+    Rotations are (K, 9), row by row, and positions (K, 3), now and in the next frame.
+    """
+    flow = np.zeros((*view.geoms.shape, 2))
+    rows, columns = np.nonzero(view.geoms >= FIRST_OBJECT_GEOM)
+    objects = view.geoms[rows, columns] - FIRST_OBJECT_GEOM
+    offset = view.points[rows, columns] - positions[objects]
+    # Into the object's own axes by the transposed rotation, then out of them a frame later.
+    local = (rotations.reshape(-1, 3, 3)[objects] * offset[:, :, None]).sum(axis=1)
+    turned = (next_rotations.reshape(-1, 3, 3)[objects] * local[:, None, :]).sum(axis=2)
+    landing = camera.project(turned + next_positions[objects])
+    flow[rows, columns] = landing - np.stack([rows + 0.5, columns + 0.5], axis=-1)
+    return flow
+
+
+def _mask(view: View) -> NDArray[np.uint8]:
+    return np.maximum(view.geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
+
+
+def _pad(values: NDArray, length: int, axis: int = 0) -> NDArray:
+    """Append zeros along an axis up to `length`."""
+    widths = [(0, 0)] * values.ndim
+    widths[axis] = (0, length - values.shape[axis])
+    return np.pad(values, widths)

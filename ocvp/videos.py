@@ -1,0 +1,279 @@
+"""Video files: one HDF5 file for a split, written one video at a time, and read by slices.
+
+Legend: V videos, T frames, H W pixels, K objects.
+
+A file holds `/names` (V,) UTF-8 and, where known, the data sets of `FIELDS`, each with one chunk
+for a video. Frames are stored as they are, so that training reads them at the disk's speed;
+annotations are compressed. Every chunk carries a checksum. Attributes: dataset, split, fps,
+format_version, first_video (0, but for parts of a split), source (manifest), config and, where
+known, camera: the last three as JSON. The same content gives the same bytes: no times are stored,
+and everything is written in one order.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT_VERSION = 1
+TEXT_ATTRIBUTES = ("dataset", "split", "source", "config", "camera")
+
+
+class FieldSpec(NamedTuple):
+    """What a data set of a video file holds: its type, and its axes after V."""
+
+    dtype: str
+    axes: str
+
+
+FIELDS = {
+    "frames": FieldSpec("uint8", "THWC"),
+    "masks": FieldSpec("uint8", "THW"),
+    "boxes": FieldSpec("float32", "TKC"),
+    "flow": FieldSpec("float32", "THWC"),
+    "depth": FieldSpec("float32", "THW"),
+    "states": FieldSpec("float32", "TKC"),
+    "sizes": FieldSpec("float32", "KC"),
+    "shapes": FieldSpec("uint8", "K"),
+    "colors": FieldSpec("float32", "KC"),
+    "contacts": FieldSpec("uint8", "T"),
+}
+"""What a file may hold, in the order of writing; C stands for components. All but frames are
+optional; `ocvp.tabletop.simulate` says what each means."""
+
+COMPRESSED = ("masks", "flow", "depth")
+
+
+class VideoWriter:
+    """Writes a video file; one video is in memory at a time.
+
+    Use it as a context manager. The file is marked as complete only when the block ends without
+    an error and all videos were appended.
+
+    Args:
+        path: The file to write; an existing one is replaced.
+        num_videos: V.
+        attributes: The file's attributes, without format_version.
+    """
+
+    def __init__(self, path: str | Path, *, num_videos: int, attributes: Mapping[str, Any]) -> None:
+        self._path = Path(path)
+        self._num_videos = num_videos
+        self._names: list[str] = []
+        self._file = h5py.File(self._path, "w")
+        self._file.attrs["format_version"] = FORMAT_VERSION
+        for name in sorted(attributes):
+            self._file.attrs[name] = attributes[name]
+
+    def append(self, name: str, arrays: Mapping[str, NDArray]) -> None:
+        """Write the next video.
+
+        Args:
+            name: Its name.
+            arrays: Its fields (see `FIELDS`), the same ones, of the same shapes, in every video.
+
+        Raises:
+            ValueError: If a field is unknown, missing, of another type or shape than in the first
+                video, or if the file is full.
+        """
+        index = len(self._names)
+        if index == self._num_videos:
+            raise ValueError(f"{self._path}: video {name} is one more than {self._num_videos}")
+        if index == 0:
+            self._create(arrays)
+        known = [field for field in FIELDS if field in self._file]
+        if set(known) != set(arrays):
+            raise ValueError(
+                f"{self._path}: video {name} has the fields {sorted(arrays)}; the first video has "
+                f"{sorted(known)}"
+            )
+        for field in known:
+            dataset, values = self._file[field], arrays[field]
+            if values.shape != dataset.shape[1:] or values.dtype != dataset.dtype:
+                raise ValueError(
+                    f"{self._path}: {field} of video {name} is {values.dtype} {values.shape}; in "
+                    f"the first video it is {dataset.dtype} {dataset.shape[1:]}"
+                )
+            dataset[index] = values
+        self._names.append(name)
+
+    def _create(self, arrays: Mapping[str, NDArray]) -> None:
+        unknown = set(arrays) - set(FIELDS)
+        if unknown or "frames" not in arrays:
+            raise ValueError(
+                f"{self._path}: the fields are {sorted(arrays)}; frames are required, and only "
+                f"{', '.join(FIELDS)} are allowed"
+            )
+        for field, spec in FIELDS.items():
+            if field not in arrays:
+                continue
+            values = arrays[field]
+            if values.dtype != spec.dtype or values.ndim != len(spec.axes):
+                raise ValueError(
+                    f"{self._path}: {field} of a video is {values.dtype} {values.shape}; it must "
+                    f"be {spec.dtype} with {len(spec.axes)} axes"
+                )
+            compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+            self._file.create_dataset(
+                field,
+                (self._num_videos, *values.shape),
+                spec.dtype,
+                chunks=(1, *values.shape),
+                fletcher32=True,
+                track_times=False,
+                **(compression if field in COMPRESSED else {}),
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+
+    def _finish(self) -> None:
+        if len(self._names) != self._num_videos:
+            raise ValueError(
+                f"{self._path}: {len(self._names)} videos were written instead of "
+                f"{self._num_videos}"
+            )
+        names = np.array(self._names, dtype=object)
+        self._file.create_dataset(
+            "names", data=names, dtype=h5py.string_dtype("utf-8"), track_times=False
+        )
+        self._file.attrs["complete"] = True
+
+
+class VideoFile:
+    """Reads a video file.
+
+    Use it as a context manager, or call `close`. It can be pickled: the copy opens the file anew.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        path: The file.
+        num_videos: V.
+        num_frames: T.
+        height: H.
+        width: W.
+        max_objects: K, 0 where the file has no boxes and no states.
+        names: The videos' names.
+        attributes: The file's attributes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated, damaged or no video file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path}: there is no such video file")
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            raise self._bad(f"is truncated, damaged or no HDF5 file ({error})") from error
+        try:
+            self._check()
+            self.attributes: dict[str, Any] = dict(self._file.attrs)
+            self.names: list[str] = list(self._file["names"].asstr()[:])
+        except (OSError, RuntimeError, KeyError) as error:
+            self._file.close()
+            raise self._bad(f"is damaged ({error})") from error
+        except ValueError:
+            self._file.close()
+            raise
+        shape = self._file["frames"].shape
+        self.num_videos, self.num_frames, self.height, self.width = map(int, shape[:4])
+        boxes = next((field for field in ("boxes", "states") if self.has(field)), None)
+        self.max_objects = int(self._file[boxes].shape[2]) if boxes else 0
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that the file holds, in the order of `FIELDS`."""
+        return tuple(field for field in FIELDS if self.has(field))
+
+    def has(self, field: str) -> bool:
+        """Tell whether the file holds a field of `FIELDS`."""
+        return field in FIELDS and field in self._file
+
+    def read(self, field: str, video: int, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Read one field of one video.
+
+        Args:
+            field: One of `FIELDS`.
+            video: Index from 0.
+            start: First frame; ignored for fields without frames.
+            stop: Frame after the last; None: to the end.
+
+        Returns:
+            The array without its axis V, with stop - start frames.
+
+        Raises:
+            ValueError: If the file lacks the field, the video or the frames, or is damaged.
+        """
+        if not self.has(field):
+            raise ValueError(f"{self.path} has no {field}; it has {', '.join(self.fields)}")
+        if not 0 <= video < self.num_videos:
+            raise ValueError(f"{self.path}: video is {video}; it must be below {self.num_videos}")
+        stop = self.num_frames if stop is None else stop
+        if not 0 <= start <= stop <= self.num_frames:
+            raise ValueError(
+                f"{self.path}: frames {start} to {stop} are asked for; a video has "
+                f"{self.num_frames}"
+            )
+        frames = slice(start, stop) if FIELDS[field].axes.startswith("T") else slice(None)
+        try:
+            return self._file[field][video, frames]
+        except (OSError, RuntimeError) as error:
+            raise self._bad(f"is damaged: {field} of video {video} ({error})") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type["VideoFile"], tuple[Path]]:
+        return VideoFile, (self.path,)
+
+    def _check(self) -> None:
+        """Raise ValueError where the file does not keep what the module's head promises."""
+        if "frames" not in self._file or "format_version" not in self._file.attrs:
+            raise self._bad("is HDF5 but no video file (no frames or no format_version)")
+        version = self._file.attrs["format_version"]
+        if version != FORMAT_VERSION:
+            raise self._bad(f"has format_version {version}; this program reads {FORMAT_VERSION}")
+        if not self._file.attrs.get("complete", False):
+            raise self._bad("was not written to its end")
+        sizes: dict[str, int] = {}
+        for field, spec in FIELDS.items():
+            if field not in self._file:
+                continue
+            dataset = self._file[field]
+            if dataset.dtype != spec.dtype or dataset.ndim != len(spec.axes) + 1:
+                raise self._bad(f"holds {field} as {dataset.dtype} {dataset.shape}")
+            for axis, size in zip("V" + spec.axes, dataset.shape, strict=True):
+                if axis != "C" and sizes.setdefault(axis, size) != size:
+                    raise self._bad(f"holds {field} of shape {dataset.shape}; {axis} differs")
+
+    def _bad(self, what: str) -> ValueError:
+        return ValueError(f"{self.path} {what}; delete it and run snakemake again")

@@ -1,0 +1,87 @@
+"""The interval against scipy, against theory, and in its corner cases."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ocvp import bootstrap
+from ocvp.bootstrap import paired_bootstrap
+
+
+def test_agrees_with_scipy_and_with_the_normal_interval():
+    values = np.random.default_rng(0).normal(0.3, 1.0, size=200)
+    result = paired_bootstrap(values, seed=1)
+    reference = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=10_000,
+        method="percentile",
+        random_state=np.random.default_rng(2),
+    ).confidence_interval
+    margin = 0.1 * values.std() / np.sqrt(200)
+    assert result.mean == pytest.approx(values.mean())
+    assert result.low == pytest.approx(reference.low, abs=margin)
+    assert result.high == pytest.approx(reference.high, abs=margin)
+    half = 1.96 * values.std() / np.sqrt(200)
+    assert result.high - result.low == pytest.approx(2 * half, rel=0.05)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    covered = 0
+    for trial in range(200):
+        result = paired_bootstrap(rng.normal(size=60), seed=trial, num_resamples=500)
+        covered += result.low <= 0 <= result.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_pairing_leaves_out_what_both_models_share():
+    rng = np.random.default_rng(4)
+    difficulty = rng.normal(0, 10, size=50)
+    first, second = difficulty + 0.2 + rng.normal(0, 0.1, 50), difficulty
+    assert paired_bootstrap(first - second, seed=0).low > 0
+
+
+def test_same_seed_same_interval():
+    values = np.random.default_rng(5).normal(size=30)
+    assert paired_bootstrap(values, seed=7) == paired_bootstrap(values, seed=7)
+    assert paired_bootstrap(values, seed=7) != paired_bootstrap(values, seed=8)
+
+
+def test_blocks_of_resamples_do_not_change_the_result(monkeypatch):
+    values = np.random.default_rng(6).normal(size=31)
+    whole = paired_bootstrap(values, seed=0, num_resamples=1001)
+    monkeypatch.setattr(bootstrap, "_BLOCK", 31 * 10)
+    assert paired_bootstrap(values, seed=0, num_resamples=1001) == whole
+
+
+def test_more_confidence_is_wider():
+    values = np.random.default_rng(7).normal(size=40)
+    narrow, wide = (paired_bootstrap(values, seed=0, confidence=c) for c in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
+
+
+def test_undefined_videos_are_dropped():
+    values = np.array([1.0, np.nan, 2.0, 4.0, np.nan])
+    assert paired_bootstrap(values, seed=0) == paired_bootstrap([1.0, 2.0, 4.0], seed=0)
+
+
+def test_one_video_and_equal_videos_have_no_width():
+    assert paired_bootstrap([0.5], seed=0) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap([0.25] * 8, seed=0) == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments", "message"),
+    [
+        ([], {}, "no number"),
+        ([np.nan, np.nan], {}, "undefined for every video"),
+        ([1.0, np.inf], {}, "infinity"),
+        ([[1.0, 2.0]], {}, r"shape \(V,\)"),
+        ([1.0], {"num_resamples": 0}, "num_resamples is 0"),
+        ([1.0], {"confidence": 95}, "confidence is 95"),
+    ],
+)
+def test_wrong_input_is_refused(values, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        paired_bootstrap(values, seed=0, **arguments)

@@ -1,0 +1,129 @@
+"""What the figures of metrics hold, and that nothing of them stays behind."""
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+
+from ocvp.curves import (
+    METRIC_LABELS,
+    Curve,
+    figure_picture,
+    metric_curves,
+    predictor_styles,
+)
+
+PANELS = {
+    "psnr": [
+        Curve("ocvp_seq", [30.0, 28.0, 27.0], [0.5, 0.5, 0.5]),
+        Curve("mine", [31.0, 29.0, 28.0]),
+        Curve("copy_last_frame", [25.0, 22.0, 20.0]),
+        Curve("ceiling", [32.0, 32.0, 32.0]),
+    ],
+    "centre_error": [Curve("ocvp_seq", [0.5, None, 2.0]), Curve("mine", [0.4, 0.8, 1.6])],
+}
+
+
+def test_panels_hold_the_curves_and_say_the_unit():
+    figure = metric_curves(PANELS, title="A study")
+    psnr, centre = figure.axes
+    assert psnr.get_ylabel() == "PSNR (dB) ↑"
+    assert centre.get_ylabel() == "Centre error (pixels) ↓"
+    assert "Frames" in psnr.get_xlabel()
+    assert [line.get_ydata().tolist() for line in psnr.lines] == (
+        [list(curve.values) for curve in PANELS["psnr"]]
+    )
+    assert all(line.get_xdata().tolist() == [1, 2, 3] for line in psnr.lines)
+    assert np.isnan(centre.lines[0].get_ydata()[1])
+    assert len(psnr.collections) == 1  # the band of the one deviation
+    assert figure.get_suptitle() == "A study"
+
+
+def test_one_legend_outside_the_data_names_everything_once():
+    figure = metric_curves(PANELS)
+    picture = figure_picture(figure)
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts() if text.get_text()]
+    assert sorted(names) == sorted(
+        ["OCVP-Seq", "mine", "Copy of last frame", "SAVi's own (ceiling)"]
+    )
+    renderer = figure.canvas.get_renderer()
+    box = legend.get_window_extent(renderer)
+    for axes in figure.axes:
+        assert not axes.get_tightbbox(renderer).overlaps(box)
+    assert box.x0 >= 0
+    assert box.x1 <= picture.shape[1]
+    assert box.y0 >= 0
+
+
+def test_the_legend_fits_with_many_predictors():
+    names = [
+        "lstm",
+        "transformer",
+        "ocvp_seq",
+        "ocvp_par",
+        *(f"a_longer_name_{i}" for i in range(5)),
+    ]
+    curves = [Curve(name, [1.0, 2.0]) for name in [*names, "copy_last_slots"]]
+    figure = metric_curves({"psnr": curves})
+    picture = figure_picture(figure)
+    box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
+    assert box.x0 >= 0
+    assert box.x1 <= picture.shape[1]
+
+
+def test_a_predictor_keeps_its_style_in_every_figure():
+    styles = predictor_styles(["ocvp_seq", "mine", "lstm", "another"])
+    assert predictor_styles(["lstm"])["lstm"] == styles["lstm"]
+    assert len(set(styles.values())) == 4
+    alone = metric_curves({"psnr": [Curve("mine", [1.0, 2.0])]}, styles=styles)
+    assert alone.axes[0].lines[0].get_color() == styles["mine"][0]
+    assert metric_curves(PANELS).axes[0].lines[0].get_color() == styles["ocvp_seq"][0]
+
+
+def test_rows_of_panels_leave_no_empty_axes():
+    curve = [Curve("lstm", [1.0, 2.0])]
+    assert len(metric_curves(dict.fromkeys(list(METRIC_LABELS)[:4], curve)).axes) == 4
+
+
+def test_one_predicted_frame_is_seen():
+    picture = figure_picture(metric_curves({"psnr": [Curve("copy_last_frame", [20.0])]}))
+    empty = figure_picture(metric_curves({"psnr": [Curve("copy_last_frame", [np.nan])]}))
+    assert picture.shape != empty.shape or (picture != empty).any()
+
+
+def test_picture_is_an_image_with_ink():
+    picture = figure_picture(metric_curves(PANELS))
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    assert picture.shape[2] == 3
+    assert (picture[[0, -1]] == 255).all()
+    assert (picture < 128).any()
+
+
+def test_figures_are_freed_and_pyplot_stays_out():
+    figures = weakref.WeakSet()
+    for _ in range(5):
+        figure = metric_curves(PANELS)
+        figure_picture(figure)
+        figures.add(figure)
+    assert len(figures) >= 1
+    del figure
+    gc.collect()
+    assert len(figures) == 0
+    command = (
+        "import sys, ocvp.curves, ocvp.drawing, ocvp.animation; "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_impossible_figures_are_refused():
+    for panels in ({}, {"psnr": []}):
+        with pytest.raises(ValueError, match="at least one panel"):
+            metric_curves(panels)
+    with pytest.raises(ValueError, match="deviation of 'lstm' has 1 values, allowed is 2"):
+        metric_curves({"psnr": [Curve("lstm", [1.0, 2.0], [0.1])]})

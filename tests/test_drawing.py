@@ -1,0 +1,183 @@
+"""Strips whose cells can be read back pixel by pixel."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocvp.drawing import (
+    CONTEXT_COLOUR,
+    EMPTY,
+    INK,
+    PREDICTED_COLOUR,
+    Row,
+    choose_columns,
+    rollout_strip,
+    save_png,
+    slots_panel,
+    strip,
+)
+from ocvp.overlays import palette
+
+SIZE = 16
+
+
+def flat_frames(count, red=255):
+    """Frames of one colour each, which tells the frame's number in its green channel."""
+    frames = np.zeros((count, SIZE, SIZE, 3), dtype=np.uint8)
+    frames[..., 0] = red
+    frames[..., 1] = np.arange(1, count + 1)[:, None, None]
+    return frames
+
+
+def find(picture, colour):
+    """Return the boxes' (rows, columns) slices of pixels of one colour."""
+    rows, columns = np.nonzero((picture == colour).all(axis=-1))
+    assert len(rows), f"no pixel of {colour}"
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def block(picture, colour, side):
+    """Return the top left corner of the only square of one colour."""
+    rows, columns = find(picture, colour)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (side, side)
+    assert (picture[rows, columns] == colour).all()
+    return rows.start, columns.start
+
+
+def test_cells_are_in_order_enlarged_and_parted_at_the_end_of_the_context():
+    rows = [Row("Truth", flat_frames(5)), Row("Other", flat_frames(2, red=200), first=3)]
+    picture = strip([*rows, Row("Large", np.zeros((5, 48, 48, 3), np.uint8))], num_context=3)
+    corners = [block(picture, (255, t, 0), 48) for t in range(1, 6)]
+    assert len({row for row, _ in corners}) == 1
+    steps = np.diff([column for _, column in corners])
+    assert steps[0] == steps[1] == steps[3] > 48
+    assert steps[2] >= steps[0] + 10
+    # The second row starts at frame 4: empty below frames 1 to 3.
+    row, column = block(picture, (200, 1, 0), 48)
+    assert column == corners[3][1]
+    assert row > corners[0][0] + 48
+    assert (picture[row : row + 48, corners[0][1] : corners[0][1] + 48] == EMPTY).all()
+
+
+def test_bars_span_the_context_and_the_prediction():
+    picture = strip([Row("Truth", flat_frames(5))], num_context=2)
+    corners = [block(picture, (255, t, 0), SIZE)[1] for t in range(1, 6)]
+    for colour, first, last in ((CONTEXT_COLOUR, 0, 1), (PREDICTED_COLOUR, 2, 4)):
+        # Text above a bar is narrower than it or, in cells this small, as wide at most.
+        bar = [r for r in picture if (r == colour).all(axis=-1).sum() > 20][-1]
+        columns = np.flatnonzero((bar == colour).all(axis=-1))
+        assert (columns[0], columns[-1]) == (corners[first], corners[last] + SIZE - 1)
+
+
+@pytest.mark.parametrize("num_context", [0, 5, 9])
+def test_nothing_is_set_apart_on_one_side_of_the_context(num_context):
+    picture = strip([Row("Truth", flat_frames(5))], num_context=num_context)
+    assert not (picture == PREDICTED_COLOUR).all(axis=-1).any()
+    steps = np.diff([block(picture, (255, t, 0), SIZE)[1] for t in range(1, 6)])
+    assert len(set(steps.tolist())) == 1
+
+
+def test_labels_have_room():
+    frames = np.full((3, 32, 32, 3), 255, dtype=np.uint8)
+    picture = strip([Row("A rather long label", frames, 0, (1, 2, 3))], num_context=0)
+    assert (picture[[0, -1]] == 255).all()
+    assert (picture[:, [0, -1]] == 255).all()
+    rows, columns = find(picture[:, : -3 * 36], INK)
+    _, square = find(picture, (1, 2, 3))
+    assert square.stop < columns.start + 4
+    assert columns.stop < picture.shape[1] - 3 * 36
+    assert rows.stop < picture.shape[0]
+
+
+def test_rollout_strip_shows_truth_prediction_and_masks():
+    true_labels = np.zeros((6, SIZE, SIZE), dtype=np.uint8)
+    true_labels[:, :8] = 1
+    predicted_labels = np.full((4, SIZE, SIZE), 2, dtype=np.uint8)
+    colours = np.array([[0, 0, 0], [0, 0, 0], [0, 255, 0]], dtype=np.uint8)
+    white = np.full((4, SIZE, SIZE, 3), 255, dtype=np.uint8)
+    arguments = {"num_context": 2, "factor": 3}
+    full = rollout_strip(
+        flat_frames(6),
+        white,
+        true_labels=true_labels,
+        predicted_labels=predicted_labels,
+        colours=colours,
+        **arguments,
+    )
+    assert block(full, (255, 6, 0), 3 * SIZE)
+    _, green = find(full, (0, 255, 0))
+    assert green.start == block(full, (255, 3, 0), 3 * SIZE)[1]
+    # Without true masks and predicted masks two rows less.
+    short = rollout_strip(flat_frames(6), white, **arguments)
+    assert full.dtype == short.dtype == np.uint8
+    assert full.shape[0] - short.shape[0] == 2 * (3 * SIZE + 6)
+
+
+def test_slots_panel_has_a_row_and_a_colour_for_each_slot():
+    objects = np.zeros((3, 2, SIZE, SIZE, 3))
+    objects[:, 0], objects[:, 1] = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+    masks = np.zeros((3, 2, SIZE, SIZE))
+    masks[:, 0, :, :8], masks[:, 1, :, 8:] = 1, 1
+    picture = slots_panel(flat_frames(3), objects, masks, factor=2)
+    red, blue = find(picture, (255, 0, 0)), find(picture, (0, 0, 255))
+    # Each colour in its own row, and in the row of all slots.
+    assert red[0].start == blue[0].start
+    assert blue[0].stop - red[0].stop == 2 * SIZE + 6
+    for colour in palette(2).tolist():
+        assert find(picture, colour)[1].stop < red[1].start
+    with pytest.raises(ValueError, match="3 frames, but objects of 2"):
+        slots_panel(flat_frames(3), objects[:2], masks[:2])
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 7, 16, 17, 24, 50])
+@pytest.mark.parametrize("num_context", [0, 1, 5, 16, 49, 99])
+@pytest.mark.parametrize("max_columns", [2, 3, 16])
+def test_chosen_columns(num_frames, num_context, max_columns):
+    columns = choose_columns(num_frames, num_context, max_columns)
+    assert columns == sorted(set(columns))
+    assert columns[0] >= 0
+    assert len(columns) <= max_columns
+    assert columns[-1] == num_frames - 1
+    if num_frames <= max_columns:
+        assert columns == list(range(num_frames))
+    if 0 < num_context < num_frames:
+        assert num_context - 1 in columns
+
+
+def test_evenly_chosen_columns():
+    assert choose_columns(24, 6, 8) == [0, 5, 6, 9, 13, 16, 20, 23]
+
+
+def test_png_holds_the_picture(tmp_path):
+    picture = strip([Row("Truth", flat_frames(3))], num_context=1)
+    save_png(tmp_path / "figures" / "strip.png", picture)
+    assert np.array_equal(np.array(Image.open(tmp_path / "figures" / "strip.png")), picture)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["strip.png"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "at least one row"),
+        ([Row("Truth", np.zeros((2, 8, 8, 3)))], "'Truth' must be uint8"),
+        ([Row("Truth", np.zeros((2, 8, 8), np.uint8))], r"\(frames, height, width, 3\)"),
+        ([Row("Truth", np.zeros((0, 8, 8, 3), np.uint8))], "at least one column"),
+        (
+            [
+                Row("Big", np.zeros((1, 9, 9, 3), np.uint8)),
+                Row("Odd", np.zeros((1, 4, 4, 3), np.uint8)),
+            ],
+            "'Odd' are 4x4, which does not fit cells of 9x9",
+        ),
+    ],
+)
+def test_wrong_rows_are_refused(rows, message):
+    with pytest.raises(ValueError, match=message):
+        strip(rows, num_context=0)
+
+
+def test_more_predictions_than_frames_are_refused():
+    with pytest.raises(ValueError, match="4 predicted frames, but only 3 frames"):
+        rollout_strip(flat_frames(3), flat_frames(4), num_context=1)
+    with pytest.raises(ValueError, match="max_columns 1"):
+        rollout_strip(flat_frames(3), flat_frames(2), num_context=1, max_columns=1)

@@ -1,0 +1,142 @@
+"""LPIPS from random weights in torchvision's file format, against the library called directly."""
+
+import logging
+import warnings
+
+import lpips
+import pytest
+import torch
+from torchvision.models import AlexNet_Weights, VGG16_Weights, alexnet, vgg16
+
+from ocvp.perceptual import Lpips, min_side, unavailable_reason, weights_path
+
+FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+NETWORKS = {"alex": alexnet, "vgg": vgg16}
+
+
+def save_random_weights(network, path):
+    """Save a classifier's weights under torchvision's names: random features, flat classifier."""
+    with torch.device("meta"):
+        state = NETWORKS[network](weights=None).state_dict()
+    rng = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, tensor in state.items():
+        if name.startswith("features."):
+            scale = max(1, tensor[0].numel()) ** -0.5
+            weights[name] = torch.randn(tensor.shape, generator=rng) * scale
+        else:
+            # LPIPS does not use it; one stored number keeps half a gigabyte off the disk.
+            weights[name] = torch.zeros(1).expand(tensor.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, path)
+
+
+@pytest.fixture(scope="module")
+def torch_home(tmp_path_factory):
+    home = tmp_path_factory.mktemp("torch_home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        for network in FILES:
+            save_random_weights(network, weights_path(network))
+        yield home
+
+
+@pytest.fixture(scope="module", params=["alex", "vgg"])
+def metric(request, torch_home):
+    return Lpips(request.param)
+
+
+def pair(*shape):
+    rng = torch.Generator().manual_seed(1)
+    return torch.rand(shape, generator=rng), torch.rand(shape, generator=rng)
+
+
+def test_agrees_with_the_library_called_directly(metric):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = lpips.LPIPS(net=metric.network, verbose=False)
+    prediction, target = pair(2, 3, 3, 32, 32)
+    with torch.no_grad():
+        expected = reference(
+            2 * prediction.flatten(0, 1) - 1, 2 * target.flatten(0, 1) - 1
+        ).reshape(2, 3)
+    scores = metric(prediction, target)
+    assert scores.shape == (2, 3)
+    assert (scores > 1e-4).all()
+    assert torch.allclose(scores, expected, rtol=1e-5)
+
+
+def test_identical_frames_are_at_distance_zero(metric):
+    frames, _ = pair(2, 3, 32, 32)
+    assert metric(frames, frames).tolist() == [0.0, 0.0]
+    assert metric(frames[0], frames[0]).shape == ()
+
+
+def test_frames_too_small_for_the_network_are_refused(metric):
+    side = {"alex": 31, "vgg": 16}[metric.network]
+    assert min_side(metric.network) == side
+    assert metric(*pair(3, side, side)).isfinite()
+    with pytest.raises(ValueError, match=f"at least {side}x{side} pixels"):
+        metric(*pair(3, side - 1, side))
+
+
+def test_wrong_shapes_are_refused(metric):
+    with pytest.raises(ValueError, match=r"\(\.\.\., 3, H, W\)"):
+        metric(torch.zeros(32, 32, 3), torch.zeros(32, 32, 3))
+    with pytest.raises(ValueError, match="must both have shape"):
+        metric(torch.zeros(2, 3, 32, 32), torch.zeros(3, 32, 32))
+
+
+def test_weights_stay_fixed_and_the_random_state_untouched(torch_home):
+    before = torch.random.get_rng_state()
+    metric = Lpips("alex").train(False)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not any(parameter.requires_grad for parameter in metric.parameters())
+
+
+def test_weights_other_than_the_published_ones_are_announced(torch_home, caplog):
+    with caplog.at_level(logging.WARNING):
+        Lpips("alex")
+    assert "checksum" in caplog.text
+    assert FILES["alex"] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("network", "url"),
+    [("alex", AlexNet_Weights.IMAGENET1K_V1.url), ("vgg", VGG16_Weights.IMAGENET1K_V1.url)],
+)
+def test_missing_weights_are_explained_and_not_downloaded(tmp_path, monkeypatch, network, url):
+    def refuse(*arguments, **options):
+        raise AssertionError("a download was started")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    reason = unavailable_reason(network)
+    assert reason is not None
+    for part in (FILES[network], str(tmp_path / "hub" / "checkpoints"), url):
+        assert part in reason
+    with pytest.raises(ValueError, match="are missing"):
+        Lpips(network)
+    assert list(tmp_path.rglob("*.pth")) == []
+
+
+def test_nothing_is_said_against_weights_that_are_there(torch_home):
+    assert unavailable_reason("alex") is None
+    assert weights_path("vgg") == torch_home / "hub" / "checkpoints" / FILES["vgg"]
+
+
+def test_a_damaged_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = weights_path("alex")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(ValueError, match=f"{FILES['alex']} cannot be read"):
+        Lpips("alex")
+    torch.save({"features.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=f"{FILES['alex']} cannot be read"):
+        Lpips("alex")
+
+
+def test_unknown_networks_are_refused():
+    with pytest.raises(ValueError, match="'squeeze', allowed are"):
+        unavailable_reason("squeeze")

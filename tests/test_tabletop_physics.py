@@ -1,0 +1,82 @@
+"""Contacts and energy of the simulation."""
+
+import numpy as np
+import pytest
+
+from ocvp.randomness import generator
+from ocvp.tabletop_physics import Body, build_model, simulate_bodies, steps_per_frame
+from ocvp.tabletop_scene import camera_of, sample_bodies
+
+CAMERA = camera_of((32, 32))
+
+
+def ball(x, y, vx, vy=0.0):
+    return Body(shape="sphere", radius=0.25, half_height=0.25, x=x, y=y, yaw=0.7, velocity=(vx, vy))
+
+
+def simulate(*bodies, num_frames=16):
+    return simulate_bodies(build_model(list(bodies), 10.0), list(bodies), num_frames, 10.0, CAMERA)
+
+
+def test_a_head_on_contact_counts_in_its_frame():
+    # The gap of 0.5 m closes at 1 m/s: contact at 0.5 s, in the step that leads to frame 5 or 6.
+    motion = simulate(ball(-0.5, 0, 0.5), ball(0.5, 0, -0.5))
+    assert motion.contacts.sum() == 1
+    assert np.flatnonzero(motion.contacts)[0] in (5, 6)
+    velocities = motion.states[:, :, 7]
+    np.testing.assert_allclose(velocities[0], [0.5, -0.5])
+    assert velocities[-1, 0] < 0 < velocities[-1, 1]
+
+
+def test_objects_that_miss_have_no_contact():
+    motion = simulate(ball(-0.5, -0.3, 0.5), ball(0.5, 0.3, -0.5))
+    assert motion.contacts.sum() == 0
+    np.testing.assert_allclose(motion.states[-1, :, 7], [0.5, -0.5], atol=0.02)
+
+
+def test_a_contact_that_hardly_changes_a_velocity_does_not_count():
+    # The left ball catches up at 0.04 m/s: 4 % of its speed at most can change hands.
+    motion = simulate(ball(-0.4, 0, 0.84), ball(0.13, 0, 0.8))
+    gap = motion.states[:, 1, 0] - motion.states[:, 0, 0]
+    assert gap[0] > gap.min() < gap[-1]  # they do touch, and part again
+    assert motion.contacts.sum() == 0
+
+
+def test_a_contact_out_of_view_does_not_count():
+    motion = simulate(ball(-0.5, -8, 0.5), ball(0.5, -8, -0.5))
+    assert motion.states[-1, 0, 7] < 0
+    assert motion.contacts.sum() == 0
+
+
+def test_a_ball_rolls_without_slipping():
+    motion = simulate(ball(0, 0, 0.3, 0.4))
+    np.testing.assert_allclose(motion.states[0, 0, 10:], [-0.4 / 0.25, 0.3 / 0.25, 0])
+    np.testing.assert_allclose(motion.states[-1, 0, 7:10], [0.3, 0.4, 0], atol=0.01)
+    np.testing.assert_allclose(motion.states[-1, 0, :2], [0.45, 0.6], atol=0.01)
+
+
+def test_momentum_of_a_collision_is_kept():
+    bodies = [ball(-0.5, 0, 0.8), ball(0.3, 0.2, -0.3)]
+    model = build_model(bodies, 10.0)
+    motion = simulate_bodies(model, bodies, 12, 10.0, CAMERA)
+    momentum = (model.body_mass[1:, None] * motion.states[..., 7:9]).sum(axis=1)
+    assert motion.contacts.sum() == 1
+    np.testing.assert_allclose(momentum[-1], momentum[0], atol=0.05 * momentum[0, 0])
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_no_collision_creates_energy(index):
+    bodies = sample_bodies(generator(0, "energy", index), (4, 5), CAMERA, 2.0)
+    model = build_model(bodies, 10.0)
+    states = simulate_bodies(model, bodies, 21, 10.0, CAMERA).states
+    kinetic = (model.body_mass[1:] * (states[..., 7:10] ** 2).sum(axis=-1)).sum(axis=1)
+    # A ball's rotation, 2/5 of its kinetic energy, may turn into motion.
+    assert kinetic.max() < 1.4 * kinetic[0]
+    assert kinetic[-1] < kinetic[0]
+
+
+@pytest.mark.parametrize(("fps", "steps"), [(10.0, 40), (24.0, 17), (400.0, 1), (1000.0, 1)])
+def test_steps_between_frames(fps, steps):
+    assert steps_per_frame(fps) == steps
+    model = build_model([ball(0, 0, 0)], fps)
+    assert model.opt.timestep * steps == pytest.approx(1 / fps)

@@ -1,0 +1,118 @@
+"""Config, wildcard constraints, and what all rules share.
+
+Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, SPLITS,
+`stage_config`, `code`, `runtime`, `threads_of`, `resource_of`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from ocvp import plan
+from ocvp.config import SPLITS
+from ocvp.stages import stage_digest
+from ocvp.study import chains, read_config, runtime_json
+from ocvp.study import stage_config as part_of_config
+
+# A small override is merged over the default; a config with data sets stands for itself.
+if "datasets" not in config:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    CONFIG = read_config(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+CHAINS = chains(CONFIG)
+
+# Jobs run the Python that runs the workflow, also where its environment was not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def any_of(names):
+    """Return a regular expression that matches these names only."""
+    return "|".join(sorted(names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=any_of({chain.dataset for chain in CHAINS}),
+    savi=any_of({chain.savi for chain in CHAINS}),
+    predictor=any_of({p for chain in CHAINS for p in chain.predictors}),
+    protocol=any_of({e for chain in CHAINS for e in chain.protocols}),
+    split="|".join(SPLITS),
+    seed=r"\d+",
+    chunk=r"\d+",
+
+
+def stage_config(rule):
+    """Return a params function: the part of the config that a rule's product depends on."""
+
+    def of(wildcards):
+        return part_of_config(CONFIG, rule, wildcards)
+
+    return of
+
+
+def runtime(wildcards, resources):
+    """Return where and how fast to run. As it asks for resources, it makes nothing stale."""
+    return runtime_json(CONFIG)
+
+
+# Rule to cores, memory in MB, time limit in minutes and GPUs, for the embedded data set; larger
+# data sets override them in the config, under `resources`.
+RESOURCES = {
+    "make_chunk": (1, 1000, 60, 0),
+    "make_videos": (1, 1000, 60, 0),
+    "fit_savi": (2, 4000, 1440, 0),
+    "score_savi": (2, 4000, 120, 0),
+    "encode_slots": (2, 4000, 120, 0),
+    "fit_predictor": (2, 4000, 1440, 0),
+    "score_predictor": (2, 4000, 120, 0),
+    "draw_slots": (1, 2000, 30, 0),
+    "draw_rollouts": (1, 2000, 30, 0),
+    "draw_curves": (1, 1000, 30, 0),
+    "summarize": (1, 1000, 30, 0),
+}
+unknown = set(CONFIG.resources) - set(RESOURCES)
+if unknown:
+    raise WorkflowError(
+        f"config is not valid:\n  resources names {', '.join(sorted(unknown))}; "
+        f"the rules are {', '.join(RESOURCES)}"
+    )
+
+
+def resource_of(rule, kind):
+    """Return how much of `threads`, `mem_mb`, `runtime` or `gpu` a rule gets."""
+    default = RESOURCES[rule][("threads", "mem_mb", "runtime", "gpu").index(kind)]
+    own = getattr(CONFIG.resources.get(rule), kind, None)
+    return default if own is None else own
+
+
+def chain_paths(pattern):
+    """Return a pattern's paths for all chains of the study, for every wildcard that it has."""
+    return sorted(
+        {
+            pattern.format(
+                dataset=chain.dataset,
+                savi=chain.savi,
+                seed=chain.seed,
+                predictor=predictor,
+                protocol=protocol,
+                video=video,
+            )
+            for chain in CHAINS
+            for predictor in (chain.predictors if "{predictor}" in pattern else [""])
+            for protocol in (chain.protocols if "{protocol}" in pattern else [""])
+            for video in (
+                range(CONFIG.figures.num_videos) if "{video}" in pattern else [0]
+            )
+        }
+    )
+
+
+onstart:
+    plan.show(workflow, CONFIG)

@@ -1,0 +1,77 @@
+"""Videos of each data set.
+
+Requires: nothing (tabletop is simulated). Makes: results/{dataset}/videos/{split}.h5.
+"""
+
+
+rule prepare_data:
+    """Collect the videos of all data sets of the study."""
+    input:
+        sorted(
+            f"results/{chain.dataset}/videos/{split}.h5"
+            for chain in CHAINS
+            for split in SPLITS
+        ),
+
+
+def chunks_of(wildcards):
+    """Return the parts of a split, in order."""
+    dataset = CONFIG.datasets[wildcards.dataset]
+    num_videos = getattr(dataset.num_videos, wildcards.split)
+    num_chunks = -(-num_videos // dataset.videos_per_chunk)
+    return [
+        f"results/{wildcards.dataset}/videos/{wildcards.split}/chunk{chunk}.h5"
+        for chunk in range(num_chunks)
+    ]
+
+
+rule make_chunk:
+    """Make some of a split's videos; chunks run side by side."""
+    output:
+        temp("results/{dataset}/videos/{split}/chunk{chunk}.h5"),
+    log:
+        "logs/results/{dataset}/videos/{split}/chunk{chunk}.h5/make_chunk.log",
+    benchmark:
+        "logs/results/{dataset}/videos/{split}/chunk{chunk}.h5/make_chunk.tsv"
+    threads: resource_of("make_chunk", "threads")
+    resources:
+        mem_mb=resource_of("make_chunk", "mem_mb"),
+        runtime=resource_of("make_chunk", "runtime"),
+        gpu=resource_of("make_chunk", "gpu"),
+    params:
+        config=stage_config("make_chunk"),
+        code=stage_digest("make_chunk"),
+    shell:
+        r"""
+        python -m ocvp.prepare_data chunk \
+            --config {params.config:q} \
+            --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
+            --chunk {wildcards.chunk:q} --output {output:q} --log {log:q}
+        """
+
+
+rule make_videos:
+    """Join the chunks of a split; the file does not depend on how it was cut."""
+    input:
+        chunks=chunks_of,
+    output:
+        videos="results/{dataset}/videos/{split}.h5",
+    log:
+        "logs/results/{dataset}/videos/{split}.h5/make_videos.log",
+    benchmark:
+        "logs/results/{dataset}/videos/{split}.h5/make_videos.tsv"
+    threads: resource_of("make_videos", "threads")
+    resources:
+        mem_mb=resource_of("make_videos", "mem_mb"),
+        runtime=resource_of("make_videos", "runtime"),
+        gpu=resource_of("make_videos", "gpu"),
+    params:
+        config=stage_config("make_videos"),
+        code=stage_digest("make_videos"),
+    shell:
+        r"""
+        python -m ocvp.prepare_data merge \
+            --config {params.config:q} \
+            --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
+            --chunks {input.chunks:q} --output {output.videos:q} --log {log:q}
+        """

@@ -1,0 +1,87 @@
+"""Scores of predictors, and the study's tables.
+
+Requires: predictors, slots and videos. Makes: results/{dataset}/{savi}/seed{seed}/{predictor}/
+evaluation/{protocol}.json, results/summary.csv, results/comparisons.csv.
+"""
+
+
+rule evaluate_predictor:
+    """Collect the scores of all predictors under all protocols."""
+    input:
+        chain_paths(
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json"
+        ),
+
+
+def protocol_split(wildcards):
+    """Return the split that a protocol scores on."""
+    return CONFIG.evaluation[wildcards.protocol].split
+
+
+def protocol_videos(wildcards):
+    """Return the videos that a protocol scores on."""
+    return f"results/{wildcards.dataset}/videos/{protocol_split(wildcards)}.h5"
+
+
+def protocol_slots(wildcards):
+    """Return the slots that a protocol scores on."""
+    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
+    return f"{chain}/slots/{protocol_split(wildcards)}.h5"
+
+
+rule score_predictor:
+    """Score one predictor under one protocol."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        predictor="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
+        videos=protocol_videos,
+        slots=protocol_slots,
+    output:
+        scores="results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json/score_predictor.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json/score_predictor.tsv"
+    threads: resource_of("score_predictor", "threads")
+    resources:
+        mem_mb=resource_of("score_predictor", "mem_mb"),
+        runtime=resource_of("score_predictor", "runtime"),
+        gpu=resource_of("score_predictor", "gpu"),
+    params:
+        config=stage_config("score_predictor"),
+        code=stage_digest("score_predictor"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.evaluate_predictor \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --savi {input.savi:q} --predictor {input.predictor:q} \
+            --videos {input.videos:q} --slots {input.slots:q} --seed {wildcards.seed:q} \
+            --output {output.scores:q} --log {log:q}
+        """
+
+
+rule summarize:
+    """Gather all scores into tables, and print them."""
+    input:
+        scores=rules.evaluate_savi.input + rules.evaluate_predictor.input,
+    output:
+        summary="results/summary.csv",
+        comparisons="results/comparisons.csv",
+    log:
+        "logs/results/summary.csv/summarize.log",
+    benchmark:
+        "logs/results/summary.csv/summarize.tsv"
+    threads: resource_of("summarize", "threads")
+    resources:
+        mem_mb=resource_of("summarize", "mem_mb"),
+        runtime=resource_of("summarize", "runtime"),
+        gpu=resource_of("summarize", "gpu"),
+    params:
+        code=stage_digest("summarize"),
+    shell:
+        r"""
+        python -m ocvp.summarize \
+            {input.scores:q} \
+            --summary {output.summary:q} --comparisons {output.comparisons:q} --log {log:q}
+        """

@@ -1,0 +1,142 @@
+"""Figures, which the report shows too.
+
+Requires: scores, models, slots and videos. Makes, in results/{dataset}/{savi}/seed{seed}:
+figures/slots.png, figures/{protocol}_curves.png, {predictor}/figures/{protocol}_video{video}.png
+and .gif.
+"""
+
+
+rule figures:
+    """Collect the figures of the study."""
+    input:
+        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
+        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png")
+        if rules.evaluate_predictor.input
+        else [],
+        chain_paths(
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png"
+        ),
+        chain_paths(
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.gif"
+        ),
+
+
+rule draw_slots:
+    """Draw what each slot of one SAVi holds."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        videos=scored_videos,
+    output:
+        picture=report(
+            "results/{dataset}/{savi}/seed{seed}/figures/slots.png",
+            caption="../report/slots.rst",
+            category="Decomposition",
+            labels={"data set": "{dataset}", "SAVi": "{savi}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/slots.png/draw_slots.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/slots.png/draw_slots.tsv"
+    threads: resource_of("draw_slots", "threads")
+    resources:
+        mem_mb=resource_of("draw_slots", "mem_mb"),
+        runtime=resource_of("draw_slots", "runtime"),
+        gpu=resource_of("draw_slots", "gpu"),
+    params:
+        config=stage_config("draw_slots"),
+        code=stage_digest("draw_slots"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.figures slots \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
+            --output {output.picture:q} --log {log:q}
+        """
+
+
+rule draw_rollouts:
+    """Draw rollouts of the first videos: truth, prediction and masks."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        predictor="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
+        scores="results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
+        videos=protocol_videos,
+        slots=protocol_slots,
+    output:
+        pictures=report(
+            expand(
+                "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.png",
+                video=range(CONFIG.figures.num_videos),
+            ),
+            caption="../report/rollout.rst",
+            category="Rollouts",
+            subcategory="{protocol}",
+            labels={"SAVi": "{savi}", "predictor": "{predictor}", "seed": "{seed}"},
+        ),
+        animations=expand(
+            "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.gif",
+            video=range(CONFIG.figures.num_videos),
+        ),
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.tsv"
+    threads: resource_of("draw_rollouts", "threads")
+    resources:
+        mem_mb=resource_of("draw_rollouts", "mem_mb"),
+        runtime=resource_of("draw_rollouts", "runtime"),
+        gpu=resource_of("draw_rollouts", "gpu"),
+    params:
+        config=stage_config("draw_rollouts"),
+        code=stage_digest("draw_rollouts"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.figures rollouts \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --savi {input.savi:q} --predictor {input.predictor:q} --scores {input.scores:q} \
+            --videos {input.videos:q} --slots {input.slots:q} \
+            --pictures {output.pictures:q} --animations {output.animations:q} --log {log:q}
+        """
+
+
+def protocol_scores(wildcards):
+    """Return the scores of all predictors of a chain under one protocol."""
+    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
+    return sorted(
+        path
+        for path in rules.evaluate_predictor.input
+        if path.startswith(f"{chain}/") and path.endswith(f"/{wildcards.protocol}.json")
+    )
+
+
+rule draw_curves:
+    """Draw each metric over the predicted frames, for all predictors of a chain."""
+    input:
+        scores=protocol_scores,
+    output:
+        picture=report(
+            "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png",
+            caption="../report/curves.rst",
+            category="Metrics over time",
+            labels={"SAVi": "{savi}", "protocol": "{protocol}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png/draw_curves.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png/draw_curves.tsv"
+    threads: resource_of("draw_curves", "threads")
+    resources:
+        mem_mb=resource_of("draw_curves", "mem_mb"),
+        runtime=resource_of("draw_curves", "runtime"),
+        gpu=resource_of("draw_curves", "gpu"),
+    params:
+        config=stage_config("draw_curves"),
+        code=stage_digest("draw_curves"),
+    shell:
+        r"""
+        python -m ocvp.figures curves \
+            --config {params.config:q} \
+            --scores {input.scores:q} --output {output.picture:q} --log {log:q}
+        """

@@ -1,0 +1,81 @@
+"""SAVi: decompose videos into slots.
+
+Requires: results/{dataset}/videos/{split}.h5. Makes, in results/{dataset}/{savi}/seed{seed}:
+savi.pt (beside it the best or last weights), evaluation.json.
+"""
+
+
+rule train_savi:
+    """Collect the trained SAVi models of the study."""
+    input:
+        chain_paths("results/{dataset}/{savi}/seed{seed}/savi.pt"),
+
+
+rule evaluate_savi:
+    """Collect the scores of the SAVi models."""
+    input:
+        chain_paths("results/{dataset}/{savi}/seed{seed}/evaluation.json"),
+
+
+rule fit_savi:
+    """Train one SAVi. An interrupted run goes on from its resume folder, which is no output."""
+    input:
+        train="results/{dataset}/videos/train.h5",
+        val="results/{dataset}/videos/val.h5",
+    output:
+        checkpoint="results/{dataset}/{savi}/seed{seed}/savi.pt",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.tsv"
+    threads: resource_of("fit_savi", "threads")
+    resources:
+        mem_mb=resource_of("fit_savi", "mem_mb"),
+        runtime=resource_of("fit_savi", "runtime"),
+        gpu=resource_of("fit_savi", "gpu"),
+    params:
+        config=stage_config("fit_savi"),
+        code=stage_digest("fit_savi"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.train_savi \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --train {input.train:q} --val {input.val:q} --seed {wildcards.seed:q} \
+            --output {output.checkpoint:q} --log {log:q}
+        """
+
+
+def scored_videos(wildcards):
+    """Return the videos that a SAVi is scored on."""
+    split = CONFIG.savi[wildcards.savi].evaluation.split
+    return f"results/{wildcards.dataset}/videos/{split}.h5"
+
+
+rule score_savi:
+    """Score one SAVi's decomposition, beside two naive segmenters."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        videos=scored_videos,
+    output:
+        scores="results/{dataset}/{savi}/seed{seed}/evaluation.json",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/evaluation.json/score_savi.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/evaluation.json/score_savi.tsv"
+    threads: resource_of("score_savi", "threads")
+    resources:
+        mem_mb=resource_of("score_savi", "mem_mb"),
+        runtime=resource_of("score_savi", "runtime"),
+        gpu=resource_of("score_savi", "gpu"),
+    params:
+        config=stage_config("score_savi"),
+        code=stage_digest("score_savi"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.evaluate_savi \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
+            --output {output.scores:q} --log {log:q}
+        """

@@ -1,0 +1,50 @@
+"""Slots: what a SAVi sees in every frame, kept on disk so that it is computed once.
+
+Requires: results/{dataset}/{savi}/seed{seed}/savi.pt and the videos.
+Makes: results/{dataset}/{savi}/seed{seed}/slots/{split}.h5.
+"""
+
+
+def slot_splits(chain):
+    """Return the splits whose slots a chain needs: two to train on, and those that are scored."""
+    scored = {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
+    return sorted({"train", "val"} | scored)
+
+
+rule extract_slots:
+    """Collect the slots of the study."""
+    input:
+        sorted(
+            f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}/slots/{split}.h5"
+            for chain in CHAINS
+            for split in slot_splits(chain)
+        ),
+
+
+rule encode_slots:
+    """Encode one split with one SAVi, without decoding."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        videos="results/{dataset}/videos/{split}.h5",
+    output:
+        slots="results/{dataset}/{savi}/seed{seed}/slots/{split}.h5",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.tsv"
+    threads: resource_of("encode_slots", "threads")
+    resources:
+        mem_mb=resource_of("encode_slots", "mem_mb"),
+        runtime=resource_of("encode_slots", "runtime"),
+        gpu=resource_of("encode_slots", "gpu"),
+    params:
+        config=stage_config("encode_slots"),
+        code=stage_digest("encode_slots"),
+        runtime=runtime,
+    shell:
+        r"""
+        python -m ocvp.extract_slots \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
+            --output {output.slots:q} --log {log:q}
+        """
