@@ -4,6 +4,7 @@ The targets, in order: prepare_data, train_savi, evaluate_savi, extract_slots, t
 evaluate_predictor, figures, summarize, all (the default).
 """
 
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/savi.smk"
@@ -14,10 +15,14 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
+    default_target: True
     """Everything that the study asks for."""
     input:
         rules.train_savi.input,
         rules.train_predictor.input,
         rules.figures.input,
         rules.summarize.output,
-    default_target: True
+
+
+onsuccess:
+    print("Tables and figures: python -m ocvp.show_results")

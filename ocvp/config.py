@@ -484,13 +484,10 @@ def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:
     """Return the keys of a location, without the parts that name a branch of a union."""
     keys = []
     for part in location[:-1]:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int)
-        ):
+        is_key = isinstance(value, dict) and part in value
+        if is_key or isinstance(value, list):
             value = value[part]
-        else:
-            continue
-        keys.append(str(part))
+            keys.append(str(part))
     return [*keys, *(str(part) for part in location[-1:])]
 
 

@@ -22,6 +22,7 @@ Maps are channels last in memory throughout, which is faster on CPUs and GPUs al
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as functional
@@ -149,7 +150,7 @@ class Decoder(nn.Module):
         if not self.fast:
             return self._plain(slots)
         features = functional.relu(self._first(slots), inplace=True)
-        later = list(self.convolutions)[1:]
+        later = self._layers()[1:]
         if not (self.upsample and later):
             for convolution in later:
                 features = functional.relu(convolution(features), inplace=True)
@@ -163,15 +164,19 @@ class Decoder(nn.Module):
     def _plain(self, slots: Tensor) -> Tensor:
         """Decode as the paper describes it."""
         features = slots[:, :, None, None].expand(-1, -1, *self.resolution) + self.position()
-        for index, convolution in enumerate(self.convolutions):
+        for index, convolution in enumerate(self._layers()):
             if self.upsample and index > 0:
                 features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = functional.relu(convolution(features))
         return self.output(features)
 
+    def _layers(self) -> list[nn.Conv2d]:
+        """Return the convolutions before the output, typed."""
+        return cast(list[nn.Conv2d], list(self.convolutions))
+
     def _first(self, slots: Tensor) -> Tensor:
         """Broadcast, add positions, convolve: (S, D) to (S, C, H, W)."""
-        convolution = self.convolutions[0]
+        convolution = self._layers()[0]
         # autocast would round the sums of weights before the convolution rounds them again
         with torch.autocast(slots.device.type, enabled=False):
             kernels = torch.einsum(
@@ -184,12 +189,13 @@ class Decoder(nn.Module):
         positions = convolution(self.position()).permute(0, 2, 3, 1)
         return (values + positions).permute(0, 3, 1, 2)
 
-    def _to_blocks(self, convolution: nn.Module, features: Tensor) -> Tensor:
+    def _to_blocks(self, convolution: nn.Conv2d, features: Tensor) -> Tensor:
         """Upsample and convolve: (S, C, H, W) to (S, 4 C', H, W), channels (row, column, C')."""
         with torch.autocast(features.device.type, enabled=False):
             kernels = torch.einsum(
                 "ocij,pai,qbj->pqocab", convolution.weight, self.parities, self.parities
             ).flatten(0, 2)
+        assert convolution.bias is not None
         padding = self.parities.shape[1] // 2
         return functional.conv2d(features, kernels, convolution.bias.repeat(4), padding=padding)
 
@@ -202,6 +208,7 @@ class Decoder(nn.Module):
         # rows and columns of the window are (block, row in the block)
         kernels = kernels.unflatten(5, (2, 2)).unflatten(4, (2, 2))
         kernels = kernels.permute(0, 1, 2, 5, 7, 3, 4, 6).flatten(3, 5).flatten(0, 2)
+        assert self.output.bias is not None
         bias = self.output.bias.repeat_interleave(4)
         shifted = functional.conv2d(features, kernels, bias, padding=1)
         return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]

@@ -30,6 +30,7 @@ from ocvp.program import (
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.scoring import (
+    BASELINES,
     MASK_METRICS,
     NO_MASKS,
     PIXEL_METRICS,
@@ -184,7 +185,7 @@ def summarize_scores(scores: Mapping[str, Scores], reasons: Mapping[str, str]) -
     metrics = {}
     for name in METRICS:
         metrics[name] = report(name, scores["prediction"], reasons)
-        for baseline in ("copy_last_frame", "copy_last_slots", "ceiling"):
+        for baseline in BASELINES:
             entry = report(name, scores[baseline], reasons)
             metrics[name][baseline] = entry["mean"]
             metrics[name][f"{baseline}_per_frame"] = entry["per_frame"]

@@ -19,13 +19,13 @@ from ocvp.program import read_runtime, read_section, run, stage_parser, start_lo
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
+from ocvp.scoring import BASELINES
 from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.tracking_metrics import assign_slots
 from ocvp.videos import VideoFile
 from ocvp.windows import Window, WindowReader, to_pixels
 
 NUM_THREADS = 1
-BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -87,7 +87,9 @@ class SelfAttention(nn.MultiheadAttention):
             queries = functional.linear(tokens[..., -num_queries:, :], weights[0], biases[0])
             keys, values = functional.linear(tokens, weights[1], biases[1]).chunk(2, dim=-1)
         attended = functional.scaled_dot_product_attention(
-            *(self._heads(part) for part in (queries, keys, values)),
+            self._heads(queries),
+            self._heads(keys),
+            self._heads(values),
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out_proj(attended.transpose(-2, -3).flatten(-2))

@@ -9,6 +9,7 @@ stand-in for this one name.
 import json
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -108,23 +109,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         path: A `checkpoint_*.pth`.
 
     Returns:
-        The dict in the file; lr_warmup, where there is one, is a WarmUpState.
+        The dict in the file; lr_warmup, where it is an object, is a WarmUpState.
 
     Raises:
         ValueError: If the file needs any other class, is not a checkpoint, or holds no weights.
     """
     try:
         with torch.serialization.safe_globals([(WarmUpState, WARMUP_CLASS)]):
-            refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-            refused = [name for name in refused if name != WARMUP_CLASS]
-            if refused:
-                raise ValueError(
-                    f"{path}: the file holds objects of {', '.join(sorted(refused))}, which are "
-                    f"not loaded; besides tensors and containers only {WARMUP_CLASS} is"
-                )
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: not a checkpoint that torch.save wrote ({error})") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: {_refusal(path, error)}") from error
+    except (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
+        # what the loader trips over in a file that is something else, or cut off
+        raise ValueError(
+            f"{path}: not a checkpoint that torch.save wrote ({error!r:.80})"
+        ) from error
     if not isinstance(checkpoint, dict) or "model_state_dict" not in checkpoint:
         raise ValueError(f"{path}: no model_state_dict; not a published checkpoint")
     return checkpoint
@@ -254,6 +253,18 @@ def load_predictor(params: dict[str, Any], checkpoint: dict[str, Any]) -> nn.Mod
     }
     _load(model, _rename(theirs, PREDICTOR_NAMES[kind], PREDICTOR_DROPPED.get(kind, [])))
     return model.eval()
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Say why the safe loader refused a file, with the names of the classes that it asks for."""
+    if zipfile.is_zipfile(path):
+        names = set(torch.serialization.get_unsafe_globals_in_checkpoint(path)) - {WARMUP_CLASS}
+    else:  # the older format, which torch lists no names for
+        names = set(re.findall(r"GLOBAL (\S+)", str(error))) or {"unknown classes"}
+    return (
+        f"the file holds objects of {', '.join(sorted(names))}, which are not loaded; besides "
+        f"tensors and containers only {WARMUP_CLASS} is"
+    )
 
 
 def _known(key: str, value: Any, kinds: dict[str, str]) -> str:

@@ -3,6 +3,9 @@
 B batch, N slots, D slot_dim.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -42,20 +45,24 @@ def rollout(
         )
     if teacher_slots is not None:
         _check_teacher(predictor, context_slots, num_preds, teacher_slots)
-    if hasattr(predictor, "advance"):
-        return _carry_state(predictor, context_slots, num_preds, teacher_slots)
+    advance = getattr(predictor, "advance", None)
+    if advance is not None:
+        return _carry_state(advance, context_slots, num_preds, teacher_slots)
     return _move_window(predictor, context_slots, num_preds, teacher_slots)
 
 
 def _carry_state(
-    predictor: nn.Module, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None
+    advance: Callable[[Tensor, Any], tuple[Tensor, Any]],
+    context_slots: Tensor,
+    num_preds: int,
+    teacher_slots: Tensor | None,
 ) -> Tensor:
-    """Roll out a recurrent predictor."""
-    outputs, state = predictor.advance(context_slots, None)
+    """Roll out a recurrent predictor by its `advance`."""
+    outputs, state = advance(context_slots, None)
     predicted = [outputs[:, -1]]
     for index in range(num_preds - 1):
         newest = predicted[-1] if teacher_slots is None else teacher_slots[:, index]
-        outputs, state = predictor.advance(newest.unsqueeze(1), state)
+        outputs, state = advance(newest.unsqueeze(1), state)
         predicted.append(outputs[:, -1])
     return torch.stack(predicted, dim=1)
 

@@ -114,7 +114,7 @@ class SAVi(nn.Module):
                 f"{downsample_decoder}, it must give the resolution {tuple(resolution)}"
             )
 
-        self.resolution = resolution
+        self.resolution = (resolution[0], resolution[1])
         self.num_slots = num_slots
         self.slot_dim = slot_dim
         self.num_iterations_first = num_iterations_first

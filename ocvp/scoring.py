@@ -25,6 +25,7 @@ from ocvp.tracking_metrics import centre_error
 
 PIXEL_METRICS = ("psnr", "ssim", "lpips_alex", "lpips_vgg")
 MASK_METRICS = ("fg_ari_clip", "fg_ari_frame", "ari", "miou", "mbo")
+BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
 NO_MASKS = "the videos have no masks"
 
 Scores = dict[str, np.ndarray]

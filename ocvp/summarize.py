@@ -1,11 +1,12 @@
 """Gather the scores of a study into tables: results/summary.csv and results/comparisons.csv.
 
 The first holds every metric of every model beside its baselines, the second compares predictors
-with copy_last_slots on the videos in which objects move. Both are printed, averaged over seeds.
+with copy_last_slots on the videos in which objects move.
 """
 
 import argparse
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ import pandas as pd
 
 from ocvp.files import atomic_path
 from ocvp.program import run, start_logging
-from ocvp.scoring import MASK_METRICS
+from ocvp.scoring import BASELINES, MASK_METRICS
+
+logger = logging.getLogger(__name__)
 
 SUMMARY_COLUMNS = (
     "dataset",
@@ -26,9 +29,7 @@ SUMMARY_COLUMNS = (
     "split",
     "metric",
     "value",
-    "copy_last_frame",
-    "copy_last_slots",
-    "ceiling",
+    *BASELINES,
 )
 NAIVE_SEGMENTERS = ("kmeans_colour", "held_boxes")
 DECOMPOSITION = "decomposition"
@@ -67,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for frame, path in ((table, args.summary), (compared, args.comparisons)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
-    print(render(table, compared))
-    print(f"\nTables: {args.summary}, {args.comparisons}")
+    logger.info("tables: %s, %s", args.summary, args.comparisons)
     return 0
 
 
@@ -98,7 +98,7 @@ def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str
     split = scores.get("split") or scores["protocol"]["split"]
     rows = []
     for metric, entry in scores["metrics"].items():
-        baselines = {key: entry.get(key) for key in SUMMARY_COLUMNS[-3:]}
+        baselines = {key: entry.get(key) for key in BASELINES}
         row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
         rows.append(row)
         if metric in MASK_METRICS:
@@ -140,90 +140,6 @@ def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[
             }
         )
     return rows
-
-
-def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    """Return the tables as text for a terminal: means over seeds, with their deviation."""
-    alone = summary[summary["predictor"] == ""]
-    parts = []
-    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
-        parts.append(f"Decomposition of {dataset} ({split}), mean over seeds\n")
-        parts.append(_pivot(group, ["savi"]))
-    predicted = summary[summary["predictor"] != ""]
-    keys = ["dataset", "savi", "protocol", "split"]
-    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
-        parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
-        parts.append(_pivot(_with_baselines(group), ["predictor"]))
-    if len(comparisons):
-        parts.append(
-            "\nAgainst copy_last_slots, on the videos in which objects move "
-            "(95 % paired bootstrap intervals over videos)\n"
-        )
-        parts.append(_compare(comparisons))
-    return "\n".join(parts)
-
-
-def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:
-    """Append the baselines, the same for all predictors, as rows of their own."""
-    baselines = []
-    for name in SUMMARY_COLUMNS[-3:]:
-        rows = group.drop_duplicates(["metric", "seed"]).copy()
-        rows["predictor"], rows["value"] = name, rows[name]
-        baselines.append(rows)
-    return pd.concat([group, *baselines])
-
-
-def _pivot(rows: pd.DataFrame, index: list[str]) -> str:
-    """Return metrics as columns and models as rows; mean ± standard deviation over seeds."""
-    rows = rows.assign(value=pd.to_numeric(rows["value"])).dropna(subset=["value"])
-    order = list(dict.fromkeys(rows[index[0]]))
-    metrics = list(dict.fromkeys(rows["metric"]))
-    several = rows["seed"].nunique() > 1
-    lines = {}
-    for name in order:
-        own = rows[rows[index[0]] == name]
-        values = {metric: own[own["metric"] == metric]["value"] for metric in metrics}
-        lines[name] = [_cell(column, several) for column in values.values()]
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=metrics)
-    return table.to_string()
-
-
-def _cell(values: pd.Series, several: bool) -> str:
-    if values.empty:
-        return "-"
-    text = f"{values.mean():.4g}"
-    return f"{text} ± {values.std():.2g}" if several and len(values) > 1 else text
-
-
-def _compare(comparisons: pd.DataFrame) -> str:
-    table = comparisons.assign(
-        gain=_intervals(comparisons, "gain"),
-        beyond_half_gap=_intervals(comparisons, "beyond_half_gap"),
-        gap_closed=[
-            "-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]
-        ],
-    )
-    columns = [
-        "predictor",
-        "seed",
-        "protocol",
-        "num_videos",
-        "metric",
-        "value",
-        "copy_last_slots",
-        "ceiling",
-        "gap_closed",
-        "gain",
-        "beyond_half_gap",
-    ]
-    return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
-
-
-def _intervals(comparisons: pd.DataFrame, quantity: str) -> list[str]:
-    bounds = zip(
-        *(comparisons[f"{quantity}_{bound}"] for bound in ("mean", "low", "high")), strict=True
-    )
-    return [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
 
 
 if __name__ == "__main__":

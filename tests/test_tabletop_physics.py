@@ -64,13 +64,14 @@ def test_momentum_of_a_collision_is_kept():
     np.testing.assert_allclose(momentum[-1], momentum[0], atol=0.05 * momentum[0, 0])
 
 
-@pytest.mark.parametrize("index", range(12))
+# With several contact points between two objects, scenes 42, 43, 119 and 149 do gain energy.
+@pytest.mark.parametrize("index", [*range(8), 42, 43, 119, 149])
 def test_no_collision_creates_energy(index):
     bodies = sample_bodies(generator(0, "energy", index), (4, 5), CAMERA, 2.0)
     model = build_model(bodies, 10.0)
     states = simulate_bodies(model, bodies, 21, 10.0, CAMERA).states
     kinetic = (model.body_mass[1:] * (states[..., 7:10] ** 2).sum(axis=-1)).sum(axis=1)
-    # A ball's rotation, 2/5 of its kinetic energy, may turn into motion.
+    # Nothing but a ball's rotation, 2/5 of this energy, could be turned into motion.
     assert kinetic.max() < 1.4 * kinetic[0]
     assert kinetic[-1] < kinetic[0]
 

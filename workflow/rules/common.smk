@@ -1,7 +1,8 @@
 """Config, wildcard constraints, and what all rules share.
 
-Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, SPLITS,
-`stage_config`, `code`, `runtime`, `threads_of`, `resource_of`.
+Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, SPLITS; what
+rules put into params and resources (`stage_config`, `stage_digest`, `runtime`, `resource_of`); and
+the paths that collectors and input functions need.
 """
 
 import os
@@ -111,6 +112,55 @@ def chain_paths(pattern):
                 range(CONFIG.figures.num_videos) if "{video}" in pattern else [0]
             )
         }
+    )
+
+
+def chunks_of(wildcards):
+    """Return the parts of a split, in order."""
+    dataset = CONFIG.datasets[wildcards.dataset]
+    num_videos = getattr(dataset.num_videos, wildcards.split)
+    num_chunks = -(-num_videos // dataset.videos_per_chunk)
+    return [
+        f"results/{wildcards.dataset}/videos/{wildcards.split}/chunk{chunk}.h5"
+        for chunk in range(num_chunks)
+    ]
+
+
+def slot_splits(chain):
+    """Return the splits whose slots a chain needs: two to train on, and those that are scored."""
+    scored = {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
+    return sorted({"train", "val"} | scored)
+
+
+def scored_videos(wildcards):
+    """Return the videos that a SAVi is scored on."""
+    split = CONFIG.savi[wildcards.savi].evaluation.split
+    return f"results/{wildcards.dataset}/videos/{split}.h5"
+
+
+def protocol_split(wildcards):
+    """Return the split that a protocol scores on."""
+    return CONFIG.evaluation[wildcards.protocol].split
+
+
+def protocol_videos(wildcards):
+    """Return the videos that a protocol scores on."""
+    return f"results/{wildcards.dataset}/videos/{protocol_split(wildcards)}.h5"
+
+
+def protocol_slots(wildcards):
+    """Return the slots that a protocol scores on."""
+    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
+    return f"{chain}/slots/{protocol_split(wildcards)}.h5"
+
+
+def protocol_scores(wildcards):
+    """Return the scores of all predictors of a chain under one protocol."""
+    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
+    return sorted(
+        path
+        for path in rules.evaluate_predictor.input
+        if path.startswith(f"{chain}/") and path.endswith(f"/{wildcards.protocol}.json")
     )
 
 

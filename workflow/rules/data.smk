@@ -14,17 +14,6 @@ rule prepare_data:
         ),
 
 
-def chunks_of(wildcards):
-    """Return the parts of a split, in order."""
-    dataset = CONFIG.datasets[wildcards.dataset]
-    num_videos = getattr(dataset.num_videos, wildcards.split)
-    num_chunks = -(-num_videos // dataset.videos_per_chunk)
-    return [
-        f"results/{wildcards.dataset}/videos/{wildcards.split}/chunk{chunk}.h5"
-        for chunk in range(num_chunks)
-    ]
-
-
 rule make_chunk:
     """Make some of a split's videos; chunks run side by side."""
     output:
@@ -33,6 +22,8 @@ rule make_chunk:
         "logs/results/{dataset}/videos/{split}/chunk{chunk}.h5/make_chunk.log",
     benchmark:
         "logs/results/{dataset}/videos/{split}/chunk{chunk}.h5/make_chunk.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("make_chunk", "threads")
     resources:
         mem_mb=resource_of("make_chunk", "mem_mb"),
@@ -60,6 +51,8 @@ rule make_videos:
         "logs/results/{dataset}/videos/{split}.h5/make_videos.log",
     benchmark:
         "logs/results/{dataset}/videos/{split}.h5/make_videos.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("make_videos", "threads")
     resources:
         mem_mb=resource_of("make_videos", "mem_mb"),

@@ -13,22 +13,6 @@ rule evaluate_predictor:
         ),
 
 
-def protocol_split(wildcards):
-    """Return the split that a protocol scores on."""
-    return CONFIG.evaluation[wildcards.protocol].split
-
-
-def protocol_videos(wildcards):
-    """Return the videos that a protocol scores on."""
-    return f"results/{wildcards.dataset}/videos/{protocol_split(wildcards)}.h5"
-
-
-def protocol_slots(wildcards):
-    """Return the slots that a protocol scores on."""
-    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
-    return f"{chain}/slots/{protocol_split(wildcards)}.h5"
-
-
 rule score_predictor:
     """Score one predictor under one protocol."""
     input:
@@ -42,6 +26,8 @@ rule score_predictor:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json/score_predictor.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json/score_predictor.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("score_predictor", "threads")
     resources:
         mem_mb=resource_of("score_predictor", "mem_mb"),
@@ -72,6 +58,8 @@ rule summarize:
         "logs/results/summary.csv/summarize.log",
     benchmark:
         "logs/results/summary.csv/summarize.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("summarize", "threads")
     resources:
         mem_mb=resource_of("summarize", "mem_mb"),

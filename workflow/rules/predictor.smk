@@ -29,6 +29,8 @@ rule fit_predictor:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("fit_predictor", "threads")
     resources:
         mem_mb=resource_of("fit_predictor", "mem_mb"),

@@ -10,7 +10,9 @@ rule figures:
     """Collect the figures of the study."""
     input:
         chain_paths("results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
-        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png")
+        chain_paths(
+            "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"
+        )
         if rules.evaluate_predictor.input
         else [],
         chain_paths(
@@ -37,6 +39,8 @@ rule draw_slots:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/slots.png/draw_slots.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/slots.png/draw_slots.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("draw_slots", "threads")
     resources:
         mem_mb=resource_of("draw_slots", "mem_mb"),
@@ -82,6 +86,8 @@ rule draw_rollouts:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("draw_rollouts", "threads")
     resources:
         mem_mb=resource_of("draw_rollouts", "mem_mb"),
@@ -101,16 +107,6 @@ rule draw_rollouts:
         """
 
 
-def protocol_scores(wildcards):
-    """Return the scores of all predictors of a chain under one protocol."""
-    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
-    return sorted(
-        path
-        for path in rules.evaluate_predictor.input
-        if path.startswith(f"{chain}/") and path.endswith(f"/{wildcards.protocol}.json")
-    )
-
-
 rule draw_curves:
     """Draw each metric over the predicted frames, for all predictors of a chain."""
     input:
@@ -126,6 +122,8 @@ rule draw_curves:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png/draw_curves.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png/draw_curves.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("draw_curves", "threads")
     resources:
         mem_mb=resource_of("draw_curves", "mem_mb"),

@@ -28,6 +28,8 @@ rule fit_savi:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("fit_savi", "threads")
     resources:
         mem_mb=resource_of("fit_savi", "mem_mb"),
@@ -46,12 +48,6 @@ rule fit_savi:
         """
 
 
-def scored_videos(wildcards):
-    """Return the videos that a SAVi is scored on."""
-    split = CONFIG.savi[wildcards.savi].evaluation.split
-    return f"results/{wildcards.dataset}/videos/{split}.h5"
-
-
 rule score_savi:
     """Score one SAVi's decomposition, beside two naive segmenters."""
     input:
@@ -63,6 +59,8 @@ rule score_savi:
         "logs/results/{dataset}/{savi}/seed{seed}/evaluation.json/score_savi.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/evaluation.json/score_savi.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("score_savi", "threads")
     resources:
         mem_mb=resource_of("score_savi", "mem_mb"),

@@ -5,12 +5,6 @@ Makes: results/{dataset}/{savi}/seed{seed}/slots/{split}.h5.
 """
 
 
-def slot_splits(chain):
-    """Return the splits whose slots a chain needs: two to train on, and those that are scored."""
-    scored = {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
-    return sorted({"train", "val"} | scored)
-
-
 rule extract_slots:
     """Collect the slots of the study."""
     input:
@@ -32,6 +26,8 @@ rule encode_slots:
         "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
     threads: resource_of("encode_slots", "threads")
     resources:
         mem_mb=resource_of("encode_slots", "mem_mb"),

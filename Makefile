@@ -1,0 +1,61 @@
+# Targets build .venv once, and again when the pins or pyproject.toml change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORES ?= 2
+# Trainings and tests share few cores: waiting threads must not spin.
+export GOMP_SPINCOUNT ?= 0
+# snakefmt looks for shfmt, and jobs for python, on the path.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format tensorboard clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Build the environment in .venv
+
+$(STAMP): envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This project needs Python 3.11 or newer, but '$(PYTHON)' is missing or older." >&2; \
+		echo "Install Python 3.11 (Debian: apt install python3 python3-venv) and name it: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "'$(PYTHON)' has no venv module. Install it (Debian: apt install python3-venv) and run make again." >&2; \
+		exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 12 minutes on 2 cores)
+	$(BIN)/snakemake --cores $(CORES) --quiet rules
+	@$(BIN)/python -m ocvp.show_results
+
+test: $(STAMP) ## Run the tests, in less than 10 minutes on 2 cores
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"
+
+test-all: $(STAMP) ## Run the slow tests too, as CI does
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(STAMP) ## Format all code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+tensorboard: $(STAMP) ## Watch the trainings in the browser
+	$(BIN)/tensorboard --logdir results --bind_all
+
+clean: $(STAMP) ## Delete products and logs; spare what trainings resume from
+	$(BIN)/snakemake --cores 1 --delete-all-output --quiet
+	rm -rf logs

@@ -1,0 +1,135 @@
+"""Print the tables of a study, averaged over seeds, and where its figures are."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ocvp.program import run
+from ocvp.scoring import BASELINES
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = argparse.ArgumentParser(prog="python -m ocvp.show_results", description=__doc__)
+    parser.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
+    )
+    args = parser.parse_args(argv)
+    print(render(*read_tables(args.results)))
+    print("\nTables: " + ", ".join(str(args.results / name) for name in TABLES))
+    folders = sorted({path.parent for path in args.results.glob("**/figures/*.png")})
+    print("Figures:\n" + "\n".join(f"  {folder}/" for folder in folders))
+    return 0
+
+
+TABLES = ("summary.csv", "comparisons.csv")
+
+
+def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read both tables of a study.
+
+    Raises:
+        ValueError: If they were not made yet.
+    """
+    for name in TABLES:
+        if not (results / name).is_file():
+            raise ValueError(
+                f"{results / name} does not exist; run `snakemake --cores 1 summarize`"
+            )
+    try:
+        comparisons = pd.read_csv(results / TABLES[1])
+    except pd.errors.EmptyDataError:  # a study without predictors
+        comparisons = pd.DataFrame()
+    return pd.read_csv(results / TABLES[0], keep_default_na=False, na_values=[""]).fillna(
+        {"predictor": ""}
+    ), comparisons
+
+
+def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    """Return the tables as text for a terminal: means over seeds, with their deviation."""
+    alone = summary[summary["predictor"] == ""]
+    parts = []
+    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
+        parts.append(f"Decomposition of {dataset} ({split}), mean over seeds\n")
+        parts.append(_pivot(group, ["savi"]))
+    predicted = summary[summary["predictor"] != ""]
+    keys = ["dataset", "savi", "protocol", "split"]
+    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
+        parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
+        parts.append(_pivot(_with_baselines(group), ["predictor"]))
+    if len(comparisons):
+        parts.append(
+            "\nAgainst copy_last_slots, on the videos in which objects move "
+            "(95 % paired bootstrap intervals over videos)\n"
+        )
+        parts.append(_compare(comparisons))
+    return "\n".join(parts)
+
+
+def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:
+    """Append the baselines, the same for all predictors, as rows of their own."""
+    baselines = []
+    for name in BASELINES:
+        rows = group.drop_duplicates(["metric", "seed"]).copy()
+        rows["predictor"], rows["value"] = name, rows[name]
+        baselines.append(rows)
+    return pd.concat([group, *baselines])
+
+
+def _pivot(rows: pd.DataFrame, index: list[str]) -> str:
+    """Return metrics as columns and models as rows; mean ± standard deviation over seeds."""
+    rows = rows.assign(value=pd.to_numeric(rows["value"])).dropna(subset=["value"])
+    order = list(dict.fromkeys(rows[index[0]]))
+    metrics = list(dict.fromkeys(rows["metric"]))
+    several = rows["seed"].nunique() > 1
+    lines = {}
+    for name in order:
+        own = rows[rows[index[0]] == name]
+        values = {metric: own[own["metric"] == metric]["value"] for metric in metrics}
+        lines[name] = [_cell(column, several) for column in values.values()]
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=metrics)
+    return table.to_string()
+
+
+def _cell(values: pd.Series, several: bool) -> str:
+    if values.empty:
+        return "-"
+    text = f"{values.mean():.4g}"
+    return f"{text} ± {values.std():.2g}" if several and len(values) > 1 else text
+
+
+def _compare(comparisons: pd.DataFrame) -> str:
+    table = comparisons.assign(
+        gain=_intervals(comparisons, "gain"),
+        beyond_half_gap=_intervals(comparisons, "beyond_half_gap"),
+        gap_closed=[
+            "-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]
+        ],
+    )
+    columns = [
+        "predictor",
+        "seed",
+        "protocol",
+        "num_videos",
+        "metric",
+        "value",
+        "copy_last_slots",
+        "ceiling",
+        "gap_closed",
+        "gain",
+        "beyond_half_gap",
+    ]
+    return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
+
+
+def _intervals(comparisons: pd.DataFrame, quantity: str) -> list[str]:
+    bounds = zip(
+        *(comparisons[f"{quantity}_{bound}"] for bound in ("mean", "low", "high")), strict=True
+    )
+    return [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""Losses with hand-computed values."""
+
+import torch
+
+from ocvp.losses import predictor_loss, savi_loss
+
+
+def test_savi_loss_clamps_both():
+    reconstruction = torch.tensor([-1.0, 0.5, 3.0, 0.25])
+    frames = torch.tensor([0.0, 0.0, 1.5, 0.25])
+    assert savi_loss(reconstruction, frames).item() == 0.25 / 4
+
+
+def test_predictor_loss_does_not_clamp_and_weighs():
+    loss = predictor_loss(
+        torch.tensor([2.0, 0.0]),
+        torch.tensor([1.0, 0.0]),
+        torch.tensor([3.0, 3.0]),
+        torch.tensor([0.0, 3.0]),
+        frame_weight=10.0,
+        slot_weight=2.0,
+    )
+    assert loss.frame_mse.item() == 0.5
+    assert loss.slot_mse.item() == 4.5
+    assert loss.total.item() == 14.0
