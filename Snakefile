@@ -14,9 +14,9 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 
 
+# Everything that the study asks for.
 rule all:
     default_target: True
-    """Everything that the study asks for."""
     input:
         rules.train_savi.input,
         rules.train_predictor.input,

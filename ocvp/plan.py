@@ -1,6 +1,7 @@
 """What a run of the workflow will do, how long it may take, and the disk it needs."""
 
 import csv
+import os
 import shutil
 import sys
 from collections import Counter, defaultdict
@@ -22,6 +23,11 @@ class Job(NamedTuple):
     threads: int
     benchmark: Path | None
     """Where an earlier run of it left its duration."""
+
+
+def put_python_on_path() -> None:
+    """Let jobs run the Python that runs the workflow, also where its environment is not active."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def show(workflow: Any, config: Config) -> None:

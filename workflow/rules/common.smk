@@ -5,10 +5,6 @@ rules put into params and resources (`stage_config`, `stage_digest`, `runtime`, 
 the paths that collectors and input functions need.
 """
 
-import os
-import sys
-from pathlib import Path
-
 from snakemake.exceptions import WorkflowError
 
 from ocvp import plan
@@ -30,8 +26,7 @@ except ValueError as error:
 
 CHAINS = chains(CONFIG)
 
-# Jobs run the Python that runs the workflow, also where its environment was not activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+plan.put_python_on_path()
 
 
 def any_of(names):
@@ -156,12 +151,13 @@ def protocol_slots(wildcards):
 
 def protocol_scores(wildcards):
     """Return the scores of all predictors of a chain under one protocol."""
-    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
-    return sorted(
-        path
-        for path in rules.evaluate_predictor.input
-        if path.startswith(f"{chain}/") and path.endswith(f"/{wildcards.protocol}.json")
-    )
+    names = (wildcards.dataset, wildcards.savi, int(wildcards.seed))
+    return [
+        f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}/{predictor}/evaluation/{wildcards.protocol}.json"
+        for chain in CHAINS
+        if chain[:3] == names
+        for predictor in chain.predictors
+    ]
 
 
 onstart:
