@@ -56,6 +56,7 @@ format: $(STAMP) ## Format all code
 tensorboard: $(STAMP) ## Watch the trainings in the browser
 	$(BIN)/tensorboard --logdir results --bind_all
 
-clean: $(STAMP) ## Delete products and logs; spare what trainings resume from
-	$(BIN)/snakemake --cores 1 --delete-all-output --quiet
+clean: ## Delete products and logs; spare what trainings resume from
+	find results -type f ! -name README.md ! -path '*/resume*/*' ! -path '*/tensorboard/*' -delete
+	find results -mindepth 1 -type d -empty -delete
 	rm -rf logs

@@ -18,8 +18,13 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        # All of them: Snakemake does not rebuild a lost file that only finished jobs had read.
+        rules.prepare_data.input,
         rules.train_savi.input,
+        rules.evaluate_savi.input,
+        rules.extract_slots.input,
         rules.train_predictor.input,
+        rules.evaluate_predictor.input,
         rules.figures.input,
         rules.summarize.output,
 

@@ -11,8 +11,8 @@ import importlib.util
 from pathlib import Path
 
 PACKAGE = "ocvp"
-NOT_CODE = ("ocvp.config",)
-"""Modules whose effect is in the params already: the config's models fill in the values."""
+NOT_CODE = ("ocvp.config", "ocvp.stages")
+"""Modules whose effect is in the params already: the values of the config, and the digests."""
 
 
 def code_digest(*modules: str) -> str:
@@ -20,7 +20,8 @@ def code_digest(*modules: str) -> str:
 
     It is taken over syntax trees without docstrings, so that comments, docstrings and layout do not
     count, and over names, not paths, so that it is the same wherever the package lies. Imports
-    within functions do not count: a stage names what it loads that way.
+    within functions do not count: a stage names what it loads that way. Neither do imports for type
+    checkers.
 
     Args:
         modules: Full names, for example `"ocvp.train_savi"`.
@@ -100,6 +101,11 @@ def _imports(name: str) -> tuple[str, ...]:
     while open_nodes:
         node = open_nodes.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            open_nodes.extend(node.orelse)
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

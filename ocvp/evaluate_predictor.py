@@ -18,6 +18,7 @@ from ocvp.checkpoint import PREDICTOR_KINDS, file_digest, load_predictor, load_s
 from ocvp.config import PredictorScoring
 from ocvp.device import prepare_device
 from ocvp.files import write_json
+from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.program import (
     progress,
     read_runtime,
@@ -30,10 +31,6 @@ from ocvp.program import (
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.scoring import (
-    BASELINES,
-    MASK_METRICS,
-    NO_MASKS,
-    PIXEL_METRICS,
     FrameScorer,
     Scores,
     concatenate,
@@ -46,8 +43,6 @@ from ocvp.tracking_metrics import assign_slots, object_motion
 from ocvp.videos import VideoFile
 from ocvp.windows import WindowReader, first_windows, to_model
 
-METRICS = (*PIXEL_METRICS, *MASK_METRICS, "slot_mse", "centre_error")
-LOWER_IS_BETTER = ("slot_mse", "centre_error")
 COMPARED = ("centre_error", "slot_mse", "miou")
 VARIANTS = ("prediction", "copy_last_slots", "ceiling")
 
@@ -183,7 +178,7 @@ def score_batch(
 def summarize_scores(scores: Mapping[str, Scores], reasons: Mapping[str, str]) -> dict[str, Any]:
     """Return, for each metric, the prediction's mean and curve with those of the baselines."""
     metrics = {}
-    for name in METRICS:
+    for name in PREDICTOR_METRICS:
         metrics[name] = report(name, scores["prediction"], reasons)
         for baseline in BASELINES:
             entry = report(name, scores[baseline], reasons)

@@ -11,6 +11,7 @@ from ocvp.checkpoint import file_digest, load_savi, read_checkpoint
 from ocvp.config import SaviScoring
 from ocvp.device import prepare_device
 from ocvp.files import write_json
+from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.program import (
     progress,
@@ -24,8 +25,6 @@ from ocvp.program import (
 from ocvp.randomness import derived_seed
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.scoring import (
-    MASK_METRICS,
-    PIXEL_METRICS,
     FrameScorer,
     Scores,
     concatenate,

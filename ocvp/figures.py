@@ -14,12 +14,12 @@ from ocvp.config import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
 from ocvp.device import prepare_device
 from ocvp.drawing import rollout_strip, save_png, slots_panel
+from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours
 from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
-from ocvp.scoring import BASELINES
 from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.tracking_metrics import assign_slots
 from ocvp.videos import VideoFile

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk or a quota is full, or a file may not grow."""
+
 
 @contextlib.contextmanager
 def atomic_path(final: str | Path) -> Iterator[Path]:
@@ -40,11 +43,32 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         # mkstemp makes files private; the product gets the mode that the user's umask asks for.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
-    except OSError as error:
-        raise _named(error, final, temporary) from error
+    except Exception as error:
+        # HDF5 and torch report a full disk as errors of other types too.
+        named = _named(error, final, temporary)
+        if named is None:
+            raise
+        raise named from error
     finally:
         if temporary != final:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Check that `path` can be written, before the work that makes its content is done.
+
+    Raises:
+        OSError: If it is a folder, its folder cannot be written, or no space is left there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=f".{path.stem}.", dir=path.parent) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise _named(error, path, path) or error from None
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -56,6 +80,18 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented, valid JSON (no NaN or infinity), atomically."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: If the file is missing or no JSON, naming it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from None
 
 
 def _sync(path: Path) -> None:
@@ -75,28 +111,57 @@ def is_disk_full(error: BaseException) -> bool:
     HDF5 and torch report a full disk as text within errors of their own, so the chain of causes
     and the messages are searched as well as `errno`.
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in FULL:
             return True
-        text = str(seen)
+        text = str(cause)
         # torch's zip writer knows only that fewer bytes arrived than it wrote.
         if "No space left" in text or "File too large" in text or "PytorchStreamWriter" in text:
             return True
-        seen = seen.__cause__ or seen.__context__
     return False
 
 
-def _named(error: OSError, final: Path, temporary: Path) -> OSError:
-    """Return `error` with the product's name and what can be done in its message."""
+def describe_full_disk(final: Path, num_written: int) -> str:
+    """Say that no space is left for `final`, what is free, and what to do."""
+    free = shutil.disk_usage(_existing(final)).free
+    return (
+        f"no space left for {final}: {num_written / 1e6:.1f} MB were written before the disk or "
+        f"the quota was full, {free / 1e6:.1f} MB are free on its disk; free some space and run "
+        "the same command again (what stood there before is untouched)"
+    )
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above `path` that exists."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+def _named(error: Exception, final: Path, temporary: Path) -> OSError | None:
+    """Return an error that names the product and what can be done; None for any other fault."""
     if is_disk_full(error):
-        written = temporary.stat().st_size if temporary != final and temporary.exists() else 0
-        free = shutil.disk_usage(final.parent).free
-        return OSError(
-            f"no space left for {final}: {written / 1e6:.1f} MB were written before the disk was "
-            f"full, {free / 1e6:.1f} MB are free in {final.parent}; free some space and run the "
-            "same command again (what stood there before is untouched)"
-        )
+        size = temporary.stat().st_size if temporary != final and temporary.exists() else 0
+        return OSError(describe_full_disk(final, size))
+    if not isinstance(error, OSError) or not _concerns(error, final):
+        return None
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OSError(f"no permission to write {final} ({error.strerror})")
-    return error
+        return PermissionError(
+            f"no permission to write {final} ({error.strerror}); change the permissions of "
+            f"{_existing(final)}, or write elsewhere"
+        )
+    if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return OSError(f"cannot write {final}: {error.strerror} ({error.filename})")
+    return None
+
+
+def _concerns(error: OSError, final: Path) -> bool:
+    """Tell whether an error is about the product and not about a file that the block reads."""
+    if not isinstance(error.filename, str):
+        return True
+    path, final = Path(error.filename).absolute(), final.absolute()
+    is_temporary = path.parent == final.parent and path.name.startswith(f".{final.stem}.")
+    return is_temporary or path == final or path in final.parents

@@ -10,6 +10,7 @@ import logging
 import shlex
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -31,54 +32,78 @@ LINE_INTERVAL_SECONDS = 30.0
 """How often progress prints a line where the output is no terminal."""
 
 
-def stage_parser(description: str | None) -> argparse.ArgumentParser:
+def stage_parser(
+    description: str | None, module: str | None = None, section: str = ""
+) -> argparse.ArgumentParser:
     """Return a parser with the options that every stage has.
 
     Args:
         description: The program's docstring, shown by `--help`.
+        module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
+        section: What `--config` holds, for example "the SAVi's `model` and `training`".
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m {module}" if module else None,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    settings = parser.add_argument_group("settings")
+    settings.add_argument(
         "--config",
         default="{}",
-        help="the stage's part of the config: a YAML or JSON file, or JSON given inline",
+        help=f"{section or 'the settings of this stage'}: a YAML or JSON file, or inline JSON "
+        "(default: every default value)",
     )
-    parser.add_argument(
+    settings.add_argument(
         "--runtime",
         default="{}",
-        help="where and how fast to run (config section `runtime`): a file or inline JSON",
+        help="where and how fast to run, as in the section `runtime` of the config: a file or "
+        "inline JSON (default: every default value)",
     )
-    parser.add_argument("--log", type=Path, help="file for records, warnings and tracebacks")
+    settings.add_argument(
+        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
+    )
     return parser
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run a program's `main` on the command line, and exit with its status.
 
-    A ValueError or OSError is the user's to mend: its message is printed in one piece, without a
-    traceback, and the exit status is 1. Any other exception is a defect and shows its traceback.
-    Ctrl-C exits with 130, a termination signal with 143. Tracebacks always go to `--log`.
+    A ValueError or OSError is the user's to mend, and so are a full disk and a full memory: the
+    message is printed in one piece, without a traceback, and the exit status is 1. Any other
+    exception is a defect and shows its traceback. Ctrl-C exits with 130, a termination signal
+    with 143. Tracebacks always go to `--log`.
     """
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
     try:
         status = main(None)
-    except (ValueError, OSError) as error:
-        logger.debug("traceback:\n%s", traceback.format_exc())
-        print_above_bar(f"error: {error}", style="1;31")
-        status = 1
     except KeyboardInterrupt:
         print_above_bar("stopped by the user")
         status = 130
     except Exception as error:
-        if is_disk_full(error):
-            logger.debug("traceback:\n%s", traceback.format_exc())
-            print_above_bar(f"error: no space left on the disk ({error})", style="1;31")
-        else:
+        message = _explanation(error)
+        if message is None:
             logger.critical("unexpected error:\n%s", traceback.format_exc())
+        else:
+            logger.debug("traceback:\n%s", traceback.format_exc())
+            print_above_bar(f"error: {message}", style="1;31")
         status = 1
     sys.exit(status)
+
+
+def _explanation(error: Exception) -> str | None:
+    """Return what to tell the user of an error that is theirs to mend; None for a defect."""
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    if is_disk_full(error):
+        return f"no space left on the disk ({error})"
+    # torch.OutOfMemoryError by its name, as the programs without a model do without torch.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            f"out of memory ({str(error) or 'no details'}); a smaller training.batch_size or "
+            "runtime.batch_videos needs less, and so does runtime.data: disk"
+        )
+    return None
 
 
 def _exit_on_sigterm(number: int, frame: Any) -> None:
@@ -123,10 +148,11 @@ def start_logging(log: Path | None) -> None:
     logger.addHandler(terminal)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file = _LogFile(log, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(file)
     warnings.showwarning = _log_warning  # type: ignore[assignment]
+    threading.excepthook = _log_thread
 
 
 class _TerminalHandler(logging.Handler):
@@ -137,8 +163,23 @@ class _TerminalHandler(logging.Handler):
         print_above_bar(self.format(record), style)
 
 
+class _LogFile(logging.FileHandler):
+    """A log whose own failure (a full disk) does not hide what it should have recorded."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        self.close()
+        logger.removeHandler(self)
+        print_above_bar(f"the log cannot be written: {sys.exc_info()[1]}")
+
+
 def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
     logger.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+
+
+def _log_thread(failure: threading.ExceptHookArgs) -> None:
+    # A thread that writes for us hands its error on to the main thread, which reports it.
+    details = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+    logger.debug("a thread failed", exc_info=details)
 
 
 def print_above_bar(text: str, style: str = "") -> None:

@@ -16,26 +16,24 @@ from pydantic import BaseModel
 
 from ocvp.checkpoint import file_digest, read_tensors
 from ocvp.config import canonical_json
-from ocvp.digests import code_digest
 from ocvp.files import atomic_path, write_json
+from ocvp.stages import stage_digest
 
 logger = logging.getLogger(__name__)
 
 
-def fingerprint(
-    loads: Sequence[str], stage: BaseModel, seed: int, inputs: Sequence[Path]
-) -> dict[str, Any]:
+def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) -> dict[str, Any]:
     """Return what a training depends on, by name.
 
     Args:
-        loads: The program's module and the modules that it loads by need.
+        rule: The rule that the program stands behind, whose code counts.
         stage: The stage's config.
         seed: The run's seed.
         inputs: Files that are read; their contents count, not their names.
     """
     return {
         "config": json.loads(canonical_json(stage)),
-        "code": code_digest(*loads),
+        "code": stage_digest(rule),
         "seed": seed,
         "inputs": [file_digest(path) for path in inputs],
     }

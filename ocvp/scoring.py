@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ocvp import perceptual
 from ocvp.image_metrics import WINDOW_SIZE, psnr, ssim
+from ocvp.metrics import NO_MASKS
 from ocvp.savi import SaviOutput
 from ocvp.segmentation_metrics import (
     ari,
@@ -22,11 +23,6 @@ from ocvp.segmentation_metrics import (
     miou,
 )
 from ocvp.tracking_metrics import centre_error
-
-PIXEL_METRICS = ("psnr", "ssim", "lpips_alex", "lpips_vgg")
-MASK_METRICS = ("fg_ari_clip", "fg_ari_frame", "ari", "miou", "mbo")
-BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
-NO_MASKS = "the videos have no masks"
 
 Scores = dict[str, np.ndarray]
 """Metric to its values: (B, T), or (B,) for those of a whole clip; NaN where undefined."""

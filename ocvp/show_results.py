@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ocvp.metrics import BASELINES
 from ocvp.program import run
-from ocvp.scoring import BASELINES
 
 
 def main(argv: Sequence[str] | None = None) -> int:

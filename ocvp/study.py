@@ -24,13 +24,19 @@ from ocvp.config import (
 
 
 class Chain(NamedTuple):
-    """A SAVi on a data set with one seed, and the predictors and protocols that build on it."""
+    """A SAVi on a data set with one seed, and the predictors that build on it."""
 
     dataset: str
     savi: str
     seed: int
     predictors: tuple[str, ...]
-    protocols: tuple[str, ...]
+    scored: tuple[tuple[str, str], ...]
+    """Predictors with the protocols that they are scored under."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that some predictor is scored under."""
+        return tuple(dict.fromkeys(protocol for _, protocol in self.scored))
 
 
 def read_config(value: dict[str, Any]) -> Config:
@@ -57,15 +63,14 @@ def read_config(value: dict[str, Any]) -> Config:
 
 def chains(config: Config) -> list[Chain]:
     """Return what the study builds: each chain once, with all that any cross product adds to it."""
-    found: dict[tuple[str, str, int], tuple[dict[str, None], dict[str, None]]] = {}
+    found: dict[tuple[str, str, int], tuple[dict[str, None], dict[tuple[str, str], None]]] = {}
     for study in config.study:
         for key in itertools.product(study.datasets, study.savi, study.seeds):
-            predictors, protocols = found.setdefault(key, ({}, {}))
+            predictors, scored = found.setdefault(key, ({}, {}))
             predictors.update(dict.fromkeys(study.predictors))
-            protocols.update(dict.fromkeys(study.evaluation))
+            scored.update(dict.fromkeys(itertools.product(study.predictors, study.evaluation)))
     return [
-        Chain(*key, tuple(predictors), tuple(protocols))
-        for key, (predictors, protocols) in found.items()
+        Chain(*key, tuple(predictors), tuple(scored)) for key, (predictors, scored) in found.items()
     ]
 
 

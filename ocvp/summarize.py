@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from ocvp.files import atomic_path
+from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.program import run, start_logging
-from ocvp.scoring import BASELINES, MASK_METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ SUMMARY_COLUMNS = (
     "value",
     *BASELINES,
 )
-NAIVE_SEGMENTERS = ("kmeans_colour", "held_boxes")
 DECOMPOSITION = "decomposition"
 """What stands for the protocol in rows about a SAVi by itself."""
 

@@ -25,8 +25,6 @@ from ocvp.randomness import derived_seed
 from ocvp.resume import ResumeFolder, fingerprint
 from ocvp.training import train
 
-LOADS = ("ocvp.train_predictor", "ocvp.savi")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
@@ -67,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         validation=args.val,
         seed=args.seed,
     )
-    run_of = fingerprint(LOADS, stage, args.seed, [*args.train, *args.val])
+    run_of = fingerprint("fit_predictor", stage, args.seed, [*args.train, *args.val])
     run_of["savi"] = savi_digest
     state = train(
         task,

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = SaviTask(
         savi, stage.training, runtime, train=args.train, validation=args.val, seed=args.seed
     )
-    run_of = fingerprint(["ocvp.train_savi"], stage, args.seed, [args.train, args.val])
+    run_of = fingerprint("fit_savi", stage, args.seed, [args.train, args.val])
     state = train(
         task,
         stage.training,

@@ -148,5 +148,7 @@ def stale_jobs(
 
 def jobs_in(text: str) -> set[Job]:
     """Return the jobs that Snakemake announces in `text`."""
-    jobs = re.findall(r"^rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)", text, re.MULTILINE)
+    jobs = re.findall(
+        r"^(?:local)?rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)", text, re.MULTILINE
+    )
     return {Job(rule, output) for rule, output in jobs}

@@ -88,6 +88,17 @@ def resource_of(rule, kind):
     return default if own is None else own
 
 
+def names_in(pattern, chain):
+    """Return the predictors and protocols of a chain that a pattern asks for, in pairs."""
+    if "{predictor}" in pattern and "{protocol}" in pattern:
+        return chain.scored
+    if "{predictor}" in pattern:
+        return [(predictor, "") for predictor in chain.predictors]
+    if "{protocol}" in pattern:
+        return [("", protocol) for protocol in chain.protocols]
+    return [("", "")]
+
+
 def chain_paths(pattern):
     """Return a pattern's paths for all chains of the study, for every wildcard that it has."""
     return sorted(
@@ -101,8 +112,7 @@ def chain_paths(pattern):
                 video=video,
             )
             for chain in CHAINS
-            for predictor in (chain.predictors if "{predictor}" in pattern else [""])
-            for protocol in (chain.protocols if "{protocol}" in pattern else [""])
+            for predictor, protocol in names_in(pattern, chain)
             for video in (
                 range(CONFIG.figures.num_videos) if "{video}" in pattern else [0]
             )
@@ -150,13 +160,14 @@ def protocol_slots(wildcards):
 
 
 def protocol_scores(wildcards):
-    """Return the scores of all predictors of a chain under one protocol."""
+    """Return the scores of a chain's predictors under one protocol."""
     names = (wildcards.dataset, wildcards.savi, int(wildcards.seed))
     return [
         f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}/{predictor}/evaluation/{wildcards.protocol}.json"
         for chain in CHAINS
         if chain[:3] == names
-        for predictor in chain.predictors
+        for predictor, protocol in chain.scored
+        if protocol == wildcards.protocol
     ]
 
 

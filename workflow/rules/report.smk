@@ -12,9 +12,7 @@ rule figures:
         chain_paths("results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
         chain_paths(
             "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"
-        )
-        if rules.evaluate_predictor.input
-        else [],
+        ),
         chain_paths(
             "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png"
         ),
