@@ -40,8 +40,12 @@ START_Y = (-1.0, 1.5)
 MAX_ASPECT = 1.6
 # Layouts that are tried before a frame counts as too narrow.
 MAX_LAYOUTS = 200
+# When the first two objects meet, in seconds, where their speeds allow it.
+MEETING_TIMES = (0.3, 0.8)
+# Share of the later objects that are aimed at an earlier one; the others go their own way.
+SHARE_AIMED = 0.5
 # Slowest and fastest start in m/s.
-SPEEDS = (0.5, 1.2)
+SPEEDS = (0.5, 1.6)
 
 
 def camera_of(resolution: tuple[int, int]) -> Camera:
@@ -141,16 +145,19 @@ def _in_view(body: Body, camera: Camera) -> bool:
 
 
 def _aim(rng: np.random.Generator, bodies: list[Body], duration: float) -> list[Body]:
-    """Give bodies velocities: the first two meet, each later one meets an earlier one."""
+    """Give bodies velocities: the first two meet; of the later ones, some meet an earlier one."""
     aimed: list[Body] = []
     first_meeting = np.array([rng.uniform(-0.3, 0.3), rng.uniform(-0.1, 0.5)])
-    first_time = min(float(rng.uniform(0.7, 1.2)), 0.6 * duration)
+    first_time = min(float(rng.uniform(*MEETING_TIMES)), 0.6 * duration)
     for body in bodies:
         meeting, time = first_meeting, first_time
         if len(aimed) >= 2:
-            target = aimed[int(rng.integers(len(aimed)))]
             time = min(float(rng.uniform(0.5, 1.6)), 0.6 * duration)
-            meeting = np.array([target.x, target.y]) + time * np.array(target.velocity)
+            if rng.random() < SHARE_AIMED:
+                target = aimed[int(rng.integers(len(aimed)))]
+                meeting = np.array([target.x, target.y]) + time * np.array(target.velocity)
+            else:
+                meeting = np.array([rng.uniform(-1.6, 1.6), rng.uniform(*START_Y)])
         velocity = (meeting + rng.normal(0, 0.05, 2) - [body.x, body.y]) / time
         speed = float(np.sqrt((velocity**2).sum()))
         velocity *= np.clip(speed, *SPEEDS) / max(speed, 1e-6)
