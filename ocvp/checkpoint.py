@@ -6,10 +6,8 @@ build the module), `config` (the stage's config), `weights`, `weights_digest`, `
 """
 
 import hashlib
-import itertools
-import pickle
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,9 @@ if TYPE_CHECKING:
     from ocvp.training import TrainingState
 
 FORMAT = "ocvp checkpoint 1"
+ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}
+"""What every checkpoint holds that is read again."""
+ZIP_START = b"PK\x03\x04"
 PREDICTOR_KINDS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
 
 
@@ -36,7 +37,7 @@ def load_savi(path: str | Path, device: str | torch.device = "cpu") -> "SAVi":
     from ocvp.savi import SAVi  # here, so that a change of a model makes only its users stale
 
     checkpoint = read_checkpoint(path, kinds=("savi",))
-    return load_weights(SAVi(**checkpoint["model"]), checkpoint, path).to(device).eval()
+    return load_weights(_build(SAVi, checkpoint, path), checkpoint, path).to(device).eval()
 
 
 def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
@@ -49,8 +50,24 @@ def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.M
     from ocvp.predictors import PREDICTORS
 
     checkpoint = read_checkpoint(path, kinds=PREDICTOR_KINDS)
-    module = PREDICTORS[checkpoint["kind"]](**checkpoint["model"])
+    module = _build(PREDICTORS[checkpoint["kind"]], checkpoint, path)
     return load_weights(module, checkpoint, path).to(device).eval()
+
+
+def check_belongs(predictor: str | Path, savi: str | Path) -> str:
+    """Return a predictor's weights_digest, after checking that it was trained on a SAVi.
+
+    Raises:
+        ValueError: If it was trained on another SAVi, or a file cannot be read.
+    """
+    content = read_checkpoint(predictor, kinds=PREDICTOR_KINDS)
+    given = read_checkpoint(savi, kinds=("savi",))["weights_digest"]
+    if content.get("savi_digest") != given:
+        raise ValueError(
+            f"{predictor} was trained on another SAVi (weights "
+            f"{str(content.get('savi_digest'))[:12]}) than {savi} ({given[:12]})"
+        )
+    return str(content["weights_digest"])
 
 
 def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **content: Any) -> None:
@@ -69,8 +86,15 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
         "weights_digest": weights_digest(weights),
         "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
-    with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)
+    save_tensors(path, checkpoint)
+
+
+def save_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write tensors and containers atomically; the same content gives the same bytes."""
+    # Through a file of Python's, which says why a write fails, as torch's own does not; nor does
+    # the name of the file get into the bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def save_training(
@@ -128,6 +152,14 @@ def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
             f"{path} is no checkpoint of this project: its format is "
             f"{checkpoint.get('format')!r}, expected {FORMAT!r}"
         )
+    for name, kind in ENTRIES.items():
+        if not isinstance(checkpoint.get(name), kind):
+            raise ValueError(
+                f"{path} is damaged or no checkpoint of this project: its {name} is "
+                f"{type(checkpoint.get(name)).__name__}, expected {kind.__name__}"
+            )
+    if not all(isinstance(tensor, Tensor) for tensor in checkpoint["weights"].values()):
+        raise ValueError(f"{path} is damaged: its weights hold something else than tensors")
     if checkpoint["kind"] not in kinds:
         raise ValueError(f"{path} holds a {checkpoint['kind']}; expected {' or '.join(kinds)}")
     found = weights_digest(checkpoint["weights"])
@@ -147,19 +179,19 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist")
+    with Path(path).open("rb") as file:
+        # Older formats of torch are pickles through and through; nothing here writes them.
+        if file.read(len(ZIP_START)) != ZIP_START:
+            raise ValueError(f"{path} is damaged or no checkpoint: it is no zip archive")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error)
-        if "GLOBAL" in reason or "Unsupported" in reason:
-            name = _refused_name(reason)
+    except Exception as error:  # the loader fails in many ways on damaged bytes
+        if names := _refused_names(path):
             raise ValueError(
-                f"{path} holds more than tensors and containers ({name}) and was not loaded: such "
-                "a file can run code"
+                f"{path} holds more than tensors and containers ({', '.join(names)}) and was not "
+                "loaded: such a file can run code"
             ) from None
-        raise ValueError(f"{path} is damaged or no checkpoint: {_first_line(reason)}") from None
-    except (RuntimeError, EOFError, KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from None
+        raise ValueError(f"{path} is damaged or no checkpoint: {_last_line(error)}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     return content
@@ -186,7 +218,7 @@ def load_weights(module: nn.Module, checkpoint: Mapping[str, Any], path: str | P
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """Return a sha256 over names, types, shapes and bytes of tensors.
 
-    The bytes of a saved file depend on its name; this digest depends on the weights alone.
+    The bytes of a saved file hold more than the weights; this digest depends on them alone.
     """
     digest = hashlib.sha256()
     for name in sorted(weights):
@@ -202,14 +234,24 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _first_line(error: object) -> str:
-    return (str(error).strip() or "unexpected end of file").splitlines()[0]
+def _build(
+    module_class: Callable[..., nn.Module], checkpoint: Mapping[str, Any], path: str | Path
+) -> nn.Module:
+    """Build the module that a checkpoint describes."""
+    try:
+        return module_class(**checkpoint["model"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not fit this architecture: {error}") from None
 
 
-def _refused_name(reason: str) -> str:
-    """Return the global that torch's safe loader refused, from its message."""
-    words = reason.replace("`", " ").split()
-    for before, word in itertools.pairwise(words):
-        if before == "GLOBAL":
-            return word
-    return _first_line(reason)
+def _last_line(error: Exception) -> str:
+    # Where torch's loader says more, it begins with advice to load unsafely.
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def _refused_names(path: str | Path) -> list[str]:
+    """Return the classes and functions that a file asks for and the safe loader refuses."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # too damaged to tell
+        return []

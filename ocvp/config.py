@@ -453,7 +453,7 @@ def validate(model: type[Model], value: Any, where: str = "config") -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        lines = [f"  {_explain(fault, value)}" for fault in error.errors()]
+        lines = [f"  {_explain(fault, model, value)}" for fault in error.errors()]
         raise ValueError("\n".join([f"{where} is not valid:", *lines])) from None
 
 
@@ -463,21 +463,36 @@ def canonical_json(section: BaseModel | dict[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _explain(fault: Any, value: Any) -> str:
+def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
     """Return one line for one of pydantic's errors: key, value, what is allowed."""
     keys = _keys(fault["loc"], value)
     key = ".".join(keys) or "the top level"
-    if fault["type"] == "extra_forbidden":
-        # pydantic knows the neighbours only through the model; the closest name helps most.
-        close = difflib.get_close_matches(keys[-1], _all_keys(Config), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{key}: unknown key (value {fault['input']!r}){hint}"
-    if fault["type"] == "missing":
-        return f"{key}: this key is required"
+    found, context = fault["input"], fault.get("ctx", {})
+    match fault["type"]:
+        case "extra_forbidden":
+            siblings = _siblings(fault["loc"], model.model_json_schema())
+            close = difflib.get_close_matches(keys[-1], siblings, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(siblings)}"
+            return f"{key}: unknown key (value {found!r}); {hint}"
+        case "missing" if isinstance(fault["loc"][-1], int):
+            return f"{key}: this value is missing"
+        case "missing":
+            return f"{key}: this key is required"
+        case "union_tag_not_found":
+            return f"{key}.kind: this key is required"
+        case "union_tag_invalid":
+            return f"{key}.kind is {context['tag']!r}: allowed are {context['expected_tags']}"
+        case "string_pattern_mismatch" if keys[-1] == "[key]":
+            return (
+                f"{'.'.join(keys[:-1])}: a name consists of lower-case letters, digits and "
+                "underscores, with a letter first"
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{key} is {found!r}: a mapping of keys to values is needed"
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         return f"{key}: {message}"
-    return f"{key} is {fault['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{key} is {found!r}: {message[0].lower()}{message[1:]}"
 
 
 def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:
@@ -491,7 +506,20 @@ def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:
     return [*keys, *(str(part) for part in location[-1:])]
 
 
-def _all_keys(model: type[BaseModel]) -> list[str]:
-    schema = model.model_json_schema()
-    sections = [schema, *schema.get("$defs", {}).values()]
-    return sorted({key for section in sections for key in section.get("properties", {})})
+def _siblings(location: tuple[str | int, ...], schema: dict[str, Any]) -> list[str]:
+    """Return the keys that are allowed beside the last part of a location."""
+    part_of = schema
+    for part in (*location[:-1], None):
+        if options := part_of.get("anyOf"):  # a list of sections, or one section by itself
+            part_of = options[0]
+        if mapping := part_of.get("discriminator", {}).get("mapping"):
+            part_of = {"$ref": mapping[part]}
+            continue
+        if "$ref" in part_of:
+            part_of = schema["$defs"][part_of["$ref"].rpartition("/")[2]]
+        if part is None or isinstance(part, int):
+            continue
+        others = [*part_of.get("patternProperties", {}).values()]
+        others += [part_of["additionalProperties"]] if part_of.get("additionalProperties") else []
+        part_of = part_of["properties"][part] if "properties" in part_of else others[0]
+    return list(part_of["properties"])

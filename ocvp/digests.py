@@ -105,17 +105,17 @@ def _imports(name: str) -> tuple[str, ...]:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             open_nodes.extend(node.orelse)
             continue
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            # The package is flat: `from . import savi` is `from ocvp import savi`.
+            module = ".".join(filter(None, [PACKAGE if node.level else "", node.module]))
+            found.add(module)
             # `from ocvp import savi` names a module, `from ocvp.savi import SAVi` does not.
             found.update(
-                f"{node.module}.{alias.name}"
+                f"{module}.{alias.name}"
                 for alias in node.names
-                if node.module == PACKAGE and _is_module(f"{PACKAGE}.{alias.name}")
+                if module == PACKAGE and _is_module(f"{PACKAGE}.{alias.name}")
             )
         open_nodes.extend(ast.iter_child_nodes(node))
     return tuple(sorted(f for f in found if f == PACKAGE or f.startswith(f"{PACKAGE}.")))

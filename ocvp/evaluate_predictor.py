@@ -5,6 +5,7 @@ last context frame; `copy_last_slots` repeats SAVi's slots of it; `ceiling` deco
 of the true future.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ocvp.bootstrap import paired_bootstrap
-from ocvp.checkpoint import PREDICTOR_KINDS, file_digest, load_predictor, load_savi, read_checkpoint
+from ocvp.checkpoint import (
+    check_belongs,
+    file_digest,
+    load_predictor,
+    load_savi,
+    read_checkpoint,
+)
 from ocvp.config import PredictorScoring
 from ocvp.device import prepare_device
-from ocvp.files import write_json
+from ocvp.files import check_writable, write_json
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.program import (
     progress,
@@ -41,8 +48,16 @@ from ocvp.scoring import (
 from ocvp.slot_files import check_slots
 from ocvp.tracking_metrics import assign_slots, object_motion
 from ocvp.videos import VideoFile
-from ocvp.windows import WindowReader, first_windows, to_model
+from ocvp.windows import (
+    Window,
+    WindowReader,
+    check_buffer,
+    check_finite,
+    first_windows,
+    to_model,
+)
 
+PROGRAM = "ocvp.evaluate_predictor"
 COMPARED = ("centre_error", "slot_mse", "miou")
 VARIANTS = ("prediction", "copy_last_slots", "ceiling")
 
@@ -57,15 +72,9 @@ class BatchScores(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
-    parser.add_argument("--predictor", type=Path, required=True, help="checkpoint (predictor.pt)")
-    parser.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
-    parser.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
-    parser.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
-    args = parser.parse_args(argv)
+    args = _parse(argv)
     start_logging(args.log)
+    check_writable(args.output)
     stage = read_section(PredictorScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
@@ -73,14 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     predictor = load_predictor(args.predictor, device)
     digests = {
         "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
-        "predictor": _check_belongs(args.predictor, args.savi),
+        "predictor": check_belongs(args.predictor, args.savi),
         "videos": file_digest(args.videos),
     }
 
     protocol = stage.protocol
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
-        has_masks, num_objects = videos.has("masks"), videos.max_objects
+        has_masks = videos.has("masks")
     check_slots(
         args.slots,
         weights_digest=digests["savi"],
@@ -93,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"protocol.num_context + num_preds is {length}, but the videos of {args.videos} have "
             f"{num_frames} frames"
         )
+    check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     reader = WindowReader(sources, length, data="disk")
@@ -102,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with progress(description="scoring predictor", total=num_videos) as bar, torch.no_grad():
         for windows, batch in reader.batches(plan, runtime.num_workers):
             batches.append(
-                score_batch(savi, predictor, batch, protocol.num_context, scorer, num_objects)
+                score_batch(savi, predictor, windows, batch, protocol.num_context, scorer)
             )
             bar.update(len(windows))
 
@@ -123,28 +133,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     }
     write_json(args.output, result)
-    write_companions(args.output, "ocvp.evaluate_predictor", stage, argv)
+    write_companions(args.output, PROGRAM, stage, argv)
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser(__doc__, PROGRAM, "`protocol`, an entry of `evaluation`, and its threads")
+    files = parser.add_argument_group("files")
+    files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    files.add_argument(
+        "--predictor", type=Path, required=True, help="checkpoint of the predictor (predictor.pt)"
+    )
+    files.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
+    files.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
+    files.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
+    parser.add_argument_group("run").add_argument(
+        "--seed", type=int, default=0, help="seed of the bootstrap (default: 0)"
+    )
+    return parser.parse_args(argv)
 
 
 def score_batch(
     savi: SAVi,
     predictor: nn.Module,
+    windows: Sequence[Window],
     batch: Mapping[str, Tensor],
     num_context: int,
     scorer: FrameScorer,
-    num_objects: int,
 ) -> BatchScores:
     """Roll out one batch of windows, decode, and score every variant.
 
     Args:
         savi: The SAVi that made the slots.
         predictor: The predictor, in evaluation mode.
+        windows: The windows, for messages.
         batch: `frames` uint8 (B, T, H, W, 3), `slots` (B, T, N, D), and `masks` uint8
             (B, T, H, W) where there are any.
         num_context: Frames that are given; the others are predicted.
         scorer: For the pixel metrics.
-        num_objects: The most objects K that a video holds.
+
+    Raises:
+        ValueError: If a prediction is not finite.
     """
     device = next(savi.parameters()).device
     slots = batch["slots"].to(device)
@@ -155,13 +184,16 @@ def score_batch(
     motion = np.full(len(slots), np.nan)
     if "masks" in batch:
         labels = batch["masks"].numpy()
+        num_objects = int(labels.max(initial=0))
         last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()
         assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)
         motion = object_motion(labels[:, num_context - 1 :], num_objects)
         labels = labels[:, num_context:]
 
+    prediction = rollout(predictor, context, future.shape[1])
+    check_finite(prediction, windows, "the predicted slots")
     variants = {
-        "prediction": rollout(predictor, context, future.shape[1]),
+        "prediction": prediction,
         "copy_last_slots": context[:, -1:].expand_as(future),
         "ceiling": future,
     }
@@ -221,18 +253,6 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
             "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),
         }
     return result
-
-
-def _check_belongs(predictor: Path, savi: Path) -> str:
-    """Return the predictor's digest, after checking that it was trained on this SAVi."""
-    content = read_checkpoint(predictor, kinds=PREDICTOR_KINDS)
-    savi_digest = read_checkpoint(savi, kinds=("savi",))["weights_digest"]
-    if content["savi_digest"] != savi_digest:
-        raise ValueError(
-            f"{predictor} was trained on another SAVi (weights {content['savi_digest'][:12]}) than "
-            f"{savi} ({savi_digest[:12]})"
-        )
-    return str(content["weights_digest"])
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

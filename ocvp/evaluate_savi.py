@@ -1,5 +1,6 @@
 """Score a SAVi's decomposition, beside two segmenters that know nothing of objects."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from ocvp.checkpoint import file_digest, load_savi, read_checkpoint
 from ocvp.config import SaviScoring
 from ocvp.device import prepare_device
-from ocvp.files import write_json
+from ocvp.files import check_writable, write_json
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.program import (
@@ -34,20 +35,16 @@ from ocvp.scoring import (
     score_output,
 )
 from ocvp.videos import VideoFile
-from ocvp.windows import Window, WindowReader, first_windows
+from ocvp.windows import Window, WindowReader, check_finite, first_windows
+
+PROGRAM = "ocvp.evaluate_savi"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
-    parser.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="seed of noise and k-means (default: 0)"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
-    args = parser.parse_args(argv)
+    args = _parse(argv)
     start_logging(args.log)
+    check_writable(args.output)
     stage = read_section(SaviScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
@@ -56,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
         has_masks, has_boxes = videos.has("masks"), videos.has("boxes")
+    if (stage.evaluation.num_frames or 0) > num_frames:
+        raise ValueError(
+            f"evaluation.num_frames is {stage.evaluation.num_frames}, but the videos of "
+            f"{args.videos} have {num_frames} frames"
+        )
     num_frames = stage.evaluation.num_frames or num_frames
     sources = video_sources(savi, args.videos)
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
@@ -69,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for windows, batch in reader.batches(plan, runtime.num_workers):
             inputs = savi_inputs(savi, windows, batch, seed=args.seed, purpose="score")
             labels = batch["masks"].numpy() if has_masks else None
-            scores.append(score_output(savi(**inputs), inputs["frames"], scorer, labels))
+            output = savi(**inputs)
+            check_finite(output.slots, windows, f"the slots of {args.savi}")
+            scores.append(score_output(output, inputs["frames"], scorer, labels))
             if labels is not None:
                 colours = _kmeans(batch["frames"].numpy(), windows, savi.num_slots, args.seed)
                 naive["kmeans_colour"].append(score_labels(labels, colours))
@@ -100,8 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         "per_video": {name: _plain(per_video(values)) for name, values in joined.items()},
     }
     write_json(args.output, result)
-    write_companions(args.output, "ocvp.evaluate_savi", stage, argv)
+    write_companions(args.output, PROGRAM, stage, argv)
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser(__doc__, PROGRAM, "`evaluation` of an entry of `savi`, and `num_threads`")
+    files = parser.add_argument_group("files")
+    files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    files.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
+    files.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
+    parser.add_argument_group("run").add_argument(
+        "--seed", type=int, default=0, help="seed of noise and k-means (default: 0)"
+    )
+    return parser.parse_args(argv)
 
 
 def _kmeans(

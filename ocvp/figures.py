@@ -1,19 +1,20 @@
 """Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time."""
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ocvp.animation import rollout_animation, save_gif
-from ocvp.checkpoint import load_predictor, load_savi
+from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
 from ocvp.config import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
 from ocvp.device import prepare_device
 from ocvp.drawing import rollout_strip, save_png, slots_panel
+from ocvp.files import check_writable, read_json
 from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours
 from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
@@ -21,27 +22,37 @@ from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.segmentation_metrics import labels_from_masks
+from ocvp.slot_files import check_slots
 from ocvp.tracking_metrics import assign_slots
 from ocvp.videos import VideoFile
 from ocvp.windows import Window, WindowReader, to_pixels
 
+PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    common = stage_parser(None)
-    slots = _command(commands, common, draw_slots, "slots", "draw what each slot of a SAVi holds")
+    args = _parse(argv)
+    start_logging(args.log)
+    for path in args.outputs(args):
+        check_writable(path)
+    args.draw(args, read_section(Figures, args.config, "--config"))
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    slots = _command(commands, draw_slots, "slots", "draw what each slot of a SAVi holds")
     slots.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
     slots.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
-    slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
     slots.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+    slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
 
-    rollouts = _command(
-        commands, common, draw_rollouts, "rollouts", "draw a predictor's rollouts of some videos"
-    )
+    meaning = "draw a predictor's rollouts of some videos"
+    rollouts = _command(commands, draw_rollouts, "rollouts", meaning)
     for name, meaning in {
         "savi": "checkpoint of the SAVi",
         "predictor": "checkpoint of the predictor",
@@ -54,12 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
     )
     rollouts.add_argument(
-        "--animations", type=Path, nargs="*", default=[], help="GIF for each video"
+        "--animations",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="GIF for each video (default: none)",
     )
+    rollouts.set_defaults(outputs=lambda args: [*args.pictures, *args.animations])
 
-    curves = _command(
-        commands, common, draw_curves, "curves", "draw the metrics of predictors over time"
-    )
+    curves = _command(commands, draw_curves, "curves", "draw the metrics of predictors over time")
     curves.add_argument(
         "--scores",
         type=Path,
@@ -68,24 +82,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="scores of predictors under one protocol (PREDICTOR/evaluation/PROTOCOL.json)",
     )
     curves.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
-    args = parser.parse_args(argv)
-    start_logging(args.log)
-    args.draw(args, read_section(Figures, args.config, "--config"))
-    return 0
+    return parser.parse_args(argv)
 
 
 def _command(
     commands: argparse._SubParsersAction,
-    common: argparse.ArgumentParser,
     draw: Callable[[argparse.Namespace, Figures], None],
     name: str,
     meaning: str,
-) -> argparse.ArgumentParser:
+) -> argparse._ArgumentGroup:
+    """Add a command, and return the group of its own options."""
     parser = commands.add_parser(
-        name, parents=[common], conflict_handler="resolve", help=meaning, description=meaning
+        name,
+        parents=[stage_parser(None, section="the section `figures` of the config")],
+        conflict_handler="resolve",  # both parsers define --help
+        help=meaning,
+        description=meaning,
     )
-    parser.set_defaults(draw=draw)
-    return parser
+    parser.set_defaults(draw=draw, outputs=lambda args: [args.output])
+    return parser.add_argument_group("files")
 
 
 @torch.no_grad()
@@ -112,11 +127,18 @@ def draw_rollouts(args: argparse.Namespace, settings: Figures) -> None:
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
     savi = load_savi(args.savi, device)
     predictor = load_predictor(args.predictor, device)
-    protocol = json.loads(args.scores.read_text(encoding="utf-8"))["protocol"]
+    check_belongs(args.predictor, args.savi)
+    protocol = _part_of(args.scores, "protocol")
     num_context, num_preds = protocol["num_context"], protocol["num_preds"]
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     with VideoFile(args.videos) as videos:
         num_videos = videos.num_videos
+        check_slots(
+            args.slots,
+            weights_digest=read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+            num_videos=num_videos,
+            num_frames=videos.num_frames,
+        )
         if videos.has("masks"):
             sources["masks"] = (args.videos, "masks")
     reader = WindowReader(sources, num_context + num_preds, data="disk")
@@ -161,10 +183,7 @@ def _colours(
 
 def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     """Draw each metric over the predicted frames, with the baselines."""
-    scores = {
-        path.parent.parent.name: json.loads(path.read_text(encoding="utf-8"))["metrics"]
-        for path in args.scores
-    }
+    scores = {path.absolute().parent.parent.name: _part_of(path, "metrics") for path in args.scores}
     first = next(iter(scores.values()))
     panels = {}
     for metric in METRIC_LABELS:
@@ -180,6 +199,20 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     title = f"{args.scores[0].stem}: metrics over the predicted frames"
     figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
     save_png(args.output, figure_picture(figure))
+
+
+def _part_of(path: Path, part: str) -> dict[str, Any]:
+    """Read one part of a predictor's scores.
+
+    Raises:
+        ValueError: If the file is something else.
+    """
+    scores = read_json(path)
+    if not isinstance(scores, dict) or "protocol" not in scores or part not in scores:
+        raise ValueError(
+            f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json"
+        )
+    return scores[part]
 
 
 if __name__ == "__main__":

@@ -12,16 +12,19 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-import lpips
 import torch
 from torch import nn
-from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 Network = Literal["alex", "vgg"]
 
 logger = logging.getLogger(__name__)
 
-_WEIGHTS = {"alex": AlexNet_Weights.IMAGENET1K_V1, "vgg": VGG16_Weights.IMAGENET1K_V1}
+# torchvision's IMAGENET1K_V1 weights. Written out, because importing torchvision takes as long as
+# torch itself, and most machines have no weights to compute LPIPS with.
+_URLS: dict[str, str] = {
+    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
+}
 
 # Below these sides the last pooling layer of the network has nothing left to pool.
 _MIN_SIDE = {"alex": 31, "vgg": 16}
@@ -33,9 +36,9 @@ def weights_path(network: Network) -> Path:
     Raises:
         ValueError: If `network` is neither "alex" nor "vgg".
     """
-    if network not in _WEIGHTS:
-        raise ValueError(f"LPIPS network is {network!r}, allowed are {sorted(_WEIGHTS)}")
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_WEIGHTS[network].url).name
+    if network not in _URLS:
+        raise ValueError(f"LPIPS network is {network!r}, allowed are {sorted(_URLS)}")
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_URLS[network]).name
 
 
 def min_side(network: Network) -> int:
@@ -56,7 +59,7 @@ def unavailable_reason(network: Network) -> str | None:
         return None
     return (
         f"weights of LPIPS ({network}) are missing: no {path.name} in {path.parent}; "
-        f"download {_WEIGHTS[network].url} into that folder (or set TORCH_HOME)"
+        f"download {_URLS[network]} into that folder (or set TORCH_HOME)"
     )
 
 
@@ -77,6 +80,8 @@ class Lpips(nn.Module):
         reason = unavailable_reason(network)
         if reason is not None:
             raise ValueError(reason)
+        import lpips  # here, because it is slow to import and rarely used
+
         self.network = network
         # Built without weights, then filled from the file, so that nothing can start a download;
         # the layers' random initialisation must not advance the caller's random state.

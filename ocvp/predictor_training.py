@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ocvp.config import PredictorTraining, Runtime
@@ -18,7 +19,15 @@ from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.slot_files import check_slots
 from ocvp.training import Batch
 from ocvp.videos import VideoFile
-from ocvp.windows import Window, WindowReader, epoch_batches, first_windows, to_model, to_pixels
+from ocvp.windows import (
+    Window,
+    WindowReader,
+    check_buffer,
+    epoch_batches,
+    first_windows,
+    to_model,
+    to_pixels,
+)
 
 
 class PredictorTask:
@@ -37,7 +46,8 @@ class PredictorTask:
         seed: Seed of data order.
 
     Raises:
-        ValueError: If slots, videos and SAVi do not belong together, or the videos are too short.
+        ValueError: If slots, videos and SAVi do not belong together, the videos are too short,
+            or the predictor does not look back on the whole context.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class PredictorTask:
         self._savi = savi.requires_grad_(False).eval()
         self._settings, self._runtime, self._seed = settings, runtime, seed
         length = settings.num_context + settings.num_preds
+        check_buffer(getattr(predictor, "buffer_size", None), settings.num_context)
         sizes = []
         for videos, slots in (train, validation):
             with VideoFile(videos) as file:
@@ -131,11 +142,14 @@ class PredictorTask:
         _, fields = batch
         num_context, settings = self._settings.num_context, self._settings
         slots = fields["slots"].to(self._device, non_blocking=True)
-        frames = to_model(fields["frames"][:, num_context:], self._device)
         context, future = slots[:, :num_context], slots[:, num_context:]
         predicted = rollout(
             self.module, context, settings.num_preds, future if teacher_forcing else None
         )
+        if settings.frame_loss_weight == 0:  # frames that do not count need no decoding
+            slot_mse = functional.mse_loss(predicted, future)
+            return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
+        frames = to_model(fields["frames"][:, num_context:], self._device)
         decoded = self._savi.decode(predicted).reconstruction
         loss = predictor_loss(
             decoded,

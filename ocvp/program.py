@@ -52,13 +52,13 @@ def stage_parser(
         "--config",
         default="{}",
         help=f"{section or 'the settings of this stage'}: a YAML or JSON file, or inline JSON "
-        "(default: every default value)",
+        "(default: {})",
     )
     settings.add_argument(
         "--runtime",
         default="{}",
         help="where and how fast to run, as in the section `runtime` of the config: a file or "
-        "inline JSON (default: every default value)",
+        "inline JSON (default: {})",
     )
     settings.add_argument(
         "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
@@ -140,15 +140,22 @@ def read_runtime(text: str) -> Runtime:
 
 
 def start_logging(log: Path | None) -> None:
-    """Send messages to stderr, and everything, warnings and tracebacks included, to `log`."""
+    """Send messages to stderr, and everything, warnings and tracebacks included, to `log`.
+
+    Raises:
+        OSError: If the log cannot be written.
+    """
     logger.setLevel(logging.DEBUG)
     logger.handlers.clear()
     terminal = _TerminalHandler(logging.INFO)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(terminal)
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = _LogFile(log, mode="w", encoding="utf-8")
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = _LogFile(log, mode="w", encoding="utf-8")
+        except OSError as error:
+            raise OSError(f"cannot write the log {log} ({error.strerror})") from error
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(file)
     warnings.showwarning = _log_warning  # type: ignore[assignment]
@@ -177,9 +184,10 @@ def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: An
 
 
 def _log_thread(failure: threading.ExceptHookArgs) -> None:
-    # A thread that writes for us hands its error on to the main thread, which reports it.
     details = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    logger.debug("a thread failed", exc_info=details)
+    # TensorBoard's writer hands an OSError on to the main thread, which reports it.
+    level = logging.DEBUG if issubclass(failure.exc_type, OSError) else logging.ERROR
+    logger.log(level, "a thread failed", exc_info=details)
 
 
 def print_above_bar(text: str, style: str = "") -> None:
@@ -265,6 +273,7 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
         """End the bar; where there is no terminal, print how it ended."""
         if not self._is_terminal and not self.disable:
             self._print_line()
+            self.delay = float("inf")  # nothing was shown that tqdm would have to end with a line
         super().close()
 
     def _print_line(self) -> None:

@@ -5,19 +5,24 @@ holds the fingerprint of the run (config, code, inputs): a run that differs star
 the folder aside instead of overwriting it.
 """
 
+import errno
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
-import torch
 from pydantic import BaseModel
 
-from ocvp.checkpoint import file_digest, read_tensors
+from ocvp.checkpoint import file_digest, read_tensors, save_tensors
 from ocvp.config import canonical_json
-from ocvp.files import atomic_path, write_json
+from ocvp.files import check_writable, read_json, write_json
 from ocvp.stages import stage_digest
+
+try:
+    import fcntl
+except ImportError:  # elsewhere than on Unix
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -40,23 +45,38 @@ def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) 
 
 
 class ResumeFolder:
-    """The resume folder of one training.
+    """The resume folder of one training, for one process at a time.
+
+    Use it as a context manager: leaving it lets another process have the folder.
 
     Args:
         folder: Where it lies.
         fingerprint: What the run depends on, by name, for example `{"config": ..., "seed": ...}`.
         fresh: Whether to start anew even where the folder fits.
+
+    Raises:
+        ValueError: If another process has the folder.
+        OSError: If the folder cannot be written.
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, Any], fresh: bool = False):
         self.folder = folder
         self._state = folder / "state.pt"
         self._fingerprint = json.loads(json.dumps(fingerprint))
+        self._lock = _lock(folder)
         reason = "--fresh was given" if fresh else self._difference()
         if reason and self.exists():
             aside = _free_name(folder)
             folder.rename(aside)
+            self._lock.close()
+            self._lock = _lock(folder)
             logger.info("starting anew (%s); the earlier run's state is in %s", reason, aside)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.close()
 
     def exists(self) -> bool:
         """Tell whether there is something to resume from."""
@@ -68,24 +88,55 @@ class ResumeFolder:
         Raises:
             ValueError: If the file is damaged.
         """
-        return read_tensors(self._state) if self.exists() else None
+        if not self.exists():
+            return None
+        try:
+            return read_tensors(self._state)
+        except ValueError as error:
+            raise ValueError(f"{error}; delete {self.folder} to train anew") from None
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace what the run resumes from; an interrupted write leaves the former one."""
         if not self.exists():
             write_json(self.folder / "fingerprint.json", self._fingerprint)
-        with atomic_path(self._state) as temporary:
-            torch.save(state, temporary)
+        save_tensors(self._state, state)
 
     def _difference(self) -> str:
         """Say what the stored run depends on and this one does not, or the other way round."""
         path = self.folder / "fingerprint.json"
         if not path.is_file():
             return "the folder does not say what it belongs to"
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            stored = read_json(path)
+        except ValueError:
+            return "what it belongs to cannot be read"
         names = sorted(stored.keys() | self._fingerprint.keys())
         changed = [name for name in names if stored.get(name) != self._fingerprint.get(name)]
         return f"changed: {', '.join(changed)}" if changed else ""
+
+
+def _lock(folder: Path) -> TextIO:
+    """Take the folder's lock; closing the file, or the end of the process, gives it back.
+
+    A process that a cluster started twice, or that outlived its workflow, must not write into the
+    same folder.
+    """
+    check_writable(folder / "lock")
+    file = (folder / "lock").open("w", encoding="utf-8")
+    if fcntl is None:
+        return file
+    try:
+        # A record lock: unlike flock's it is not inherited by the processes that read ahead.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            file.close()
+            raise ValueError(
+                f"another process is training into {folder.parent}; wait for it or end it"
+            ) from None
+        # a file system without locks: nothing to be done
+        logger.debug("%s cannot be locked: %s", folder, error)
+    return file
 
 
 def _free_name(folder: Path) -> Path:

@@ -46,19 +46,20 @@ class SaviTask:
     ):
         self.module = savi
         self._settings, self._runtime, self._seed = settings, runtime, seed
+        sizes = []
+        for path in (train, validation):
+            with VideoFile(path) as file:
+                sizes.append((file.num_videos, file.num_frames))
+            if settings.clip_length > sizes[-1][1]:
+                raise ValueError(
+                    f"training.clip_length is {settings.clip_length}, but the videos of {path} "
+                    f"have {sizes[-1][1]} frames"
+                )
+        (self._num_videos, num_frames), (self._num_validation, _) = sizes
         self._train, self._validation = (
             WindowReader(video_sources(savi, path), settings.clip_length, runtime.data)
             for path in (train, validation)
         )
-        with VideoFile(train) as file:
-            self._num_videos, num_frames = file.num_videos, file.num_frames
-        with VideoFile(validation) as file:
-            self._num_validation = file.num_videos
-        if settings.clip_length > num_frames:
-            raise ValueError(
-                f"training.clip_length is {settings.clip_length}, but the videos of {train} have "
-                f"{num_frames} frames"
-            )
         self._num_starts = num_frames - settings.clip_length + 1
 
     def plan(self, epoch: int) -> list[list[Window]]:

@@ -24,6 +24,8 @@ from ocvp.segmentation_metrics import (
 )
 from ocvp.tracking_metrics import centre_error
 
+UNDEFINED = "no frame in which it is defined (no object is there)"
+
 Scores = dict[str, np.ndarray]
 """Metric to its values: (B, T), or (B,) for those of a whole clip; NaN where undefined."""
 
@@ -132,4 +134,6 @@ def report(metric: str, scores: Scores, reasons: Mapping[str, str]) -> dict[str,
     """Return mean, per_frame, and where there is no value the reason."""
     if metric not in scores:
         return {"mean": None, "per_frame": None, "reason": reasons.get(metric, NO_MASKS)}
-    return {"mean": mean(scores[metric]), "per_frame": per_frame(scores[metric])}
+    value = mean(scores[metric])
+    unknown = {} if value is not None else {"reason": UNDEFINED}
+    return {"mean": value, "per_frame": per_frame(scores[metric]), **unknown}

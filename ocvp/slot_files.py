@@ -39,7 +39,7 @@ def write_slots(
         file.attrs["format"] = FORMAT
         file.attrs["weights_digest"] = weights_digest
         dataset = file.create_dataset(
-            "slots", shape, np.float32, chunks=(1, *shape[1:]), track_times=False
+            "slots", shape, np.float32, chunks=(1, *shape[1:]), fletcher32=True, track_times=False
         )
         position = 0
         for batch in batches:

@@ -5,7 +5,6 @@ with copy_last_slots on the videos in which objects move.
 """
 
 import argparse
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from ocvp.files import atomic_path
+from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.program import run, start_logging
 
@@ -31,6 +30,24 @@ SUMMARY_COLUMNS = (
     "value",
     *BASELINES,
 )
+QUANTITIES = ("gain", "beyond_half_gap")
+BOUNDS = ("mean", "low", "high")
+COMPARISON_COLUMNS = (
+    "dataset",
+    "savi",
+    "predictor",
+    "seed",
+    "protocol",
+    "split",
+    "subset",
+    "num_videos",
+    "metric",
+    "value",
+    "copy_last_slots",
+    "ceiling",
+    "gap_closed",
+    *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS),
+)
 DECOMPOSITION = "decomposition"
 """What stands for the protocol in rows about a SAVi by itself."""
 
@@ -43,7 +60,9 @@ PATH = re.compile(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m ocvp.summarize",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "scores",
@@ -54,16 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
-    parser.add_argument("--log", type=Path, help="file for records, warnings and tracebacks")
+    parser.add_argument(
+        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
+    )
     args = parser.parse_args(argv)
     start_logging(args.log)
+    for path in (args.summary, args.comparisons):
+        check_writable(path)
     summary, comparisons = [], []
     for path in args.scores:
         names, scores = read_scores(path)
         summary.extend(summary_rows(names, scores))
         comparisons.extend(comparison_rows(names, scores))
     table = pd.DataFrame(summary, columns=list(SUMMARY_COLUMNS))
-    compared = pd.DataFrame(comparisons)
+    compared = pd.DataFrame(comparisons, columns=list(COMPARISON_COLUMNS))
     for frame, path in ((table, args.summary), (compared, args.comparisons)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
@@ -83,10 +106,9 @@ def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{path} does not say what it scores; expected DATASET/SAVI/seedN/evaluation.json or "
             "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json"
         )
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from None
+    scores = read_json(path)
+    if not isinstance(scores, dict) or not isinstance(scores.get("metrics"), dict):
+        raise ValueError(f"{path} holds no scores: it has no metrics")
     names = {**match.groupdict(default=""), "seed": int(match["seed"])}
     names["protocol"] = names["protocol"] or DECOMPOSITION
     return names, scores
@@ -118,8 +140,8 @@ def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[
             continue
         intervals = {
             f"{quantity}_{bound}": entry[quantity][bound]
-            for quantity in ("gain", "beyond_half_gap")
-            for bound in ("mean", "low", "high")
+            for quantity in QUANTITIES
+            for bound in BOUNDS
         }
         values = {
             "value": entry["prediction"],

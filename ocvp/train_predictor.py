@@ -3,6 +3,7 @@
 Running the same command again goes on from where an interrupted run was last saved.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from ocvp.checkpoint import load_savi, read_checkpoint, save_training
 from ocvp.config import PredictorStage
 from ocvp.device import prepare_device
+from ocvp.files import check_writable
 from ocvp.predictor_training import PredictorTask
 from ocvp.predictors import PREDICTORS
 from ocvp.program import (
@@ -25,27 +27,14 @@ from ocvp.randomness import derived_seed
 from ocvp.resume import ResumeFolder, fingerprint
 from ocvp.training import train
 
+PROGRAM = "ocvp.train_predictor"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
-    for split, verb in (("train", "train"), ("val", "validate")):
-        parser.add_argument(
-            f"--{split}",
-            type=Path,
-            nargs=2,
-            metavar=("VIDEOS", "SLOTS"),
-            required=True,
-            help=f"videos to {verb} on, and their slots (HDF5)",
-        )
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
-    parser.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="checkpoint to write (predictor.pt)"
-    )
-    args = parser.parse_args(argv)
+    args = _parse(argv)
     start_logging(args.log)
+    check_writable(args.output)
     stage = read_section(PredictorStage, args.config, "--config").root
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.training.num_threads)
@@ -67,28 +56,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     run_of = fingerprint("fit_predictor", stage, args.seed, [*args.train, *args.val])
     run_of["savi"] = savi_digest
-    state = train(
-        task,
-        stage.training,
-        seed=args.seed,
-        folder=args.output.parent / "tensorboard",
-        resume=ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh),
-        save_interval_minutes=runtime.save_interval_minutes,
-    )
-    save_training(
-        args.output,
-        state,
-        last_weights=predictor.state_dict(),
-        select=stage.training.select,
-        kind=stage.kind,
-        model=arguments,
-        config=stage,
-        seed=args.seed,
-        savi_digest=savi_digest,
-        sources=run_of["inputs"],
-    )
-    write_companions(args.output, "ocvp.train_predictor", stage, argv)
+    with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
+        state = train(
+            task,
+            stage.training,
+            seed=args.seed,
+            folder=args.output.parent / "tensorboard",
+            resume=resume,
+            save_interval_minutes=runtime.save_interval_minutes,
+            description=f"training {stage.kind}",
+        )
+        save_training(
+            args.output,
+            state,
+            last_weights=predictor.state_dict(),
+            select=stage.training.select,
+            kind=stage.kind,
+            model=arguments,
+            config=stage,
+            seed=args.seed,
+            savi_digest=savi_digest,
+            sources=run_of["inputs"],
+        )
+    write_companions(args.output, PROGRAM, stage, argv)
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser(__doc__, PROGRAM, "an entry of `predictors`")
+    files = parser.add_argument_group("files")
+    files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
+    for split, verb in (("train", "train"), ("val", "validate")):
+        files.add_argument(
+            f"--{split}",
+            type=Path,
+            nargs=2,
+            metavar=("VIDEOS", "SLOTS"),
+            required=True,
+            help=f"videos to {verb} on, and their slots (HDF5)",
+        )
+    files.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="checkpoint to write (predictor.pt); its folder also takes the best or last weights, "
+        "TensorBoard's files, and what an interrupted run resumes from",
+    )
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    run_group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

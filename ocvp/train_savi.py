@@ -3,6 +3,7 @@
 Running the same command again goes on from where an interrupted run was last saved.
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from ocvp.checkpoint import save_training
 from ocvp.config import SaviStage
 from ocvp.device import prepare_device
+from ocvp.files import check_writable
 from ocvp.program import (
     read_runtime,
     read_section,
@@ -26,17 +28,14 @@ from ocvp.savi_training import SaviTask
 from ocvp.training import train
 from ocvp.videos import VideoFile
 
+PROGRAM = "ocvp.train_savi"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = stage_parser(__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="videos to train on (HDF5)")
-    parser.add_argument("--val", type=Path, required=True, help="videos to validate on (HDF5)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
-    parser.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (savi.pt)")
-    args = parser.parse_args(argv)
+    args = _parse(argv)
     start_logging(args.log)
+    check_writable(args.output)
     stage = read_section(SaviStage, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.training.num_threads)
@@ -49,27 +48,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         savi, stage.training, runtime, train=args.train, validation=args.val, seed=args.seed
     )
     run_of = fingerprint("fit_savi", stage, args.seed, [args.train, args.val])
-    state = train(
-        task,
-        stage.training,
-        seed=args.seed,
-        folder=args.output.parent / "tensorboard",
-        resume=ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh),
-        save_interval_minutes=runtime.save_interval_minutes,
-    )
-    save_training(
-        args.output,
-        state,
-        last_weights=savi.state_dict(),
-        select=stage.training.select,
-        kind="savi",
-        model=arguments,
-        config=stage,
-        seed=args.seed,
-        sources=run_of["inputs"],
-    )
-    write_companions(args.output, "ocvp.train_savi", stage, argv)
+    with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
+        state = train(
+            task,
+            stage.training,
+            seed=args.seed,
+            folder=args.output.parent / "tensorboard",
+            resume=resume,
+            save_interval_minutes=runtime.save_interval_minutes,
+            description="training SAVi",
+        )
+        save_training(
+            args.output,
+            state,
+            last_weights=savi.state_dict(),
+            select=stage.training.select,
+            kind="savi",
+            model=arguments,
+            config=stage,
+            seed=args.seed,
+            sources=run_of["inputs"],
+        )
+    write_companions(args.output, PROGRAM, stage, argv)
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser(__doc__, PROGRAM, "`model` and `training` of an entry of `savi`")
+    files = parser.add_argument_group("files")
+    files.add_argument("--train", type=Path, required=True, help="videos to train on (HDF5)")
+    files.add_argument("--val", type=Path, required=True, help="videos to validate on (HDF5)")
+    files.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="checkpoint to write (savi.pt); its folder also takes the best or last weights, "
+        "TensorBoard's files, and what an interrupted run resumes from",
+    )
+    run_group = parser.add_argument_group("run")
+    run_group.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    run_group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

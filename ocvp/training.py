@@ -4,10 +4,12 @@ One step: rate, forward and backward, clip, step, log. After each epoch: validat
 weights, draw images, write what the run resumes from.
 """
 
+import contextlib
 import copy
 import logging
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,19 +17,23 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from ocvp.config import Training
+from ocvp.interruption import held_signals
 from ocvp.program import progress
 from ocvp.randomness import derived_seed
 from ocvp.resume import ResumeFolder
 from ocvp.schedule import learning_rate
+from ocvp.training_log import TrainingLog
 from ocvp.windows import Window
 
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_STEPS = 10
 """Steps between two points of a training curve (and between checks for NaN on a GPU)."""
+
+NUM_DRAWN_EPOCHS = 50
+"""About how many epochs of a training get pictures."""
 
 Batch = tuple[list[Window], dict[str, Tensor]]
 
@@ -60,6 +66,7 @@ class TrainingState:
     """Where a run is, besides the weights and the optimiser."""
 
     step: int = 0
+    """Optimiser steps that are done."""
     epoch: int = 0
     batch: int = 0
     """Batches of the epoch that are done."""
@@ -70,6 +77,8 @@ class TrainingState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last validation."""
+    validated_step: int = -1
+    """The step of the last validation."""
 
 
 def train(
@@ -80,8 +89,11 @@ def train(
     folder: Path,
     resume: ResumeFolder,
     save_interval_minutes: float,
+    description: str = "training",
 ) -> TrainingState:
     """Train `task.module` in place, from where an earlier run of the same training stopped.
+
+    Ctrl-C and a termination signal wait for the end of a step, and what is done is kept.
 
     Args:
         task: What is trained, on what.
@@ -90,72 +102,37 @@ def train(
         folder: Folder for TensorBoard's files.
         resume: Where the run keeps what it resumes from.
         save_interval_minutes: How often that is written, besides each epoch's end.
+        description: What the progress bar says.
 
     Returns:
         The state at the end, with the best weights; the module holds the last ones.
 
     Raises:
-        ValueError: If the loss or a gradient stops being finite.
+        ValueError: If the loss or a gradient stops being finite, or the resume folder is damaged.
+        OSError: If TensorBoard's files or the resume folder cannot be written.
     """
     optimizer = make_optimizer(task.module, settings)
-    state = TrainingState()
-    stored = resume.read()
-    if stored is not None:
-        task.module.load_state_dict(stored["weights"])
-        optimizer.load_state_dict(stored["optimizer"])
-        state = TrainingState(**stored["state"])
-        logger.info("going on from step %d", state.step)
-
-    steps_per_epoch = len(task.plan(0))
-    num_steps = settings.num_steps or (settings.num_epochs or 1) * steps_per_epoch
-    if state.step >= num_steps:
+    state = _restore(resume, task.module, optimizer)
+    num_steps = settings.num_steps or (settings.num_epochs or 1) * len(task.plan(0))
+    if state.step >= num_steps and state.validated_step == state.step:
         logger.info("the training is complete already; writing its results again")
         return state
-    writer = SummaryWriter(str(folder), purge_step=state.step if state.step else None)
-    bar = progress(description="training", unit="step", total=num_steps, initial=state.step)
-    clock = _Clock(state)
-    with writer, bar:
-        while state.step < num_steps:
+    loop = _Loop(task, settings, optimizer, state, resume, seed, num_steps)
+    bar = progress(description=description, unit="step", total=num_steps, initial=state.step)
+    with bar, TrainingLog(folder, state.step) as log, loop.keeping_what_is_done():
+        while state.step < num_steps or state.validated_step < state.step:
             plan = task.plan(state.epoch)
             task.module.train()
-            for batch in task.read(plan[state.batch :]):
-                rate = learning_rate(
-                    state.step,
-                    target=settings.learning_rate,
-                    warmup_steps=settings.warmup_steps,
-                    scheduler_steps=_scheduler_steps(settings, num_steps),
-                    warmup_epochs=settings.warmup_epochs,
-                    steps_per_epoch=steps_per_epoch,
-                )
-                torch.manual_seed(derived_seed(seed, "dropout", state.step))
-                losses, norm = train_step(
-                    task, batch, state.epoch, optimizer, rate, settings.gradient_clip
-                )
-                is_last = state.batch + 1 == len(plan) or state.step + 1 == num_steps
-                due = state.step % LOG_EVERY_STEPS == 0 or is_last
-                if due or norm.device.type == "cpu":  # reading a value makes a GPU wait
-                    values = {name: value.item() for name, value in losses.items()}
-                    _check_finite(values, norm.item(), state, rate, resume)
-                if due:
-                    _log(writer, "train", {**values, "gradient_norm": norm.item()}, state.step)
-                    writer.add_scalar("train/learning_rate", rate, state.step)
-                    bar.set_postfix_str(
-                        f"loss {values['loss']:.4g}, {clock.examples_per_second():.0f} videos/s",
-                        refresh=False,
-                    )
-                state.step += 1
-                state.batch += 1
-                state.examples += len(batch[0])
-                bar.update()
-                if state.step == num_steps:
-                    break
-                if due and clock.minutes_since_save() >= save_interval_minutes:
-                    _save(resume, task.module, optimizer, state, clock)
-            _finish_epoch(task, state, writer, at_end=state.step == num_steps)
-            if state.batch == len(plan):
-                state.epoch, state.batch = state.epoch + 1, 0
-            _save(resume, task.module, optimizer, state, clock)
-    logger.info("trained %d steps in %.0f s", state.step, state.seconds)
+            for batch in task.read(plan[state.batch : state.batch + num_steps - state.step]):
+                loop.step(batch, len(plan), log, bar)
+                if loop.minutes_since_save() >= save_interval_minutes and loop.is_checked:
+                    loop.save()
+            loop.finish_epoch(len(plan), log, bar)
+            loop.save()
+    logger.info(
+        "trained %d steps in %.0f s, validation loss %.6g (best %.6g at step %d)",
+        *(state.step, state.seconds, state.metrics["loss"], state.best_loss, state.best_step),
+    )
     return state
 
 
@@ -187,78 +164,160 @@ def train_step(
     return {name: value.detach() for name, value in losses.items()}, norm
 
 
-def _scheduler_steps(settings: Training, num_steps: int) -> int | None:
-    if settings.schedule == "constant":
-        return None
-    return settings.scheduler_steps or max(num_steps - settings.warmup_steps, 1)
+class _Loop:
+    """The parts of the loop, and what they share."""
 
-
-def _finish_epoch(task: Task, state: TrainingState, writer: SummaryWriter, at_end: bool) -> None:
-    """Validate, keep the best weights, and draw."""
-    task.module.eval()
-    with torch.no_grad():
-        state.metrics = task.validate()
-        for name, image in task.images().items():
-            writer.add_image(name, image, state.step, dataformats="HWC")
-    _log(writer, "validation", state.metrics, state.step)
-    if state.metrics["loss"] < state.best_loss:
-        state.best_loss, state.best_step = state.metrics["loss"], state.step
-        state.best_weights = copy.deepcopy(dict(task.module.state_dict()))
-    log = logger.info if at_end else logger.debug
-    log("step %d: validation loss %.6g", state.step, state.metrics["loss"])
-
-
-def _check_finite(
-    values: dict[str, float], norm: float, state: TrainingState, rate: float, resume: ResumeFolder
-) -> None:
-    if np.isfinite([*values.values(), norm]).all():
-        return
-    parts = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-    last_good = f"; what it can resume from is in {resume.folder}" if resume.exists() else ""
-    raise ValueError(
-        f"the training stopped being finite at step {state.step}: {parts}, gradient norm "
-        f"{norm:.6g}, learning rate {rate:.3g}; a lower learning_rate, a longer warmup_steps or a "
-        f"smaller gradient_clip usually helps{last_good}"
-    )
-
-
-def _log(writer: SummaryWriter, group: str, values: dict[str, float], step: int) -> None:
-    for name, value in values.items():
-        writer.add_scalar(f"{group}/{name}", value, step)
-
-
-def _save(
-    resume: ResumeFolder,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    state: TrainingState,
-    clock: "_Clock",
-) -> None:
-    clock.saved(state)
-    resume.write(
-        {
-            "weights": module.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "state": vars(state),
-        }
-    )
-
-
-class _Clock:
-    """Measures throughput, time since the last save, and the run's whole time."""
-
-    def __init__(self, state: TrainingState):
-        self._state = state
+    def __init__(
+        self,
+        task: Task,
+        settings: Training,
+        optimizer: torch.optim.Optimizer,
+        state: TrainingState,
+        resume: ResumeFolder,
+        seed: int,
+        num_steps: int,
+    ):
+        self._task, self._settings, self._optimizer = task, settings, optimizer
+        self._state, self._resume, self._seed, self._num_steps = state, resume, seed, num_steps
+        self._steps_per_epoch = len(task.plan(0))
         self._start = self._last_save = time.monotonic()
         self._examples_before, self._seconds_before = state.examples, state.seconds
+        self._saved_step = state.step
+        self._loss: float | None = None
+        self.is_checked = True
+        """Whether the last step is known to be finite; on a GPU only some steps are looked at."""
 
-    def examples_per_second(self) -> float:
-        elapsed = max(time.monotonic() - self._start, 1e-9)
-        return (self._state.examples - self._examples_before) / elapsed
+    def step(self, batch: Batch, num_batches: int, log: TrainingLog, bar: progress) -> None:
+        """Take one step, check it, and record it."""
+        state = self._state
+        rate = self._rate()
+        torch.manual_seed(derived_seed(self._seed, "dropout", state.step))
+        with held_signals():
+            losses, norm = train_step(
+                self._task, batch, state.epoch, self._optimizer, rate, self._settings.gradient_clip
+            )
+            state.step += 1
+            state.batch += 1
+            state.examples += len(batch[0])
+            is_last = state.batch == num_batches or state.step == self._num_steps
+            due = state.step == 1 or state.step % LOG_EVERY_STEPS == 0 or is_last
+            self.is_checked = due or norm.device.type == "cpu"  # reading makes a GPU wait
+            if self.is_checked:
+                values = {name: value.item() for name, value in losses.items()}
+                values["gradient_norm"] = norm.item()
+                _check_finite(values, batch, f"step {state.step}, learning rate {rate:.3g}")
+        if due:
+            log.scalars("train", {**values, "learning_rate": rate}, state.step)
+            self._loss = values["loss"]
+            self._show(bar)
+        bar.update()
+
+    def finish_epoch(self, num_batches: int, log: TrainingLog, bar: progress) -> None:
+        """Validate, keep the best weights, and draw."""
+        state, module = self._state, self._task.module
+        bar.set_postfix_str("validating")
+        module.eval()
+        with torch.no_grad():
+            metrics = self._task.validate()
+            _check_finite(metrics, None, f"the validation after step {state.step}")
+            num_epochs = math.ceil(self._num_steps / self._steps_per_epoch)
+            is_end = state.step == self._num_steps
+            if is_end or state.epoch % max(num_epochs // NUM_DRAWN_EPOCHS, 1) == 0:
+                log.images(self._task.images(), state.step)
+        log.scalars("validation", metrics, state.step)
+        with held_signals():
+            state.metrics, state.validated_step = metrics, state.step
+            if metrics["loss"] < state.best_loss:
+                state.best_loss, state.best_step = metrics["loss"], state.step
+                state.best_weights = copy.deepcopy(dict(module.state_dict()))
+            if state.batch == num_batches:
+                state.epoch, state.batch = state.epoch + 1, 0
+        self._show(bar)
+        logger.debug("step %d: validation loss %.6g", state.step, metrics["loss"])
+
+    def save(self) -> None:
+        """Write what the run resumes from."""
+        self._last_save = time.monotonic()
+        self._state.seconds = self._seconds_before + self._last_save - self._start
+        self._resume.write(
+            {
+                "weights": self._task.module.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "state": vars(self._state),
+            }
+        )
+        self._saved_step = self._state.step
+
+    @contextlib.contextmanager
+    def keeping_what_is_done(self) -> Iterator[None]:
+        """Save before a signal ends the run: it comes between two steps."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            weights = self._task.module.state_dict().values()
+            is_finite = all(bool(torch.isfinite(tensor).all()) for tensor in weights)
+            if self._state.step > self._saved_step and is_finite:
+                self.save()
+            logger.info(
+                "stopped after step %d of %d; the same command goes on from step %d",
+                *(self._state.step, self._num_steps, self._saved_step),
+            )
+            raise
 
     def minutes_since_save(self) -> float:
+        """Return the time since the state was last written."""
         return (time.monotonic() - self._last_save) / 60.0
 
-    def saved(self, state: TrainingState) -> None:
-        self._last_save = time.monotonic()
-        state.seconds = self._seconds_before + self._last_save - self._start
+    def _rate(self) -> float:
+        settings = self._settings
+        cosine_steps: int | None = None
+        if settings.schedule == "cosine":
+            rest = max(self._num_steps - settings.warmup_steps, 1)
+            cosine_steps = settings.scheduler_steps or rest
+        return learning_rate(
+            self._state.step,
+            target=settings.learning_rate,
+            warmup_steps=settings.warmup_steps,
+            scheduler_steps=cosine_steps,
+            warmup_epochs=settings.warmup_epochs,
+            steps_per_epoch=self._steps_per_epoch,
+        )
+
+    def _show(self, bar: progress) -> None:
+        elapsed = max(time.monotonic() - self._start, 1e-9)
+        throughput = (self._state.examples - self._examples_before) / elapsed
+        losses = {"loss": self._loss, "val": self._state.metrics.get("loss")}
+        parts = [f"{name} {loss:.4g}" for name, loss in losses.items() if loss is not None]
+        bar.set_postfix_str(", ".join([*parts, f"{throughput:.0f} videos/s"]), refresh=False)
+
+
+def _restore(
+    resume: ResumeFolder, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> TrainingState:
+    """Load weights and optimiser from the resume folder, and return where the run stopped."""
+    stored = resume.read()
+    if stored is None:
+        return TrainingState()
+    module.load_state_dict(stored["weights"])
+    optimizer.load_state_dict(stored["optimizer"])
+    state = TrainingState(**stored["state"])
+    logger.info("going on from step %d", state.step)
+    return state
+
+
+def _check_finite(values: Mapping[str, float], batch: Batch | None, where: str) -> None:
+    if all(math.isfinite(value) for value in values.values()):
+        return
+    parts = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    for name, field_ in (batch[1] if batch else {}).items():
+        for window, values_ in zip(batch[0] if batch else [], field_, strict=True):
+            if not torch.isfinite(values_).all():
+                raise ValueError(
+                    f"the training stopped being finite ({where}: {parts}), because {name} of "
+                    f"video {window.video} are not finite in the file that was read; delete that "
+                    "file and run the workflow again"
+                )
+    raise ValueError(
+        f"the training stopped being finite ({where}: {parts}); a lower learning_rate, a longer "
+        "warmup_steps or a smaller gradient_clip usually helps"
+    )

@@ -3,9 +3,11 @@
 B batch, T frames, N slots, D slot_dim, H W pixels, V videos, K objects.
 """
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ocvp.interruption import leave_signals_to_parent
 from ocvp.randomness import generator
 
 
@@ -62,6 +65,39 @@ def slot_noise(
     return torch.from_numpy(np.stack(draws))
 
 
+def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
+    """Check that no model went astray.
+
+    Args:
+        values: What a model made of the windows, shape (B, ...).
+        windows: The windows.
+        what: Name of the values in the message.
+
+    Raises:
+        ValueError: If a value is NaN or infinite, naming the video.
+    """
+    if torch.isfinite(values).all():  # one look where nothing is wrong, as it makes a GPU wait
+        return
+    bad = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()[0, 0]
+    raise ValueError(
+        f"{what} of video {windows[int(bad)].video} are not finite; the model cannot be used: "
+        "train it again with a lower learning_rate"
+    )
+
+
+def check_buffer(buffer_size: int | None, num_context: int) -> None:
+    """Check that a predictor looks back on the whole context.
+
+    Raises:
+        ValueError: If it does not: context frames would be given and ignored.
+    """
+    if buffer_size is not None and buffer_size < num_context:
+        raise ValueError(
+            f"the predictor's buffer_size is {buffer_size}, smaller than num_context, "
+            f"{num_context}; give a buffer_size of at least {num_context}, or null for no limit"
+        )
+
+
 class WindowReader(Dataset):
     """Reads windows of several HDF5 datasets that run over the same videos and frames.
 
@@ -69,6 +105,9 @@ class WindowReader(Dataset):
         sources: For each field the file and the name of its dataset, of shape (V, T, ...).
         length: Frames of a window.
         data: `memory` keeps a copy of the datasets, `disk` reads from the files.
+
+    Raises:
+        ValueError: If a file is damaged, naming it.
     """
 
     def __init__(
@@ -80,10 +119,10 @@ class WindowReader(Dataset):
         self.sources = dict(sources)
         self.length = length
         self._arrays: dict[str, np.ndarray] = {}
-        self._files: dict[Path, h5py.File] = {}
+        self._files: dict[tuple[int, Path], h5py.File] = {}
         if data == "memory":
             for field, (path, name) in self.sources.items():
-                with h5py.File(path, "r") as file:
+                with _naming(path), h5py.File(path, "r") as file:
                     self._arrays[field] = file[name][()]
 
     def __getitem__(self, windows: Sequence[Window]) -> tuple[list[Window], dict[str, Tensor]]:
@@ -100,9 +139,15 @@ class WindowReader(Dataset):
         if field in self._arrays:
             return self._arrays[field][video, start : start + self.length]
         path, name = self.sources[field]
-        if path not in self._files:  # opened here, so that each worker has a handle of its own
-            self._files[path] = h5py.File(path, "r")
-        return self._files[path][name][video, start : start + self.length]
+        with _naming(path):
+            # Each process opens the file for itself: HDF5 handles cannot be shared.
+            handle = (os.getpid(), path)
+            if handle not in self._files:
+                self._files[handle] = h5py.File(path, "r")
+            return self._files[handle][name][video, start : start + self.length]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}
 
     def batches(
         self, plan: Sequence[Sequence[Window]], num_workers: int = 0
@@ -113,9 +158,44 @@ class WindowReader(Dataset):
         # The loader draws a base seed even for no workers; a generator of its own keeps it from
         # torch's, which dropout uses.
         own = torch.Generator()
-        return iter(
-            DataLoader(self, batch_size=None, sampler=plan, num_workers=workers, generator=own)
+        loader = DataLoader(
+            _Reported(self),
+            batch_size=None,
+            sampler=plan,
+            num_workers=workers,
+            generator=own,
+            worker_init_fn=leave_signals_to_parent,
         )
+        for batch in loader:
+            if isinstance(batch, ValueError):
+                raise batch
+            yield batch
+
+
+class _Reported(Dataset):
+    """Hands errors over as values: raised in a worker they would come with its traceback."""
+
+    def __init__(self, reader: WindowReader):
+        self._reader = reader
+
+    def __getitem__(
+        self, windows: Sequence[Window]
+    ) -> tuple[list[Window], dict[str, Tensor]] | ValueError:
+        try:
+            return self._reader[windows]
+        except ValueError as error:
+            return error
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what h5py says of a damaged file into a message that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete it and run the workflow again"
+        ) from error
 
 
 def to_model(frames: Tensor, device: torch.device | str) -> Tensor:

@@ -8,8 +8,10 @@ import contextlib
 import multiprocessing
 import os
 import re
+import shutil
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +48,9 @@ done
 """
 
 
+FILES_OF_PROJECT = ("Snakefile", "workflow", "profiles", "config", "envs")
+
+
 class Run(NamedTuple):
     """How a run ended, and all that it printed."""
 
@@ -61,7 +66,11 @@ class Job(NamedTuple):
 
 
 def run_snakemake(
-    *arguments: str | Path, folder: Path, project: Path = PROJECT, python: Path | None = None
+    *arguments: str | Path,
+    folder: Path,
+    project: Path = PROJECT,
+    python: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Run:
     """Run the command line of Snakemake on this project's Snakefile, in a process of its own.
 
@@ -70,11 +79,13 @@ def run_snakemake(
         folder: Working folder, which holds results/ and .snakemake/.
         project: Folder of the Snakefile and of the package.
         python: Stands for the interpreter that jobs run; None: the one that runs the tests.
+        environment: Further environment variables.
     """
     receiver, sender = _context.Pipe(duplex=False)
     argv = ["--snakefile", str(project / "Snakefile"), *map(str, arguments)]
     output = folder / f".output-{os.getpid()}.txt"
-    process = _context.Process(target=_run, args=(sender, argv, folder, project, python, output))
+    arguments_of_run = (sender, argv, folder, project, python, environment or {}, output)
+    process = _context.Process(target=_run, args=arguments_of_run)
     process.start()
     sender.close()
     try:
@@ -93,9 +104,11 @@ def _run(
     folder: Path,
     project: Path,
     python: Path | None,
+    environment: Mapping[str, str],
     output: Path,
 ) -> None:
     os.chdir(folder)
+    os.environ.update(environment)
     sys.path.insert(0, str(project))
     if python is not None:
         sys.executable = str(python)  # its folder comes first on the PATH of the jobs
@@ -116,6 +129,21 @@ def _run(
     sender.send(int(status or 0) if isinstance(status, int | None) else 1)
 
 
+def copy_project(folder: Path) -> Path:
+    """Copy what a run of the workflow uses, so that edits while tests run do not count."""
+    folder.mkdir()
+    for name in FILES_OF_PROJECT:
+        is_folder = (PROJECT / name).is_dir()
+        (shutil.copytree if is_folder else shutil.copy2)(PROJECT / name, folder / name)
+    copy_package(PROJECT, folder)
+    return folder
+
+
+def copy_package(source: Path, target: Path) -> None:
+    """Copy the package, without what Python leaves in its folder."""
+    shutil.copytree(source / "ocvp", target / "ocvp", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 def stub_python(folder: Path) -> Path:
     """Write a `python` that makes the files that a job declares and does nothing else."""
     path = folder / "python"
@@ -125,30 +153,23 @@ def stub_python(folder: Path) -> Path:
     return path
 
 
-def stale_jobs(
-    *arguments: str | Path, config: Path, folder: Path, project: Path = PROJECT
-) -> set[Job]:
+def stale_jobs(configs: Sequence[Path], folder: Path, project: Path = PROJECT) -> set[Job]:
     """Return the jobs that a dry run lists, without those that only collect.
 
     Args:
-        arguments: Further arguments of Snakemake.
-        config: The config file.
+        configs: Config files, each over the one before.
         folder: Working folder, which holds results/ and .snakemake/.
         project: Folder of the Snakefile and of the package.
 
     Raises:
         AssertionError: If the dry run fails, with what it printed.
     """
-    run = run_snakemake(
-        "--dry-run", "--configfile", config, *arguments, folder=folder, project=project
-    )
+    run = run_snakemake("--dry-run", "--configfile", *configs, folder=folder, project=project)
     assert run.status == 0, run.text
     return jobs_in(run.text)
 
 
 def jobs_in(text: str) -> set[Job]:
     """Return the jobs that Snakemake announces in `text`."""
-    jobs = re.findall(
-        r"^(?:local)?rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)", text, re.MULTILINE
-    )
-    return {Job(rule, output) for rule, output in jobs}
+    announced = r"^(?:local)?rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)"
+    return {Job(*found) for found in re.findall(announced, text, re.MULTILINE)}

@@ -13,10 +13,12 @@ from ocvp.stages import stage_digest
 from ocvp.study import chains, read_config, runtime_json
 from ocvp.study import stage_config as part_of_config
 
-# A small override is merged over the default; a config with data sets stands for itself.
+# A small override is merged over the default; a config with data sets stands for itself. The
+# default is that of the folder in which results are made, else the one beside the Snakefile.
+DEFAULT = Path("config/config.yaml")
 if "datasets" not in config:
 
-    configfile: "config/config.yaml"
+    configfile: DEFAULT if DEFAULT.is_file() else workflow.basedir / DEFAULT
 
 
 try:
@@ -59,14 +61,14 @@ def runtime(wildcards, resources):
 
 
 # Rule to cores, memory in MB, time limit in minutes and GPUs, for the embedded data set; larger
-# data sets override them in the config, under `resources`.
+# data sets override them in the config, under `resources`. Trainings take their num_threads.
 RESOURCES = {
     "make_chunk": (1, 1000, 60, 0),
     "make_videos": (1, 1000, 60, 0),
-    "fit_savi": (2, 4000, 1440, 0),
+    "fit_savi": (None, 4000, 1440, 0),
     "score_savi": (2, 4000, 120, 0),
     "encode_slots": (2, 4000, 120, 0),
-    "fit_predictor": (2, 4000, 1440, 0),
+    "fit_predictor": (None, 4000, 1440, 0),
     "score_predictor": (2, 4000, 120, 0),
     "draw_slots": (1, 2000, 30, 0),
     "draw_rollouts": (1, 2000, 30, 0),
@@ -86,6 +88,17 @@ def resource_of(rule, kind):
     default = RESOURCES[rule][("threads", "mem_mb", "runtime", "gpu").index(kind)]
     own = getattr(CONFIG.resources.get(rule), kind, None)
     return default if own is None else own
+
+
+def training_threads(rule, section):
+    """Return a threads function: the num_threads of the entry that is trained, or the override."""
+
+    def of(wildcards):
+        entries = {"savi": CONFIG.savi, "predictors": CONFIG.predictors}[section]
+        name = wildcards.savi if section == "savi" else wildcards.predictor
+        return resource_of(rule, "threads") or entries[name].training.num_threads
+
+    return of
 
 
 def names_in(pattern, chain):

@@ -31,7 +31,7 @@ rule fit_predictor:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.tsv"
     conda:
         "../../envs/ocvp.yaml"
-    threads: resource_of("fit_predictor", "threads")
+    threads: training_threads("fit_predictor", "predictors")
     resources:
         mem_mb=resource_of("fit_predictor", "mem_mb"),
         runtime=resource_of("fit_predictor", "runtime"),

@@ -10,9 +10,7 @@ rule figures:
     """Collect the figures of the study."""
     input:
         chain_paths("results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
-        chain_paths(
-            "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"
-        ),
+        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"),
         chain_paths(
             "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png"
         ),
@@ -81,9 +79,9 @@ rule draw_rollouts:
             video=range(CONFIG.figures.num_videos),
         ),
     log:
-        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.log",
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video0.png/draw_rollouts.log",
     benchmark:
-        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}/draw_rollouts.tsv"
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video0.png/draw_rollouts.tsv"
     conda:
         "../../envs/ocvp.yaml"
     threads: resource_of("draw_rollouts", "threads")

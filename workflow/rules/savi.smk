@@ -30,7 +30,7 @@ rule fit_savi:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.tsv"
     conda:
         "../../envs/ocvp.yaml"
-    threads: resource_of("fit_savi", "threads")
+    threads: training_threads("fit_savi", "savi")
     resources:
         mem_mb=resource_of("fit_savi", "mem_mb"),
         runtime=resource_of("fit_savi", "runtime"),

@@ -1,0 +1,202 @@
+"""Clips of one's own: a film or a folder of pictures, cut to a model's frame, and its first boxes.
+
+T frames, H W pixels, K objects.
+"""
+
+import csv
+import itertools
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import av
+import numpy as np
+from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Endings of the pictures in a folder that count as frames."""
+BOX_KEYS = ("y_min", "x_min", "y_max", "x_max")
+
+Fit = Literal["crop", "stretch"]
+
+
+class Crop(NamedTuple):
+    """The part of the source's frame that is used, as fractions of it."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+class Clip(NamedTuple):
+    """Frames in a model's size."""
+
+    frames: np.ndarray
+    """uint8, shape (T, H, W, 3)."""
+    crop: Crop
+    """Where they lie in the source."""
+
+
+def read_clip(
+    path: Path,
+    *,
+    resolution: tuple[int, int],
+    fit: Fit = "crop",
+    start: int = 0,
+    every: int = 1,
+    max_frames: int | None = None,
+) -> Clip:
+    """Read a film, or the pictures of a folder in the order of the numbers in their names.
+
+    Args:
+        path: A film in any format that FFmpeg reads (MP4, WebM, GIF, ...), or a folder.
+        resolution: Height and width to make; resized with PIL's bicubic filter, and left as they
+            are where they have this size.
+        fit: `crop` cuts the middle out in the shape of `resolution`, `stretch` distorts.
+        start: Frames to skip.
+        every: Take each n-th frame, for a film that is faster than what the model was trained on.
+        max_frames: Frames to take at most; None: all.
+
+    Raises:
+        ValueError: If the path is missing, no video, damaged, or has no frame from `start` on.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; give a film or a folder of pictures")
+    source = _pictures(path) if path.is_dir() else _film(path)
+    stop = None if max_frames is None else start + every * max_frames
+    crop, frames = Crop(0.0, 0.0, 1.0, 1.0), []
+    for picture in itertools.islice(source, start, stop, every):
+        if fit == "crop":
+            crop = _middle(picture.size, resolution)
+        frames.append(_resize(picture, resolution, crop))
+    if not frames:
+        raise ValueError(f"{path} has no frames from frame {start} on")
+    return Clip(np.stack(frames), crop)
+
+
+def read_boxes(path: Path) -> np.ndarray:
+    """Read the boxes of the first frame.
+
+    Args:
+        path: A CSV file with four columns, or a JSON file with a list of lists of four (by
+            itself, or under `boxes`): y_min, x_min, y_max, x_max of an object in each row, as
+            fractions of the frame.
+
+    Returns:
+        Boxes, float32, shape (K, 4).
+
+    Raises:
+        ValueError: If the file is missing, unreadable, or a box is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        rows = json.loads(text) if path.suffix == ".json" else _csv_rows(text)
+        rows = rows["boxes"] if isinstance(rows, dict) else rows
+        boxes = np.array(rows, dtype=np.float32)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read as boxes: {error!r}; {_expected()}") from None
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
+        raise ValueError(f"{path} holds numbers of shape {boxes.shape}; {_expected()}")
+    for index, (y_min, x_min, y_max, x_max) in enumerate(boxes.tolist()):
+        if not (0 <= y_min < y_max <= 1 and 0 <= x_min < x_max <= 1):
+            box = [round(number, 6) for number in (y_min, x_min, y_max, x_max)]
+            raise ValueError(f"{path}: box {index} is {box}; {_expected()}")
+    return boxes
+
+
+def crop_boxes(boxes: np.ndarray, crop: Crop) -> np.ndarray:
+    """Turn boxes of the source's frame into boxes of the part that is used.
+
+    Args:
+        boxes: Shape (K, 4), fractions of the source's frame.
+        crop: The part.
+
+    Returns:
+        Boxes, float32, shape (K, 4), fractions of the part and cut to it; -1 for a box outside.
+    """
+    origin = np.array([crop.top, crop.left] * 2, dtype=np.float32)
+    size = np.array([crop.bottom - crop.top, crop.right - crop.left] * 2, dtype=np.float32)
+    cut = ((boxes - origin) / size).clip(0, 1)
+    for index, (y_min, x_min, y_max, x_max) in enumerate(cut.tolist()):
+        if y_min >= y_max or x_min >= x_max:
+            logger.warning("box %d lies outside of the part of the frame that is used", index)
+            cut[index] = -1
+    return cut
+
+
+def _film(path: Path) -> Iterator[Image.Image]:
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError("it holds no pictures")
+            for frame in container.decode(video=0):
+                turns = round(getattr(frame, "rotation", 0) / 90)  # as phones hold their cameras
+                yield Image.fromarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as a video: {error}") from None
+
+
+def _pictures(folder: Path) -> Iterator[Image.Image]:
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    if not paths:
+        raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+    size = None
+    for path in sorted(paths, key=_natural):
+        try:
+            with Image.open(path) as file:
+                picture = file.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ValueError(f"{path} cannot be read as a picture: {error}") from None
+        size = size or picture.size
+        if picture.size != size:
+            raise ValueError(
+                f"{path} is {picture.size[0]}x{picture.size[1]}, the pictures before it are "
+                f"{size[0]}x{size[1]}; all must have one size"
+            )
+        yield picture
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts test_2 before test_10."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)
+    ]
+
+
+def _middle(size: tuple[int, int], resolution: tuple[int, int]) -> Crop:
+    """Return the largest part in the middle with the shape of `resolution`, in whole pixels."""
+    width, height = size
+    scale = min(height / resolution[0], width / resolution[1])
+    rows, columns = round(scale * resolution[0]), round(scale * resolution[1])
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return Crop(top / height, left / width, (top + rows) / height, (left + columns) / width)
+
+
+def _resize(picture: Image.Image, resolution: tuple[int, int], crop: Crop) -> np.ndarray:
+    height, width = resolution
+    edges = (crop.left, crop.top, crop.right, crop.bottom)
+    # Cut before resizing: the filter reaches over the edge of a box that resize is given.
+    part = picture.crop([round(e * n) for e, n in zip(edges, picture.size * 2, strict=True)])
+    if part.size == (width, height):
+        return np.asarray(part)
+    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _csv_rows(text: str) -> list[list[float]]:
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
+    if rows and tuple(rows[0]) == BOX_KEYS:
+        rows = rows[1:]
+    return [[float(cell) for cell in row] for row in rows]
+
+
+def _expected() -> str:
+    return (
+        f"expected are rows of {', '.join(BOX_KEYS)} as fractions of the frame, from 0 to 1, the "
+        "smaller one first"
+    )

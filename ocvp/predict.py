@@ -1,0 +1,300 @@
+"""Decompose a video of one's own into slots, and predict how it goes on.
+
+Writes into the folder --output: prediction.h5 (slots, masks and frames), slots.png (what each slot
+holds) and, with a predictor, rollout.png and rollout.gif. The prediction may go on past the end of
+the video.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocvp.animation import rollout_animation, save_gif
+from ocvp.checkpoint import (
+    PREDICTOR_KINDS,
+    check_belongs,
+    load_predictor,
+    load_savi,
+    read_checkpoint,
+)
+from ocvp.clips import Fit, crop_boxes, read_boxes, read_clip
+from ocvp.config import Figures
+from ocvp.device import prepare_device
+from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
+from ocvp.files import atomic_path, check_writable
+from ocvp.overlays import overlay, slot_colours, upscale
+from ocvp.program import progress, read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.rollout import rollout
+from ocvp.savi import SAVi
+from ocvp.savi_inputs import CONDITIONAL, encode_from_start
+from ocvp.segmentation_metrics import labels_from_masks
+from ocvp.windows import Window, check_buffer, check_finite, to_pixels
+
+PROGRAM = "ocvp.predict"
+FORMAT = "ocvp prediction 1"
+NUM_THREADS = 2
+MAX_COLUMNS = 16
+DECODED_AT_ONCE = 16  # frames
+
+
+class Decoded(NamedTuple):
+    """What slots look like."""
+
+    frames: np.ndarray
+    """uint8, shape (T, H, W, 3)."""
+    objects: np.ndarray
+    """Each slot's picture before masking, in [0, 1], float32, shape (T, N, H, W, 3)."""
+    masks: np.ndarray
+    """Float32, shape (T, N, H, W)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    args = _parse(argv)
+    start_logging(args.log)
+    check_writable(args.output / "prediction.h5")
+    settings = read_section(Figures, args.config, "--config")
+    device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
+    savi = load_savi(args.savi, device)
+    num_context, num_preds = _lengths(args)
+    boxes = _first_boxes(savi, args.boxes)
+    clip = read_clip(
+        args.video,
+        resolution=savi.resolution,
+        fit=args.fit,
+        start=args.start,
+        every=args.every,
+        max_frames=num_context + num_preds if args.predictor else None,
+    )
+    if len(clip.frames) < num_context:
+        raise ValueError(
+            f"{args.video} has {len(clip.frames)} frames from frame {args.start} on (--every "
+            f"{args.every}); the context alone needs {num_context}: give a longer video or a "
+            "smaller --num-context"
+        )
+    batch = {"frames": torch.from_numpy(clip.frames)[None]}
+    if boxes is not None:
+        batch["boxes"] = torch.from_numpy(crop_boxes(boxes, clip.crop))[None, None]
+    window = [Window(0, 0)]
+    slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
+    check_finite(slots, window, f"the slots of {args.savi}")
+    seen = decode(savi, slots[0], "decoding")
+    content: dict[str, Any] = {"frames": clip.frames, "slots": slots[0].cpu().numpy()}
+    content |= {"reconstruction": seen.frames, "masks": seen.masks}
+    if args.predictor is not None:
+        predictor = load_predictor(args.predictor, device)
+        check_buffer(getattr(predictor, "buffer_size", None), num_context)
+        with torch.no_grad():
+            predicted = rollout(predictor, slots[:, :num_context], num_preds)
+        check_finite(predicted, window, "the predicted slots")
+        future = decode(savi, predicted[0], "decoding the prediction")
+        content |= {"predicted_slots": predicted[0].cpu().numpy()}
+        content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
+        draw_rollout(args.output, clip.frames, seen, future, num_context, settings)
+    attributes = _attributes(args, clip.crop, num_context, num_preds)
+    write_prediction(args.output / "prediction.h5", content, attributes)
+    panel = slots_panel(
+        clip.frames, seen.objects, seen.masks, factor=settings.upscale, max_columns=MAX_COLUMNS
+    )
+    save_png(args.output / "slots.png", panel)
+    return 0
+
+
+@torch.no_grad()
+def decode(savi: SAVi, slots: Tensor, description: str) -> Decoded:
+    """Decode the slots of one video, some frames at a time.
+
+    Args:
+        savi: The model.
+        slots: Shape (T, N, D).
+        description: What the progress bar says.
+    """
+    parts: list[Decoded] = []
+    with progress(description=description, unit="frame", total=len(slots)) as bar:
+        for chunk in slots.split(DECODED_AT_ONCE):
+            output = savi.decode(chunk)
+            objects = output.objects.movedim(-3, -1).clamp(0, 1).cpu().numpy()
+            masks = output.masks.squeeze(-3).cpu().numpy()
+            parts.append(Decoded(to_pixels(output.reconstruction), objects, masks))
+            bar.update(len(chunk))
+    return Decoded(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def draw_rollout(
+    folder: Path,
+    frames: np.ndarray,
+    seen: Decoded,
+    future: Decoded,
+    num_context: int,
+    settings: Figures,
+) -> None:
+    """Draw rollout.png and rollout.gif.
+
+    Args:
+        folder: Where to.
+        frames: The video, uint8, shape (T, H, W, 3); it may end before the prediction does.
+        seen: What its slots decode to, of the same T.
+        future: What the predicted slots decode to.
+        num_context: Context frames.
+        settings: Enlargement and speed.
+    """
+    labels, predicted_labels = labels_from_masks(seen.masks), labels_from_masks(future.masks)
+    # Without true masks the slot that covers the most pixels is taken for the background.
+    background = int(np.bincount(labels[num_context - 1].ravel()).argmax())
+    colours = slot_colours(seen.masks.shape[1], None, background)
+    factor, length = settings.upscale, num_context + len(future.frames)
+    rows = [
+        Row("Video", upscale(frames, factor)),
+        Row("Slots", overlay(frames, labels, colours, factor)),
+        Row("Prediction", upscale(future.frames, factor), num_context),
+        Row(
+            "Predicted\nslots",
+            overlay(future.frames, predicted_labels, colours, factor),
+            num_context,
+        ),
+    ]
+    columns = choose_columns(length, num_context, MAX_COLUMNS)
+    save_png(folder / "rollout.png", strip(rows, num_context=num_context, columns=columns))
+    missing = np.full((length - len(frames), *frames.shape[1:]), EMPTY, np.uint8)
+    moving = rollout_animation(
+        np.concatenate([frames, missing]),
+        np.concatenate([seen.frames[:num_context], future.frames]),
+        num_context=num_context,
+        factor=factor + 1,
+        predicted_labels=np.concatenate([labels[:num_context], predicted_labels]),
+        colours=colours,
+    )
+    save_gif(folder / "rollout.gif", moving, settings.gif_fps)
+
+
+def write_prediction(
+    path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
+) -> None:
+    """Write arrays and attributes as an HDF5 file, atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"format": FORMAT, **attributes})
+        for name, array in content.items():
+            file.create_dataset(name, data=array, compression="gzip", track_times=False)
+
+
+def _lengths(args: argparse.Namespace) -> tuple[int, int]:
+    """Return num_context and num_preds: as given, else as the predictor was trained."""
+    if args.predictor is None:
+        return 1, 0
+    check_belongs(args.predictor, args.savi)
+    config = read_checkpoint(args.predictor, kinds=PREDICTOR_KINDS).get("config") or {}
+    training = config.get("training") or {}
+    lengths = []
+    for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
+        value = training.get(name) if given is None else given
+        option = f"--{name.replace('_', '-')}"
+        if value is None:
+            raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
+        if value < 1:
+            raise ValueError(f"{option} is {value}; it must be at least 1")
+        lengths.append(value)
+    return lengths[0], lengths[1]
+
+
+def _first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
+    """Read the boxes that a SAVi starts from; None where it starts from none."""
+    if savi.initializer_kind not in CONDITIONAL:
+        return None
+    if path is None:
+        raise ValueError(
+            f"--boxes is missing: this SAVi starts from {savi.initializer_kind} of the objects "
+            "(initializer), so it needs a CSV or JSON file with a row y_min, x_min, y_max, x_max "
+            "for each object in the first frame, as fractions of the frame"
+        )
+    boxes = read_boxes(path)
+    if len(boxes) > savi.num_slots:
+        raise ValueError(
+            f"{path} holds {len(boxes)} boxes, but this SAVi has {savi.num_slots} slots"
+        )
+    return boxes
+
+
+def _attributes(
+    args: argparse.Namespace, crop: tuple[float, ...], num_context: int, num_preds: int
+) -> dict[str, Any]:
+    """Return what made a prediction."""
+    attributes = {
+        "video": str(args.video),
+        "start": args.start,
+        "every": args.every,
+        "crop": json.dumps(crop),
+        "seed": args.seed,
+        "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+    }
+    if args.predictor is not None:
+        attributes["predictor"] = check_belongs(args.predictor, args.savi)
+        attributes |= {"num_context": num_context, "num_preds": num_preds}
+    return attributes
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser(__doc__, PROGRAM, "the section `figures` of the config")
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--video",
+        type=Path,
+        required=True,
+        help="film (MP4, WebM, GIF, ...), or folder of PNG or JPEG frames in the order of their "
+        "numbers",
+    )
+    files.add_argument("--savi", type=Path, required=True, help="checkpoint of a SAVi (savi.pt)")
+    files.add_argument(
+        "--predictor",
+        type=Path,
+        help="checkpoint of a predictor on this SAVi (predictor.pt; default: slots only)",
+    )
+    files.add_argument(
+        "--boxes",
+        type=Path,
+        help="for a SAVi that starts from boxes or centres: those of the first frame that is "
+        "used, a CSV or JSON file with rows y_min, x_min, y_max, x_max, fractions of the frame",
+    )
+    files.add_argument("--output", type=Path, required=True, help="folder to write into")
+    frames = parser.add_argument_group("frames")
+    frames.add_argument(
+        "--num-context", type=int, metavar="N", help="frames given (default: as in its training)"
+    )
+    frames.add_argument(
+        "--num-preds", type=int, metavar="N", help="frames predicted (default: as in its training)"
+    )
+    frames.add_argument(
+        "--start", type=int, default=0, metavar="N", help="frames to skip (default: 0)"
+    )
+    frames.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take each N-th frame, for a film with more frames a second than the SAVi was "
+        "trained on (default: 1)",
+    )
+    frames.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        default="crop",
+        help="how frames of another shape fit: cut out the middle, or stretch (default: crop)",
+    )
+    parser.add_argument_group("run").add_argument(
+        "--seed", type=int, default=0, help="seed of the first slots' noise (default: 0)"
+    )
+    args = parser.parse_args(argv)
+    for name, least in (("start", 0), ("every", 1)):
+        if getattr(args, name) < least:
+            parser.error(f"--{name} is {getattr(args, name)}; it must be at least {least}")
+    return args
+
+
+if __name__ == "__main__":
+    run(main)

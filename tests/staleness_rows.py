@@ -1,0 +1,387 @@
+"""What each edit makes stale, written by hand: a row for every key and every module.
+
+Each row names an edit and the rules whose jobs a dry run must list, of the study in
+tests/staleness.yaml. A key of the config or a module of `ocvp` without a row fails a test.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+# --- rules, by what they follow -----------------------------------------------------------------
+
+TABLES = {"summarize"}
+FIGURES = {"draw_slots", "draw_rollouts", "draw_curves"}
+FROM_SAVI_SCORES = {"score_savi"} | TABLES
+FROM_PREDICTOR_SCORES = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
+FROM_PREDICTORS = {"fit_predictor"} | FROM_PREDICTOR_SCORES
+FROM_SLOTS = {"encode_slots"} | FROM_PREDICTORS
+FROM_SAVI = {"fit_savi", "draw_slots"} | FROM_SAVI_SCORES | FROM_SLOTS
+EVERYTHING = {"make_chunk", "make_videos"} | FROM_SAVI
+NOTHING: set[str] = set()
+
+# --- jobs, by what their first product's path holds ---------------------------------------------
+
+ALL = ""
+FIRST = "results/first/"
+SMALL = "/small/"
+LSTM = "/lstm/|_curves"
+OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_curves"
+SHORT = "/short"
+
+
+class Edit(NamedTuple):
+    """An edit of the config, and what it makes stale."""
+
+    key: str
+    """The key to set, from the top of the config; a number is a position in a list."""
+    value: Any
+    rules: set[str]
+    """Rules whose jobs are stale."""
+    within: str = ALL
+    """Regular expression: of these rules, only jobs whose first product matches (and summarize)."""
+    also: Mapping[str, Any] = MappingProxyType({})
+    """Keys that must change with it for the config to be valid."""
+    added: frozenset[tuple[str, str]] = frozenset()
+    """Jobs that the study did not have before; they are stale besides the others."""
+
+
+def jobs(*lines: str) -> frozenset[tuple[str, str]]:
+    """Return jobs from lines `RULE FIRST_PRODUCT`, the product without `results/`."""
+    return frozenset((rule, f"results/{product}") for rule, product in map(str.split, lines))
+
+
+def set_key(tree: Any, key: str, value: Any) -> None:
+    """Set a key of nested mappings and lists, and make the mappings that it needs."""
+    *path, last = (int(part) if part.isdigit() else part for part in key.split("."))
+    for part in path:
+        tree = tree[part] if isinstance(part, int) else tree.setdefault(part, {})
+    tree[last] = value
+
+
+# --- keys of the config, as SECTION.KEY ---------------------------------------------------------
+
+
+def dataset(key: str, value: Any, **more: Any) -> Edit:
+    """Everything that is made from a data set follows from each of its keys."""
+    return Edit(f"datasets.first.{key}", value, EVERYTHING, FIRST, **more)
+
+
+def savi(key: str, value: Any, **more: Any) -> Edit:
+    """A SAVi's training and everything after it."""
+    return Edit(f"savi.small.{key}", value, FROM_SAVI, SMALL, **more)
+
+
+def ocvp(key: str, value: Any, **more: Any) -> Edit:
+    """One predictor's training and everything after it."""
+    return Edit(f"predictors.ocvp.{key}", value, FROM_PREDICTORS, OCVP, **more)
+
+
+def nothing(key: str, value: Any) -> Edit:
+    """A key that says where or how fast to run."""
+    return Edit(key, value, NOTHING)
+
+
+UNDOUBLED = {
+    "savi.small.model.downsample_decoder": False,
+    "savi.small.model.decoder_resolution": [16, 16],
+}
+NARROW = {
+    "savi.small.model.slot_dim": 8,
+    "savi.other.model.slot_dim": 8,
+    "predictors.lstm.model.hidden_dim": 8,
+}
+DOUBLE_SIZE = {
+    "datasets.first.resolution": [32, 32],
+    "datasets.second.resolution": [32, 32],
+    "savi.small.model.decoder_resolution": [16, 16],
+    "savi.other.model.decoder_resolution": [16, 16],
+}
+
+KEYS: dict[str, Edit] = {
+    "TabletopDataset.seed": dataset("seed", 5),
+    "TabletopDataset.resolution": Edit(
+        "datasets.first.resolution", [32, 32], EVERYTHING, also=DOUBLE_SIZE
+    ),
+    "TabletopDataset.num_frames": dataset("num_frames", 9),
+    "TabletopDataset.fps": dataset("fps", 12),
+    "TabletopDataset.num_objects": dataset("num_objects", [1, 3]),
+    "TabletopDataset.fields": dataset("fields", ["flow"]),
+    "TabletopDataset.videos_per_chunk": dataset("videos_per_chunk", 5),
+    "NumVideos.train": dataset("num_videos.train", 7),
+    "NumVideos.val": dataset("num_videos.val", 2),
+    "NumVideos.test": dataset("num_videos.test", 4),
+    "SaviModel.num_slots": savi("model.num_slots", 5),
+    "SaviModel.slot_dim": Edit("savi.small.model.slot_dim", 8, FROM_SAVI, also=NARROW),
+    "SaviModel.encoder_channels": savi("model.encoder_channels", [4, 8]),
+    "SaviModel.encoder_mlp_dim": savi("model.encoder_mlp_dim", 16),
+    "SaviModel.kernel_size": savi("model.kernel_size", 3),
+    "SaviModel.downsample_encoder": savi("model.downsample_encoder", True),
+    "SaviModel.decoder_channels": savi("model.decoder_channels", [8, 4]),
+    "SaviModel.decoder_resolution": savi("model.decoder_resolution", [16, 16], also=UNDOUBLED),
+    "SaviModel.downsample_decoder": savi("model.downsample_decoder", False, also=UNDOUBLED),
+    "SaviModel.slot_mlp_dim": savi("model.slot_mlp_dim", 64),
+    "SaviModel.num_iterations_first": savi("model.num_iterations_first", 3),
+    "SaviModel.num_iterations": savi("model.num_iterations", 3),
+    "SaviModel.transition": savi("model.transition", False),
+    "SaviModel.initializer": savi("model.initializer", "boxes"),
+    "SaviModel.box_format": savi("model.box_format", "published_pixels"),
+    "SaviModel.absent": savi("model.absent", "published"),
+    "SaviTraining.num_steps": savi("training.num_steps", 7),
+    "SaviTraining.num_epochs": savi(
+        "training.num_epochs", 3, also={"savi.small.training.num_steps": None}
+    ),
+    "SaviTraining.batch_size": savi("training.batch_size", 2),
+    "SaviTraining.learning_rate": savi("training.learning_rate", 2e-4),
+    "SaviTraining.warmup_steps": savi("training.warmup_steps", 3),
+    "SaviTraining.warmup_epochs": savi("training.warmup_epochs", 1),
+    "SaviTraining.schedule": savi("training.schedule", "constant"),
+    "SaviTraining.scheduler_steps": savi("training.scheduler_steps", 5),
+    "SaviTraining.gradient_clip": savi("training.gradient_clip", 1.0),
+    "SaviTraining.weight_decay": savi("training.weight_decay", 0.1),
+    "SaviTraining.select": savi("training.select", "best"),
+    "SaviTraining.num_threads": savi("training.num_threads", 1),
+    "SaviTraining.clip_length": savi("training.clip_length", 4),
+    "SaviEvaluation.split": Edit(
+        "savi.small.evaluation.split", "val", FROM_SAVI_SCORES | {"draw_slots"}, SMALL
+    ),
+    "SaviEvaluation.num_frames": Edit(
+        "savi.small.evaluation.num_frames", 4, FROM_SAVI_SCORES, SMALL
+    ),
+    "LstmModel.hidden_dim": Edit("predictors.lstm.model.hidden_dim", 8, FROM_SAVI, also=NARROW),
+    "LstmModel.num_cells": Edit("predictors.lstm.model.num_cells", 3, FROM_PREDICTORS, LSTM),
+    "LstmModel.residual": Edit("predictors.lstm.model.residual", False, FROM_PREDICTORS, LSTM),
+    "TransformerEntry.kind": ocvp("kind", "ocvp_seq"),
+    "TransformerModel.token_dim": ocvp("model.token_dim", 64),
+    "TransformerModel.hidden_dim": ocvp("model.hidden_dim", 64),
+    "TransformerModel.num_layers": ocvp("model.num_layers", 2),
+    "TransformerModel.num_heads": ocvp("model.num_heads", 2),
+    "TransformerModel.residual": ocvp("model.residual", False),
+    "TransformerModel.buffer_size": ocvp("model.buffer_size", 4),
+    "TransformerModel.dropout": ocvp("model.dropout", 0.2),
+    "PredictorTraining.num_steps": ocvp("training.num_steps", 5),
+    "PredictorTraining.num_epochs": ocvp(
+        "training.num_epochs", 3, also={"predictors.ocvp.training.num_steps": None}
+    ),
+    "PredictorTraining.batch_size": ocvp("training.batch_size", 2),
+    "PredictorTraining.learning_rate": ocvp("training.learning_rate", 2e-4),
+    "PredictorTraining.warmup_steps": ocvp("training.warmup_steps", 3),
+    "PredictorTraining.warmup_epochs": ocvp("training.warmup_epochs", 1),
+    "PredictorTraining.schedule": ocvp("training.schedule", "constant"),
+    "PredictorTraining.scheduler_steps": ocvp("training.scheduler_steps", 5),
+    "PredictorTraining.gradient_clip": ocvp("training.gradient_clip", 1.0),
+    "PredictorTraining.weight_decay": ocvp("training.weight_decay", 0.1),
+    "PredictorTraining.select": ocvp("training.select", "best"),
+    "PredictorTraining.num_threads": ocvp("training.num_threads", 1),
+    "PredictorTraining.num_context": ocvp("training.num_context", 2),
+    "PredictorTraining.num_preds": ocvp("training.num_preds", 3),
+    "PredictorTraining.frame_loss_weight": ocvp("training.frame_loss_weight", 0.5),
+    "PredictorTraining.slot_loss_weight": ocvp("training.slot_loss_weight", 0.5),
+    "PredictorTraining.teacher_forcing": ocvp("training.teacher_forcing", True),
+    "Protocol.num_context": Edit("evaluation.short.num_context", 2, FROM_PREDICTOR_SCORES, SHORT),
+    "Protocol.num_preds": Edit("evaluation.short.num_preds", 3, FROM_PREDICTOR_SCORES, SHORT),
+    "Protocol.split": Edit("evaluation.short.split", "val", FROM_PREDICTOR_SCORES, SHORT),
+    "Protocol.moving_pixels": Edit(
+        "evaluation.short.moving_pixels", 2, FROM_PREDICTOR_SCORES, SHORT
+    ),
+    "Figures.num_videos": Edit("figures.num_videos", 3, FIGURES),
+    "Figures.upscale": Edit("figures.upscale", 2, FIGURES),
+    "Figures.gif_fps": Edit("figures.gif_fps", 3, FIGURES),
+    "Runtime.device": nothing("runtime.device", "cpu"),
+    "Runtime.data": nothing("runtime.data", "disk"),
+    "Runtime.num_workers": nothing("runtime.num_workers", 2),
+    "Runtime.batch_videos": nothing("runtime.batch_videos", 4),
+    "Runtime.save_interval_minutes": nothing("runtime.save_interval_minutes", 1),
+    "RuleResources.threads": nothing("resources.fit_savi.threads", 1),
+    "RuleResources.mem_mb": nothing("resources.fit_savi.mem_mb", 5000),
+    "RuleResources.runtime": nothing("resources.fit_savi.runtime", 30),
+    "RuleResources.gpu": nothing("resources.fit_savi.gpu", 1),
+    "Study.datasets": Edit(
+        "study.2.datasets",
+        ["second", "unused"],
+        TABLES,
+        added=jobs(
+            "make_chunk unused/videos/train/chunk0.h5",
+            "make_chunk unused/videos/train/chunk1.h5",
+            "make_chunk unused/videos/val/chunk0.h5",
+            "make_chunk unused/videos/test/chunk0.h5",
+            "make_videos unused/videos/train.h5",
+            "make_videos unused/videos/val.h5",
+            "make_videos unused/videos/test.h5",
+            "fit_savi unused/small/seed1/savi.pt",
+            "score_savi unused/small/seed1/evaluation.json",
+            "encode_slots unused/small/seed1/slots/train.h5",
+            "encode_slots unused/small/seed1/slots/val.h5",
+            "draw_slots unused/small/seed1/figures/slots.png",
+        ),
+    ),
+    "Study.savi": Edit(
+        "study.2.savi",
+        ["small", "other"],
+        TABLES,
+        added=jobs(
+            "fit_savi second/other/seed1/savi.pt",
+            "score_savi second/other/seed1/evaluation.json",
+            "encode_slots second/other/seed1/slots/train.h5",
+            "encode_slots second/other/seed1/slots/val.h5",
+            "draw_slots second/other/seed1/figures/slots.png",
+        ),
+    ),
+    "Study.predictors": Edit(
+        "study.1.predictors",
+        ["lstm", "ocvp"],
+        TABLES | {"draw_curves"},
+        "/other/",
+        added=jobs(
+            "fit_predictor first/other/seed1/ocvp/predictor.pt",
+            "score_predictor first/other/seed1/ocvp/evaluation/short.json",
+            "draw_rollouts first/other/seed1/ocvp/figures/short_video0.png",
+        ),
+    ),
+    "Study.evaluation": Edit(
+        "study.1.evaluation",
+        ["short", "validation"],
+        TABLES,
+        added=jobs(
+            "score_predictor first/other/seed1/lstm/evaluation/validation.json",
+            "draw_rollouts first/other/seed1/lstm/figures/validation_video0.png",
+            "draw_curves first/other/seed1/figures/validation_curves.png",
+        ),
+    ),
+    "Study.seeds": Edit(
+        "study.2.seeds",
+        [1, 2],
+        TABLES,
+        added=jobs(
+            "fit_savi second/small/seed2/savi.pt",
+            "score_savi second/small/seed2/evaluation.json",
+            "encode_slots second/small/seed2/slots/train.h5",
+            "encode_slots second/small/seed2/slots/val.h5",
+            "draw_slots second/small/seed2/figures/slots.png",
+        ),
+    ),
+}
+
+# --- edits that say more than a key by itself ---------------------------------------------------
+
+OTHER_EDITS: dict[str, Edit] = {
+    "learning rate of the other predictor": Edit(
+        "predictors.lstm.training.learning_rate", 2e-4, FROM_PREDICTORS, LSTM
+    ),
+    "learning rate of the other SAVi": Edit(
+        "savi.other.training.learning_rate", 2e-4, FROM_SAVI, "/other/"
+    ),
+    "seed of the other data set": Edit(
+        "datasets.second.seed", 5, EVERYTHING - FROM_PREDICTORS | TABLES, "results/second/"
+    ),
+    "the other protocol": Edit(
+        "evaluation.validation.num_preds", 4, FROM_PREDICTOR_SCORES, "/validation"
+    ),
+    "two widths of a SAVi swapped": savi(
+        "model.encoder_mlp_dim", 32, also={"savi.small.model.slot_mlp_dim": 8}
+    ),
+    "two lengths of a protocol swapped": Edit(
+        "evaluation.validation.num_context",
+        3,
+        FROM_PREDICTOR_SCORES,
+        "/validation",
+        also={"evaluation.validation.num_preds": 2},
+    ),
+    "two losses of a predictor, swapped and equal": Edit(
+        "predictors.ocvp.training.frame_loss_weight",
+        1.0,
+        NOTHING,
+        also={"predictors.ocvp.training.slot_loss_weight": 1.0},
+    ),
+    "a default, written out": Edit("savi.small.training.learning_rate", 1e-4, NOTHING),
+    "a number, written as YAML 1.1 does not read it": Edit(
+        "savi.small.training.learning_rate", "1e-4", NOTHING
+    ),
+    "a data set that the study does not name": Edit("datasets.unused.seed", 5, NOTHING),
+    "a predictor that the study does not name": Edit(
+        "predictors.another",
+        {"kind": "lstm", "training": {"num_context": 3, "num_preds": 2, "num_steps": 4}},
+        NOTHING,
+    ),
+    "the order of a study's names": Edit("study.0.predictors", ["ocvp", "lstm"], NOTHING),
+    "one predictor less": Edit("study.0.predictors", ["lstm"], TABLES | {"draw_curves"}, SMALL),
+}
+
+# --- modules of the package ---------------------------------------------------------------------
+
+SCORES = FROM_SAVI_SCORES | FROM_PREDICTOR_SCORES
+
+MODULES: dict[str, set[str]] = {
+    "__init__": EVERYTHING,
+    # What all programs share, and the videos.
+    "files": EVERYTHING,
+    "prepare_data": EVERYTHING,
+    "program": EVERYTHING,
+    "randomness": EVERYTHING,
+    "raycast": EVERYTHING,
+    "rendering": EVERYTHING,
+    "tabletop": EVERYTHING,
+    "tabletop_physics": EVERYTHING,
+    "tabletop_scene": EVERYTHING,
+    "video_sources": EVERYTHING,
+    "videos": EVERYTHING,
+    # SAVi: its model, its training, and what trainings share.
+    "boxes": FROM_SAVI,
+    "checkpoint": FROM_SAVI,
+    "decoder": FROM_SAVI,
+    "device": FROM_SAVI,
+    "encoder": FROM_SAVI,
+    "initializers": FROM_SAVI,
+    "interruption": FROM_SAVI,
+    "losses": FROM_SAVI,
+    "position": FROM_SAVI,
+    "resume": FROM_SAVI,
+    "savi": FROM_SAVI,
+    "savi_inputs": FROM_SAVI,
+    "savi_training": FROM_SAVI,
+    "schedule": FROM_SAVI,
+    "slot_attention": FROM_SAVI,
+    "train_savi": FROM_SAVI,
+    "training": FROM_SAVI,
+    "training_log": FROM_SAVI,
+    "transition": FROM_SAVI,
+    "windows": FROM_SAVI,
+    # Slots.
+    "extract_slots": FROM_SLOTS,
+    "slot_files": FROM_SLOTS | {"draw_slots"},  # the figures' one program imports it
+    # Predictors: no SAVi is trained, scored or drawn again.
+    "predictor_training": FROM_PREDICTORS,
+    "predictors": FROM_PREDICTORS,
+    "train_predictor": FROM_PREDICTORS,
+    "rollout": FROM_PREDICTORS | {"draw_slots"},  # the figures' one program imports it
+    # Scores.
+    "bootstrap": FROM_PREDICTOR_SCORES,
+    "evaluate_predictor": FROM_PREDICTOR_SCORES,
+    "evaluate_savi": FROM_SAVI_SCORES,
+    "image_metrics": SCORES,
+    "metrics": SCORES | FIGURES,
+    "naive_segmenters": FROM_SAVI_SCORES,
+    "perceptual": SCORES,
+    "scoring": SCORES,
+    "segmentation_metrics": SCORES | FIGURES | FROM_PREDICTORS,  # imported to draw a rollout
+    "tracking_metrics": SCORES | FIGURES,
+    # Figures and tables.
+    "animation": FIGURES,
+    "curves": FIGURES,
+    "drawing": FIGURES,
+    "figures": FIGURES,
+    "overlays": FIGURES,
+    "summarize": TABLES,
+    # Not part of any stage: the config is in the params, the others are tools.
+    "clips": NOTHING,
+    "config": NOTHING,
+    "config_docs": NOTHING,
+    "digests": NOTHING,
+    "plan": NOTHING,
+    "predict": NOTHING,
+    "published": NOTHING,
+    "show_results": NOTHING,
+    "stages": NOTHING,
+    "study": NOTHING,
+    "tabletop_contacts": NOTHING,
+}

@@ -1,0 +1,62 @@
+"""Where a program computes."""
+
+import pytest
+import torch
+
+from ocvp.device import keep_large_buffers, prepare_device
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_cpu_gets_the_threads_that_are_asked_for():
+    assert prepare_device("cpu", 2) == torch.device("cpu")
+    assert torch.get_num_threads() == 2
+    prepare_device("cpu", 1)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, "cpu"), (2, "cuda")])
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch, count, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert prepare_device("auto", 1).type == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "allowed"), [("cuda", 0, False), ("cuda:1", 1, False), ("cuda:1", 2, True)]
+)
+def test_a_gpu_that_is_not_there_is_named(monkeypatch, name, count, allowed):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    if allowed:
+        assert prepare_device(name, 1) == torch.device("cuda", 1)
+        return
+    with pytest.raises(ValueError, match=f"runtime.device is {name}, but torch sees {count} CUDA"):
+        prepare_device(name, 1)
+
+
+def test_a_missing_mps_is_named(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"runtime.device is mps, .* choose cpu or auto"):
+        prepare_device("mps", 1)
+
+
+def test_keeping_buffers_does_nothing_elsewhere_than_on_linux(monkeypatch):
+    calls = []
+    monkeypatch.setattr("ocvp.device.ctypes.CDLL", lambda name: calls.append(name))
+    monkeypatch.setattr("ocvp.device.sys.platform", "darwin")
+    keep_large_buffers()
+    assert calls == []
+
+
+def test_keeping_buffers_survives_another_c_library(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr("ocvp.device.ctypes.CDLL", missing)
+    monkeypatch.setattr("ocvp.device.sys.platform", "linux")
+    keep_large_buffers()

@@ -1,0 +1,416 @@
+"""Evaluation against values computed by hand, and the tables that are made of it."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import (
+    CPU,
+    NUM_FRAMES,
+    SIDE,
+    SQUARE,
+    assert_one_error,
+    call,
+    squares,
+    write_predictor,
+    write_savi,
+    write_videos,
+)
+from torch import nn
+
+from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
+from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
+from ocvp.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.savi import SaviOutput
+from ocvp.scoring import FrameScorer, concatenate
+from ocvp.windows import Window
+
+CONTEXT, PREDS = 3, 4
+OBJECTS = 2
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+
+# --- a toy whose slots are (row, column, red, green, blue) --------------------------------------
+
+
+class ToySavi(nn.Module):
+    """Draws slot 0 everywhere and the others as squares: true slots give the true video."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def decode(self, slots):
+        rows = torch.arange(SIDE)[:, None]
+        columns = torch.arange(SIDE)[None, :]
+        top, left = slots[..., 0, None, None], slots[..., 1, None, None]
+        inside = (rows >= top) & (rows < top + SQUARE) & (columns >= left)
+        masks = (inside & (columns < left + SQUARE)).float()
+        masks[..., 0, :, :] = 0.5  # the background loses against any square
+        masks = (masks / masks.sum(dim=-3, keepdim=True)).round()[..., None, :, :]
+        objects = slots[..., 2:, None, None].expand(*slots.shape[:-1], 3, SIDE, SIDE)
+        return SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)
+
+
+class Mover(nn.Module):
+    """Moves both squares by `pixels` a frame; 1 is what they do."""
+
+    def __init__(self, pixels):
+        super().__init__()
+        self.pixels = pixels
+
+    def forward(self, slots):
+        moved = slots.clone()
+        moved[..., 1:, 1] += self.pixels
+        return moved
+
+
+def true_slots(video):
+    arrays = squares(video)
+    slots = np.zeros((NUM_FRAMES, 1 + OBJECTS, 5), np.float32)
+    slots[:, 0, 2:] = arrays["frames"][0, -1, -1] / np.float32(255)
+    for k in range(OBJECTS):
+        slots[:, k + 1, :2] = arrays["boxes"][:, k, :2] * SIDE
+        for t in range(NUM_FRAMES):
+            row, column = slots[t, k + 1, :2].astype(int)
+            slots[t, k + 1, 2:] = arrays["frames"][t, row, column] / np.float32(255)
+    return slots
+
+
+def toy_batch(videos=(0, 1)):
+    length = CONTEXT + PREDS
+    batch = {
+        field: torch.from_numpy(np.stack([squares(v)[field][:length] for v in videos]))
+        for field in ("frames", "masks")
+    }
+    batch["slots"] = torch.from_numpy(np.stack([true_slots(v)[:length] for v in videos]))
+    return batch
+
+
+def toy_scores(predictor, videos=(0, 1)):
+    scorer = FrameScorer((SIDE, SIDE), torch.device("cpu"))
+    windows = [Window(video, 0) for video in videos]
+    return score_batch(ToySavi(), predictor, windows, toy_batch(videos), CONTEXT, scorer)
+
+
+def test_the_ceiling_is_what_the_true_slots_decode_to():
+    scores = toy_scores(Mover(0.0)).scores["ceiling"]
+    assert (scores["slot_mse"] == 0).all()  # exactly: they are the same numbers
+    assert (scores["psnr"] == 80).all()
+    for name in (*MASK_METRICS, "ssim"):
+        np.testing.assert_allclose(scores[name], 1.0)
+    np.testing.assert_allclose(scores["centre_error"], 0.0, atol=1e-9)
+
+
+def miou_behind(pixels):
+    """Return the mean IoU of two squares with segments that far behind."""
+    overlap = max(SQUARE - pixels, 0) * SQUARE
+    if overlap == 0:
+        # matching gives one of them the background's segment, which then covers it
+        return SQUARE**2 / (SIDE**2 - OBJECTS * SQUARE**2) / OBJECTS
+    return overlap / (2 * SQUARE**2 - overlap)
+
+
+def test_copy_last_slots_stays_behind_by_one_pixel_a_frame():
+    result = toy_scores(Mover(1.0))
+    scores = result.scores["copy_last_slots"]
+    behind = np.arange(1, PREDS + 1)
+    np.testing.assert_allclose(scores["centre_error"], np.tile(behind, (2, 1)))
+    # of 3 slots of 5 numbers, two columns are wrong by that many pixels
+    np.testing.assert_allclose(scores["slot_mse"][0], 2 * behind**2 / 15, rtol=1e-6)
+    np.testing.assert_allclose(scores["miou"][1], [miou_behind(t) for t in behind])
+    np.testing.assert_allclose(result.motion, PREDS)
+
+
+def test_copy_last_frame_is_the_true_frame_held():
+    scores = toy_scores(Mover(1.0)).scores["copy_last_frame"]
+    assert set(scores) == {"psnr", "ssim"}  # a frame has no slots and no masks
+    for index, video in enumerate((0, 1)):
+        frames = squares(video)["frames"].astype(np.float64) / 255
+        for t in range(PREDS):
+            error = np.square(frames[CONTEXT - 1] - frames[CONTEXT + t]).mean()
+            assert scores["psnr"][index, t] == pytest.approx(-10 * math.log10(error), rel=1e-5)
+
+
+@pytest.mark.parametrize(("pixels", "error_of_last"), [(1.0, 0.0), (0.0, 4.0), (0.5, 2.0)])
+def test_a_prediction_is_between_copy_and_ceiling(pixels, error_of_last):
+    scores = toy_scores(Mover(pixels)).scores
+    # half pixels: the toy draws them one pixel further, which is within the tolerance
+    assert scores["prediction"]["centre_error"][0, -1] == pytest.approx(error_of_last, abs=0.5)
+    if pixels in (0.0, 1.0):
+        same = scores["ceiling" if pixels else "copy_last_slots"]
+        for name, values in scores["prediction"].items():
+            np.testing.assert_array_equal(values, same[name])
+
+
+def test_a_prediction_that_is_not_finite_is_an_error_not_a_gap_in_a_mean():
+    with pytest.raises(ValueError, match="the predicted slots of video 0 are not finite"):
+        toy_scores(Mover(float("nan")))
+
+
+def test_videos_without_masks_have_pixel_scores_only():
+    batch = toy_batch()
+    del batch["masks"]
+    scorer = FrameScorer((SIDE, SIDE), torch.device("cpu"))
+    windows = [Window(0, 0), Window(1, 0)]
+    result = score_batch(ToySavi(), Mover(1.0), windows, batch, CONTEXT, scorer)
+    assert set(result.scores["prediction"]) == {"psnr", "ssim", "slot_mse"}
+    assert np.isnan(result.motion).all()
+    metrics = summarize_scores(result.scores, scorer.reasons)
+    assert metrics["miou"]["mean"] is None
+    assert metrics["miou"]["reason"] == "the videos have no masks"
+    assert metrics["slot_mse"]["ceiling"] == 0
+
+
+def test_the_summary_holds_every_metric_with_its_baselines():
+    batches = [toy_scores(Mover(1.0), (0, 1)), toy_scores(Mover(1.0), (2,))]
+    scores = {
+        variant: concatenate(batch.scores[variant] for batch in batches)
+        for variant in ("prediction", *BASELINES)
+    }
+    metrics = summarize_scores(scores, {"lpips_alex": "no file", "lpips_vgg": "no file"})
+    assert set(metrics) == set(PREDICTOR_METRICS)
+    assert metrics["centre_error"]["mean"] == pytest.approx(0, abs=1e-9)
+    assert metrics["centre_error"]["copy_last_slots"] == pytest.approx(2.5)
+    assert metrics["centre_error"]["copy_last_slots_per_frame"] == pytest.approx([1, 2, 3, 4])
+    assert metrics["centre_error"]["copy_last_frame"] is None
+    assert len(metrics["psnr"]["copy_last_frame_per_frame"]) == PREDS
+    assert metrics["fg_ari_clip"]["per_frame"] is None
+    assert metrics["lpips_alex"]["reason"] == "no file"
+
+
+# --- comparisons -------------------------------------------------------------------------------
+
+
+def made_scores(prediction, copy, ceiling):
+    """Return scores of three variants, the same for each compared metric, one frame a video."""
+    values = {"prediction": prediction, "copy_last_slots": copy, "ceiling": ceiling}
+    return {
+        variant: {
+            name: np.array(numbers, dtype=float)[:, None]
+            for name in ("centre_error", "slot_mse", "miou")
+        }
+        for variant, numbers in values.items()
+    }
+
+
+def test_comparisons_by_hand():
+    scores = made_scores([2, 3, 9, 4], [6, 5, 9, 8], [0, 1, 0, 2])
+    moving = np.array([True, True, False, True])
+    result = compare(scores, moving, seed=0)
+    assert (result["subset"], result["num_videos"]) == ("moving", 3)
+    lower, higher = result["centre_error"], result["miou"]
+    assert (lower["prediction"], lower["copy_last_slots"], lower["ceiling"]) == (
+        3.0,
+        pytest.approx(19 / 3),
+        1.0,
+    )
+    # gains 4, 2, 4 of gaps 6, 4, 6: positive where a lower error is better, negative for mIoU
+    assert lower["gain"]["mean"] == pytest.approx(10 / 3)
+    assert higher["gain"]["mean"] == pytest.approx(-10 / 3)
+    assert lower["gap_closed"] == higher["gap_closed"] == pytest.approx(10 / 16)
+    assert lower["beyond_half_gap"]["mean"] == pytest.approx(2 / 3)
+    for interval in (lower["gain"], lower["beyond_half_gap"], higher["gain"]):
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert (lower["gain"]["low"], lower["gain"]["high"]) == (2.0, 4.0)
+    assert lower["beyond_half_gap"]["low"] == 0.0
+
+
+def test_an_interval_of_many_videos_is_that_of_the_normal_distribution():
+    draw = np.random.default_rng(0).standard_normal(400)
+    scores = made_scores(10 - draw, np.full(400, 10.0), np.zeros(400))
+    gain = compare(scores, np.full(400, True), seed=1)["centre_error"]["gain"]
+    half = 1.96 * draw.std() / np.sqrt(400)
+    assert gain["mean"] == pytest.approx(draw.mean())
+    assert gain["high"] - gain["mean"] == pytest.approx(half, rel=0.1)
+    assert gain["mean"] - gain["low"] == pytest.approx(half, rel=0.1)
+
+
+def test_videos_in_which_a_metric_is_undefined_are_left_out():
+    nan = float("nan")
+    scores = made_scores([2, nan, 4], [6, 5, 8], [0, 1, 2])
+    result = compare(scores, np.full(3, True), seed=0)["centre_error"]
+    assert (result["prediction"], result["copy_last_slots"]) == (3.0, 7.0)
+    assert result["gain"]["mean"] == 4.0
+    still = compare(scores, np.full(3, False), seed=0)
+    assert still["num_videos"] == 0
+    assert still["miou"] == {"reason": "no video in which objects move"}
+
+
+# --- the programs ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A SAVi, its slots and a predictor, laid out as the workflow does."""
+    folder = tmp_path_factory.mktemp("chain")
+    write_videos(folder / "squares" / "videos" / "test.h5", num_videos=4)
+    seed = folder / "squares" / "small" / "seed1"
+    (seed / "lstm").mkdir(parents=True)
+    savi = write_savi(seed / "savi.pt")
+    write_predictor(seed / "lstm" / "predictor.pt", savi)
+    videos = folder / "squares" / "videos" / "test.h5"
+    arguments = ("--savi", savi, "--videos", videos, "--output", seed / "slots" / "test.h5")
+    assert call(extract_slots.main, "--runtime", CPU, *arguments) == 0
+    return seed
+
+
+def score_predictor(chain, output, protocol=None, **runtime):
+    protocol = {"num_context": CONTEXT, "num_preds": PREDS} | (protocol or {})
+    return call(
+        evaluate_predictor.main,
+        *("--config", {"protocol": protocol, "num_threads": 1}, "--runtime", CPU | runtime),
+        *("--savi", chain / "savi.pt", "--predictor", chain / "lstm" / "predictor.pt"),
+        *("--videos", chain.parents[1] / "videos" / "test.h5"),
+        *("--slots", chain / "slots" / "test.h5", "--output", output),
+    )
+
+
+def score_savi(chain, output, videos=None, savi=None, seed=0, **evaluation):
+    return call(
+        evaluate_savi.main,
+        *("--config", {"evaluation": evaluation, "num_threads": 1}, "--runtime", CPU),
+        *("--savi", savi or chain / "savi.pt", "--seed", seed, "--output", output),
+        *("--videos", videos or chain.parents[1] / "videos" / "test.h5"),
+    )
+
+
+def test_a_predictor_is_scored_the_same_in_batches_of_any_size(chain, tmp_path):
+    results = []
+    for batch_videos in (1, 3):
+        output = tmp_path / f"{batch_videos}.json"
+        assert score_predictor(chain, output, batch_videos=batch_videos) == 0
+        results.append(json.loads(output.read_text()))
+    one, three = results
+    assert (one["num_videos"], one["protocol"]["split"]) == (4, "test")
+    assert set(one["digests"]) == {"savi", "predictor", "videos"}
+    for name, entry in one["metrics"].items():
+        for key, value in entry.items():
+            other = three["metrics"][name][key]
+            if isinstance(value, float | list):
+                np.testing.assert_allclose(value, other, rtol=1e-3, atol=1e-6)
+            else:
+                assert value == other
+    assert one["metrics"]["slot_mse"]["ceiling"] == 0.0
+    assert one["metrics"]["slot_mse"]["ceiling_per_frame"] == [0.0] * PREDS
+    assert len(one["per_video"]["psnr"]) == 4
+    assert np.mean(one["per_video"]["psnr"]) == pytest.approx(one["metrics"]["psnr"]["mean"])
+    assert one["comparisons"]["num_videos"] == 4
+    assert 0 <= one["metrics"]["centre_error"]["mean"] <= math.hypot(SIDE, SIDE)
+    assert (tmp_path / "1.config.json").is_file()
+    assert "ocvp.evaluate_predictor" in (tmp_path / "1.command.sh").read_text()
+
+
+def test_a_protocol_decides_what_counts_as_moving(chain, tmp_path):
+    assert score_predictor(chain, tmp_path / "far.json", {"moving_pixels": PREDS + 0.5}) == 0
+    comparisons = json.loads((tmp_path / "far.json").read_text())["comparisons"]
+    assert comparisons["num_videos"] == 0
+
+
+def test_a_savi_is_scored_beside_two_naive_segmenters(chain, tmp_path):
+    assert score_savi(chain, tmp_path / "all.json") == 0
+    assert score_savi(chain, tmp_path / "five.json", num_frames=5) == 0
+    scores = json.loads((tmp_path / "all.json").read_text())
+    five = json.loads((tmp_path / "five.json").read_text())
+    assert (scores["num_frames"], five["num_frames"]) == (NUM_FRAMES, 5)
+    assert set(scores["metrics"]) == {*PIXEL_METRICS, *MASK_METRICS}
+    assert len(five["metrics"]["psnr"]["per_frame"]) == 5
+    # three colours in three segments: k-means finds the squares
+    assert scores["metrics"]["fg_ari_clip"]["kmeans_colour"] == pytest.approx(1.0)
+    # boxes held: right in the first frame, then one pixel further off in each
+    expected = np.mean([miou_behind(t) for t in range(NUM_FRAMES)])
+    assert scores["metrics"]["miou"]["held_boxes"] == pytest.approx(expected)
+
+
+def test_a_savi_that_starts_from_noise_scores_the_same_for_the_same_seed(chain, tmp_path):
+    savi = write_savi(tmp_path / "savi.pt", initializer="learned_random")
+    found = []
+    for index, seed in enumerate((3, 3, 4)):
+        output = tmp_path / f"{index}.json"
+        assert score_savi(chain, output, savi=savi, seed=seed) == 0
+        found.append(json.loads(output.read_text())["per_video"])
+    assert found[0] == found[1]
+    assert found[0]["psnr"] != found[2]["psnr"]
+
+
+def test_videos_without_masks_or_boxes_are_scored_by_pixels(chain, tmp_path):
+    bare = write_videos(tmp_path / "test.h5", num_videos=2, fields=("frames",))
+    savi = write_savi(tmp_path / "savi.pt", initializer="random")
+    assert score_savi(chain, tmp_path / "scores.json", videos=bare, savi=savi) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["metrics"]["psnr"]["mean"] is not None
+    for name in MASK_METRICS:
+        assert scores["metrics"][name]["reason"] == "the videos have no masks"
+        assert "kmeans_colour" not in scores["metrics"][name]
+
+
+def test_frames_that_are_not_there_are_refused(chain, tmp_path, capsys):
+    assert score_savi(chain, tmp_path / "scores.json", num_frames=9) == 1
+    assert_one_error(capsys.readouterr().err, "evaluation.num_frames is 9", "have 8 frames")
+    assert score_predictor(chain, tmp_path / "scores.json", {"num_preds": 6}) == 1
+    assert_one_error(capsys.readouterr().err, "num_context + num_preds is 9", "have 8 frames")
+    assert not (tmp_path / "scores.json").exists()
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def summarize_files(folder, *paths):
+    tables = ("--summary", folder / "summary.csv", "--comparisons", folder / "comparisons.csv")
+    return call(summarize.main, *paths, *tables)
+
+
+def test_the_tables_hold_what_the_files_hold(chain, tmp_path):
+    results = tmp_path / "squares" / "small" / "seed1"
+    own, predicted = results / "evaluation.json", results / "lstm" / "evaluation" / "short.json"
+    assert score_savi(chain, own) == 0
+    assert score_predictor(chain, predicted) == 0
+    assert summarize_files(tmp_path, own, predicted) == 0
+    table = pd.read_csv(tmp_path / "summary.csv", keep_default_na=False)
+    assert tuple(table.columns) == summarize.SUMMARY_COLUMNS
+    assert set(table["savi"]) == {"small", "kmeans_colour", "held_boxes"}
+    assert set(table["dataset"]) == {"squares"}
+    assert set(table["seed"]) == {1}
+    scores = json.loads(predicted.read_text())["metrics"]
+    rows = table[table["predictor"] == "lstm"].set_index("metric")
+    assert list(rows.index) == list(PREDICTOR_METRICS)
+    assert set(rows["protocol"]) == {"short"}
+    for metric, entry in scores.items():
+        for column, key in (("value", "mean"), *((name, name) for name in BASELINES)):
+            found = rows.loc[metric, column]
+            assert (found == "") if entry[key] is None else float(found) == entry[key]
+    compared = pd.read_csv(tmp_path / "comparisons.csv")
+    assert tuple(compared.columns) == summarize.COMPARISON_COLUMNS
+    assert list(compared["metric"]) == ["centre_error", "slot_mse", "miou"]
+    comparisons = json.loads(predicted.read_text())["comparisons"]
+    assert compared["gain_mean"][0] == comparisons["centre_error"]["gain"]["mean"]
+
+
+def test_a_study_without_predictors_has_a_table_with_a_head_only(chain, tmp_path):
+    own = tmp_path / "squares" / "small" / "seed1" / "evaluation.json"
+    assert score_savi(chain, own) == 0
+    assert summarize_files(tmp_path, own) == 0
+    compared = pd.read_csv(tmp_path / "comparisons.csv")
+    assert tuple(compared.columns) == summarize.COMPARISON_COLUMNS
+    assert len(compared) == 0
+
+
+def test_files_that_hold_no_scores_are_named(tmp_path, capsys):
+    stray = tmp_path / "scores.json"
+    stray.write_text("{}")
+    assert summarize_files(tmp_path, stray) == 1
+    assert_one_error(capsys.readouterr().err, "does not say what it scores", stray)
+    path = tmp_path / "squares" / "small" / "seed1" / "evaluation.json"
+    path.parent.mkdir(parents=True)
+    for content, reason in (('{"metrics": ', "cannot be read as JSON"), ("[]", "holds no scores")):
+        path.write_text(content)
+        assert summarize_files(tmp_path, path) == 1
+        assert_one_error(capsys.readouterr().err, path, reason)
+    assert not (tmp_path / "summary.csv").exists()

@@ -1,0 +1,349 @@
+"""What becomes stale: edits of keys, modules and files against the jobs that a dry run lists.
+
+The study of tests/staleness.yaml is finished once, by programs that only make files, so that
+Snakemake holds the records of a real run. Each edit is then one dry run of the real Snakefile.
+"""
+
+import ast
+import copy
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel, RootModel
+from snakemake_runs import (
+    FILES_OF_PROJECT,
+    PROJECT,
+    Job,
+    copy_package,
+    copy_project,
+    jobs_in,
+    run_snakemake,
+    stale_jobs,
+    stub_python,
+)
+from staleness_rows import (
+    EVERYTHING,
+    FIGURES,
+    FROM_PREDICTOR_SCORES,
+    FROM_PREDICTORS,
+    FROM_SAVI,
+    KEYS,
+    MODULES,
+    OTHER_EDITS,
+    TABLES,
+    Edit,
+    set_key,
+)
+
+from ocvp.config import Config
+
+STUDY = PROJECT / "tests" / "staleness.yaml"
+
+
+class Finished(NamedTuple):
+    """A finished study; do not write into its folders."""
+
+    folder: Path
+    """Working folder: results/, logs/, .snakemake/."""
+    project: Path
+    """The code that it was made with: a copy, so that edits during the tests do not count."""
+    jobs: set[Job]
+    """All jobs that ran."""
+
+    def stale(self, *configs: Path, **changes: Any) -> set[Job]:
+        """Return the jobs of a dry run, in another folder or with another project if given."""
+        return stale_jobs(
+            configs or (STUDY,), **{"folder": self.folder, "project": self.project, **changes}
+        )
+
+    def expected(self, rules: set[str], within: str = "") -> set[Job]:
+        """Return the jobs of rules; `within` picks by product, but never leaves out the tables."""
+        return {
+            job
+            for job in self.jobs
+            if job.rule in rules and (job.rule in TABLES or re.search(within, job.output))
+        }
+
+
+@pytest.fixture(scope="session")
+def finished(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Finished:
+    """Finish the study once, with programs that only make files."""
+
+    def build(folder: Path) -> None:
+        project, work = copy_project(folder / "project"), folder / "work"
+        work.mkdir()
+        run = run_snakemake(
+            *("--cores", "2", "--configfile", STUDY),
+            folder=work,
+            project=project,
+            python=stub_python(folder / "stub"),
+        )
+        assert run.status == 0, run.text
+        (folder / "run.txt").write_text(run.text, encoding="utf-8")
+
+    folder = shared_folder("finished-stubs", build)
+    jobs = jobs_in((folder / "run.txt").read_text(encoding="utf-8"))
+    return Finished(folder / "work", folder / "project", jobs)
+
+
+def edited_config(edit: Edit) -> dict[str, Any]:
+    """Return the study's config with an edit."""
+    # Through text, so that no two entries share a mapping, as anchors make them do.
+    config = copy.deepcopy(yaml.safe_load(STUDY.read_text(encoding="utf-8")))
+    config = yaml.safe_load(yaml.dump(config, Dumper=_NoAliases, sort_keys=False))
+    for key, value in {**edit.also, edit.key: edit.value}.items():
+        set_key(config, key, value)
+    return config
+
+
+class _NoAliases(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write_config(path: Path, config: dict[str, Any]) -> Path:
+    """Write a config as YAML, in its own order."""
+    path.write_text(yaml.dump(config, Dumper=_NoAliases, sort_keys=False), encoding="utf-8")
+    return path
+
+
+# --- the study itself ---------------------------------------------------------------------------
+
+
+def test_the_study_has_every_rule_and_a_second_run_does_nothing(finished):
+    assert {job.rule for job in finished.jobs} == EVERYTHING
+    assert len(finished.jobs) == 48
+    assert finished.stale() == set()
+
+
+# --- keys of the config -------------------------------------------------------------------------
+
+
+def keys_of(annotation: Any) -> Iterator[str]:
+    """Yield SECTION.KEY for each leaf key of the sections that an annotation holds.
+
+    A key that allows one value only cannot be edited and is left out.
+    """
+    origin = get_origin(annotation)
+    if origin in (dict, list, tuple, Annotated, Union, UnionType):
+        for argument in get_args(annotation):
+            yield from keys_of(argument)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            inner = list(keys_of(field.annotation))
+            single = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) < 2
+            if inner or issubclass(annotation, RootModel):
+                yield from inner
+            elif not single:
+                yield f"{annotation.__name__}.{name}"
+
+
+def test_every_key_has_a_row():
+    keys = set(keys_of(Config))
+    assert "SaviTraining.learning_rate" in keys
+    assert "NumVideos.train" in keys
+    assert keys - KEYS.keys() == set(), "keys of the config without a row in staleness_rows.KEYS"
+    assert KEYS.keys() - keys == set(), "rows of keys that the config does not have"
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_row_edits_the_key_that_it_is_about(name):
+    assert KEYS[name].key.rpartition(".")[2] == name.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("edit", [*KEYS.values(), *OTHER_EDITS.values()], ids=[*KEYS, *OTHER_EDITS])
+def test_editing_a_key(edit, finished, tmp_path):
+    config = write_config(tmp_path / "config.yaml", edited_config(edit))
+    expected = finished.expected(edit.rules, edit.within) | edit.added
+    assert finished.stale(config) == expected
+
+
+def reordered(value: Any) -> Any:
+    """Return a config with the keys of every mapping in reverse order."""
+    if isinstance(value, dict):
+        return {key: reordered(value[key]) for key in reversed(value)}
+    return [reordered(item) for item in value] if isinstance(value, list) else value
+
+
+def test_reordering_keys_makes_nothing_stale(finished, tmp_path):
+    original = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    config = reordered(original)
+    assert list(config) == list(original)[::-1]
+    path = write_config(tmp_path / "config.yaml", config)
+    assert finished.stale(path) == set()
+
+
+def test_an_override_counts_like_an_edit(finished, tmp_path):
+    path = write_config(tmp_path / "mine.yaml", {"figures": {"upscale": 2}})
+    assert finished.stale(STUDY, path) == finished.expected(FIGURES)
+
+
+# --- modules of the package ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(finished: Finished, tmp_path: Path) -> Path:
+    """A copy of the code whose modules may be edited."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in FILES_OF_PROJECT:
+        (folder / name).symlink_to(finished.project / name)
+    copy_package(finished.project, folder)
+    return folder
+
+
+def edit_function(source: str) -> str:
+    """Return a module with a statement more in its first function, or at its end without one."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.body[0].lineno > node.lineno:
+            last = node.body[0] if ast.get_docstring(node) else None
+            line = last.end_lineno if last else node.body[0].lineno - 1
+            lines.insert(line, f"{' ' * node.body[0].col_offset}edited_by_a_test = 1\n")
+            return "".join(lines)
+    return f"{source}\nEDITED_BY_A_TEST = 1\n"
+
+
+def edit_text(source: str) -> str:
+    """Return a module with other comments, docstrings and blank lines, and the same code."""
+    lines = source.splitlines(keepends=True)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = [
+        node.body[0]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, documented) and ast.get_docstring(node)
+    ]
+    for docstring in sorted(docstrings, key=lambda node: node.lineno, reverse=True):
+        indent = " " * docstring.col_offset
+        lines[docstring.lineno - 1 : docstring.end_lineno] = [f'{indent}"""Other words."""\n']
+    return f"# A comment.\n\n{''.join(lines)}\n\n\n# Another comment.\n"
+
+
+def test_every_module_has_a_row(finished):
+    modules = {path.stem for path in (finished.project / "ocvp").glob("*.py")}
+    assert "train_savi" in modules
+    assert modules - MODULES.keys() == set(), "modules without a row in staleness_rows.MODULES"
+    assert MODULES.keys() - modules == set(), "rows of modules that do not exist"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_editing_a_module(name, finished, project):
+    module = project / "ocvp" / f"{name}.py"
+    source = module.read_text(encoding="utf-8")
+    module.write_text(edit_function(source), encoding="utf-8")
+    assert ast.dump(ast.parse(module.read_text(encoding="utf-8"))) != ast.dump(ast.parse(source))
+    stale = finished.stale(project=project)
+    assert stale == finished.expected(MODULES[name])
+
+
+def test_comments_docstrings_and_blank_lines_of_all_modules_make_nothing_stale(finished, project):
+    for module in (project / "ocvp").glob("*.py"):
+        source = module.read_text(encoding="utf-8")
+        module.write_text(edit_text(source), encoding="utf-8")
+        assert module.read_text(encoding="utf-8").count("Other words.") >= 1
+    assert finished.stale(project=project) == set()
+
+
+def test_a_new_module_that_nothing_imports_makes_nothing_stale(finished, project):
+    (project / "ocvp" / "another.py").write_text('"""Nothing imports this."""\n', encoding="utf-8")
+    assert finished.stale(project=project) == set()
+
+
+def test_the_environment_file_makes_nothing_stale(finished, project):
+    (project / "envs").unlink()
+    shutil.copytree(finished.project / "envs", project / "envs")
+    for path in (project / "envs").iterdir():
+        path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    assert finished.stale(project=project) == set()
+
+
+# --- places and files ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Path:
+    """A copy of the finished working folder, which may be changed."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "elsewhere", symlinks=True))
+
+
+def test_a_moved_folder_is_up_to_date(copied, finished, project):
+    assert finished.stale(folder=copied, project=project) == set()
+
+
+def test_touched_files_are_up_to_date_whatever_their_size(copied, finished):
+    small = copied / "results/first/small/seed1/savi.pt"
+    large = copied / "results/first/videos/train.h5"
+    assert small.stat().st_size < 1_000_000 < large.stat().st_size
+    for path in (small, large):
+        os.utime(path)
+    assert finished.stale(folder=copied) == set()
+
+
+def test_other_contents_make_what_reads_them_stale(copied, finished):
+    with (copied / "results/first/small/seed1/ocvp/predictor.pt").open("a") as file:
+        file.write("more")
+    expected = finished.expected(FROM_PREDICTOR_SCORES, "/ocvp/|/small/seed1/figures/[a-z]+_curves")
+    assert finished.stale(folder=copied) == expected
+
+
+CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_curves"
+DELETED: dict[str, tuple[set[str], str]] = {
+    "first/videos/test.h5": (
+        {"make_chunk", "make_videos", "encode_slots", "score_savi"}
+        | FIGURES
+        | {"score_predictor", "summarize"},
+        r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*slots\.png)",
+    ),
+    "first/small/seed1/savi.pt": (FROM_SAVI, "first/small/"),
+    "first/small/seed1/evaluation.json": ({"score_savi", "summarize"}, "first/small/"),
+    "second/small/seed1/slots/val.h5": ({"encode_slots"}, "second/small/seed1/slots/val"),
+    "first/small/seed1/slots/train.h5": (
+        {"encode_slots"} | FROM_PREDICTORS,
+        "first/small/seed1/(slots/train|lstm|ocvp|figures/[a-z]+_curves)",
+    ),
+    "first/small/seed1/ocvp/predictor.pt": (FROM_PREDICTORS, f"/ocvp/|{CURVES_OF_SMALL}"),
+    "first/small/seed1/ocvp/evaluation/short.json": (
+        FROM_PREDICTOR_SCORES,
+        "/ocvp/.*short|/small/seed1/figures/short_curves",
+    ),
+    "first/small/seed1/ocvp/figures/short_video1.gif": (
+        {"draw_rollouts"},
+        "/ocvp/figures/short",
+    ),
+    "first/small/seed1/figures/slots.png": ({"draw_slots"}, "first/small/"),
+    "summary.csv": ({"summarize"}, ""),
+    "comparisons.csv": ({"summarize"}, ""),
+}
+
+
+@pytest.mark.parametrize("product", DELETED)
+def test_a_deleted_product_and_what_depends_on_it(product, copied, finished):
+    (copied / "results" / product).unlink()
+    rules, within = DELETED[product]
+    assert finished.stale(folder=copied) == finished.expected(rules, within)
+
+
+def test_the_deleted_product_is_made_again_and_then_all_is_up_to_date(copied, finished):
+    lost = copied / "results/first/small/seed1/slots/val.h5"
+    lost.unlink()
+    run = run_snakemake(
+        *("--cores", "2", "--configfile", STUDY),
+        folder=copied,
+        project=finished.project,
+        python=stub_python(copied / "stub"),
+    )
+    assert run.status == 0, run.text
+    assert lost.exists()
+    assert finished.stale(folder=copied) == set()
+
+
+def test_the_rows_name_every_rule_and_no_other():
+    # A row of what must not count would pass if the names of rules were misspelt.
+    assert set().union(*MODULES.values()) == EVERYTHING
