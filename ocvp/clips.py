@@ -180,9 +180,10 @@ def _middle(size: tuple[int, int], resolution: tuple[int, int]) -> Crop:
 
 def _resize(picture: Image.Image, resolution: tuple[int, int], crop: Crop) -> np.ndarray:
     height, width = resolution
-    edges = (crop.left, crop.top, crop.right, crop.bottom)
+    left, right = (round(edge * picture.size[0]) for edge in (crop.left, crop.right))
+    top, bottom = (round(edge * picture.size[1]) for edge in (crop.top, crop.bottom))
     # Cut before resizing: the filter reaches over the edge of a box that resize is given.
-    part = picture.crop([round(e * n) for e, n in zip(edges, picture.size * 2, strict=True)])
+    part = picture.crop((left, top, right, bottom))
     if part.size == (width, height):
         return np.asarray(part)
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))

@@ -253,7 +253,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     files.add_argument(
         "--predictor",
         type=Path,
-        help="checkpoint of a predictor on this SAVi (predictor.pt; default: slots only)",
+        help="checkpoint of a predictor on this SAVi, predictor.pt (default: none, slots only)",
     )
     files.add_argument(
         "--boxes",

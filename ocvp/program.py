@@ -8,6 +8,7 @@ import argparse
 import json
 import logging
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -257,7 +258,8 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
             total=total,
             initial=initial,
             file=sys.stderr,
-            dynamic_ncols=True,
+            # A terminal that does not know its width (a container's) would show an empty line.
+            dynamic_ncols=self._is_terminal and shutil.get_terminal_size((0, 0)).columns > 0,
             mininterval=0.2 if self._is_terminal else 1.0,
         )
 

@@ -81,8 +81,9 @@ def _run_tiny_study(folder: Path) -> None:
     for name in ("recorder", "imports", "work"):
         (folder / name).mkdir()
     (folder / "recorder" / "sitecustomize.py").write_text(IMPORT_RECORDER, encoding="utf-8")
+    # Most jobs ask for two cores, and use about one.
     run = run_snakemake(
-        *("--cores", "2", "--configfile", TINY),
+        *("--cores", "4", "--configfile", TINY),
         folder=folder / "work",
         project=project,
         environment=environment_of(folder),
