@@ -36,10 +36,10 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 12 minu
 	@$(BIN)/python -m ocvp.show_results
 
 test: $(STAMP) ## Run the tests, in less than 10 minutes on 2 cores
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-all: $(STAMP) ## Run the slow tests too, as CI does
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ build the module), `config` (the stage's config), `weights`, `weights_digest`, `
 """
 
 import hashlib
+import io
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,10 +92,12 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
 
 def save_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write tensors and containers atomically; the same content gives the same bytes."""
-    # Through a file of Python's, which says why a write fails, as torch's own does not; nor does
-    # the name of the file get into the bytes.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+    # Through memory: torch's own writer does not say why a write failed, may crash the process
+    # later on, and puts the name of the file into the bytes.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def save_training(

@@ -179,6 +179,24 @@ class SaviTraining(Training):
 
     clip_length: int = Field(default=10, ge=1)
     """Frames of a training clip; it starts at a random frame."""
+    curriculum_epochs: int = Field(default=0, ge=0)
+    """First epochs, which train on shorter clips of more videos: slots find objects sooner."""
+    curriculum_clip_length: int = Field(default=2, ge=1)
+    """Frames of a clip in these epochs; batches hold as many frames as later."""
+
+    @model_validator(mode="after")
+    def _check_curriculum(self) -> "SaviTraining":
+        if self.curriculum_epochs and self.num_steps is None:
+            raise ValueError(
+                f"curriculum_epochs is {self.curriculum_epochs} and num_steps is not given; epochs "
+                "of a curriculum have fewer steps, so give num_steps instead of num_epochs"
+            )
+        if self.curriculum_epochs and self.curriculum_clip_length > self.clip_length:
+            raise ValueError(
+                f"curriculum_clip_length is {self.curriculum_clip_length}; it must not exceed "
+                f"clip_length ({self.clip_length})"
+            )
+        return self
 
 
 class SaviEvaluation(Section):

@@ -54,8 +54,12 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: str | Path, num_bytes: int = 0) -> None:
     """Check that `path` can be written, before the work that makes its content is done.
+
+    Args:
+        path: File to write.
+        num_bytes: About how much will be written, where that is known.
 
     Raises:
         OSError: If it is a folder, its folder cannot be written, or no space is left there.
@@ -69,6 +73,13 @@ def check_writable(path: str | Path) -> None:
             file.write(bytes(4096))
     except OSError as error:
         raise _named(error, path, path) or error from None
+    free = shutil.disk_usage(path.parent).free
+    if free < num_bytes:
+        raise OSError(
+            f"no space left for {path}: about {num_bytes / 1e6:.1f} MB are needed, "
+            f"{free / 1e6:.1f} MB are free on its disk; free some space and run the same command "
+            "again"
+        )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -108,8 +119,8 @@ def _umask() -> int:
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error of any library means that no space is left.
 
-    HDF5 reports a full disk as text within errors of its own, torch's writer one that merely
-    follows from it, so the chain of causes and the messages are searched as well as `errno`.
+    HDF5 reports a full disk as text within errors of its own, so the chain of causes and the
+    messages are searched as well as `errno`.
     """
     chain: list[BaseException] = []
     link: BaseException | None = error

@@ -48,6 +48,7 @@ class CoordinateSlots(nn.Module):
         slot_dim: int,
         num_coordinates: int,
         absent: Literal["learned", "published"],
+        are_fractions: bool = False,
         hidden_dim: int = 256,
     ) -> None:
         """Make the MLP and, where absent slots are learned, a vector for each slot index.
@@ -58,11 +59,15 @@ class CoordinateSlots(nn.Module):
             num_coordinates: 4 for boxes, 2 for centres.
             absent: `learned` gives the slot of an absent object a learned vector of its own for
                 each slot index; `published` feeds the MLP -0.5 in every coordinate.
+            are_fractions: Whether coordinates are fractions of the frame. The MLP then sees them
+                from -1 to 1, the range of the position grid: LayerNorm keeps only the direction of
+                a slot, and boxes in one corner would all have the same.
             hidden_dim: Hidden width of the MLP.
         """
         super().__init__()
         self.num_slots = num_slots
         self.num_coordinates = num_coordinates
+        self.are_fractions = are_fractions
         self.mlp = nn.Sequential(
             nn.Linear(num_coordinates, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, slot_dim)
         )
@@ -98,6 +103,6 @@ class CoordinateSlots(nn.Module):
             )
         coordinates = functional.pad(coordinates, (0, 0, 0, missing), value=PUBLISHED_ABSENT)
         absent = (coordinates < 0).all(dim=-1, keepdim=True)
-        if self.absent_slots is None:
-            return self.mlp(coordinates.masked_fill(absent, PUBLISHED_ABSENT))
-        return torch.where(absent, self.absent_slots, self.mlp(coordinates))
+        coordinates = coordinates.masked_fill(absent, PUBLISHED_ABSENT)
+        slots = self.mlp(2 * coordinates - 1 if self.are_fractions else coordinates)
+        return slots if self.absent_slots is None else torch.where(absent, self.absent_slots, slots)

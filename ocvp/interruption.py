@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -31,11 +32,14 @@ def held_signals() -> Iterator[None]:
             signal.raise_signal(received[0])
 
 
-def leave_signals_to_parent(worker: int = 0) -> None:
-    """Let a process that helps another ignore both signals; the parent ends it.
+def leave_stopping_to_parent(worker: int = 0) -> None:
+    """Let a process that reads ahead for another ignore both signals; the parent ends it.
 
     Args:
         worker: Its number, which DataLoader gives.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # A parent that ends in the middle of a handover makes a thread of this process fail; what the
+    # reader itself has to report goes to the parent another way.
+    sys.excepthook = lambda *_: None

@@ -15,7 +15,6 @@ from ocvp.config import PredictorTraining, Runtime
 from ocvp.losses import predictor_loss
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
-from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.slot_files import check_slots
 from ocvp.training import Batch
 from ocvp.videos import VideoFile
@@ -118,7 +117,9 @@ class PredictorTask:
 
     def images(self) -> dict[str, np.ndarray]:
         """Return the rollout of the first validation video: truth, prediction and masks."""
-        from ocvp.drawing import rollout_strip  # here: a picture does not change what is trained
+        # Here: a picture does not change what is trained.
+        from ocvp.drawing import rollout_strip
+        from ocvp.segmentation_metrics import labels_from_masks
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context

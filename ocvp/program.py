@@ -5,8 +5,10 @@ can get wrong into one line and a non-zero exit status.
 """
 
 import argparse
+import contextlib
 import json
 import logging
+import os
 import shlex
 import shutil
 import signal
@@ -76,20 +78,35 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
     with 143. Tracebacks always go to `--log`.
     """
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    is_full = False
     try:
         status = main(None)
     except KeyboardInterrupt:
         print_above_bar("stopped by the user")
         status = 130
     except Exception as error:
+        if not logger.handlers:  # it came before the program knew its log
+            start_logging(None)
         message = _explanation(error)
         if message is None:
             logger.critical("unexpected error:\n%s", traceback.format_exc())
         else:
             logger.debug("traceback:\n%s", traceback.format_exc())
-            print_above_bar(f"error: {message}", style="1;31")
-        status = 1
+            logger.error("error: %s", message)
+        status, is_full = 1, is_disk_full(error)
+    if is_full and "h5py" in sys.modules:
+        leave_at_once(status)
     sys.exit(status)
+
+
+def leave_at_once(status: int) -> None:
+    """End the process without the interpreter's clean-up.
+
+    Where HDF5 could not write all of a file, it tries again when it is cleaned up, and crashes.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def _explanation(error: Exception) -> str | None:
@@ -175,9 +192,10 @@ class _LogFile(logging.FileHandler):
     """A log whose own failure (a full disk) does not hide what it should have recorded."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        self.close()
-        logger.removeHandler(self)
         print_above_bar(f"the log cannot be written: {sys.exc_info()[1]}")
+        logger.removeHandler(self)
+        with contextlib.suppress(OSError):  # closing tries to write the same text again
+            self.close()
 
 
 def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:

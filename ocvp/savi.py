@@ -128,7 +128,7 @@ class SAVi(nn.Module):
             kernel_size=kernel_size,
             downsample=downsample_encoder,
         )
-        self.initializer = _make_initializer(initializer, num_slots, slot_dim, absent)
+        self.initializer = _make_initializer(initializer, num_slots, slot_dim, absent, box_format)
         self.corrector = SlotAttention(
             input_dim=encoder_mlp_dim, slot_dim=slot_dim, mlp_dim=slot_mlp_dim
         )
@@ -269,7 +269,7 @@ def _check_choice(name: str, value: str, choices: object) -> None:
 
 
 def _make_initializer(
-    kind: Initializer, num_slots: int, slot_dim: int, absent: Absent
+    kind: Initializer, num_slots: int, slot_dim: int, absent: Absent, box_format: BoxFormat
 ) -> nn.Module:
     """Return the module that makes the first frame's slots."""
     if kind == "random":
@@ -281,4 +281,5 @@ def _make_initializer(
         slot_dim=slot_dim,
         num_coordinates=4 if kind == "boxes" else 2,
         absent=absent,
+        are_fractions=box_format == "yxyx_fraction",
     )

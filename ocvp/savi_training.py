@@ -60,16 +60,20 @@ class SaviTask:
             WindowReader(video_sources(savi, path), settings.clip_length, runtime.data)
             for path in (train, validation)
         )
-        self._num_starts = num_frames - settings.clip_length + 1
+        self._num_frames = num_frames
 
     def plan(self, epoch: int) -> list[list[Window]]:
-        """Return the windows of each batch of an epoch."""
+        """Return the windows of each batch of an epoch; early ones may be shorter, and more."""
+        settings = self._settings
+        is_early = epoch < settings.curriculum_epochs
+        length = settings.curriculum_clip_length if is_early else settings.clip_length
         return epoch_batches(
             seed=self._seed,
             epoch=epoch,
             num_videos=self._num_videos,
-            num_starts=self._num_starts,
-            batch_size=self._settings.batch_size,
+            num_starts=self._num_frames - length + 1,
+            batch_size=settings.batch_size * settings.clip_length // length,
+            length=length,
         )
 
     def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:

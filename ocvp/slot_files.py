@@ -3,6 +3,7 @@
 V videos, T frames, N slots, D slot_dim.
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from ocvp.files import atomic_path
+from ocvp.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
 
@@ -35,6 +36,7 @@ def write_slots(
         shape: (V, T, N, D).
         weights_digest: Of the SAVi that made the slots.
     """
+    check_writable(path, 4 * math.prod(shape))
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
         file.attrs["format"] = FORMAT
         file.attrs["weights_digest"] = weights_digest

@@ -121,7 +121,7 @@ def _place(rng: np.random.Generator, count: int, camera: Camera) -> list[Body]:
 
 def _sample_body(rng: np.random.Generator, camera: Camera) -> Body:
     shape = SHAPES[int(rng.integers(len(SHAPES)))]
-    radius = float(rng.uniform(0.22, 0.32) if shape == "sphere" else rng.uniform(0.18, 0.27))
+    radius = float(rng.uniform(0.30, 0.43) if shape == "sphere" else rng.uniform(0.24, 0.36))
     # Neither flat nor tall: what is hit slides instead of falling over.
     half_height = radius if shape == "sphere" else radius * float(rng.uniform(0.7, 1.1))
     aspect = min(camera.width / camera.height, MAX_ASPECT)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ocvp.config import Training
+from ocvp.files import check_writable
 from ocvp.interruption import held_signals
 from ocvp.program import progress
 from ocvp.randomness import derived_seed
@@ -34,6 +35,10 @@ LOG_EVERY_STEPS = 10
 
 NUM_DRAWN_EPOCHS = 50
 """About how many epochs of a training get pictures."""
+
+SPACE_FACTOR = 10
+"""Space for a training, in times its weights: twice weights, best ones and Adam's two moments (the
+resume folder's state, old and new), and both products."""
 
 Batch = tuple[list[Window], dict[str, Tensor]]
 
@@ -117,6 +122,8 @@ def train(
     if state.step >= num_steps and state.validated_step == state.step:
         logger.info("the training is complete already; writing its results again")
         return state
+    weights = sum(tensor.nbytes for tensor in task.module.state_dict().values())
+    check_writable(folder / "events", SPACE_FACTOR * weights)
     loop = _Loop(task, settings, optimizer, state, resume, seed, num_steps)
     bar = progress(description=description, unit="step", total=num_steps, initial=state.step)
     with bar, TrainingLog(folder, state.step) as log, loop.keeping_what_is_done():

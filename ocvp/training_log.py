@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from ocvp.files import check_writable, describe_full_disk, is_disk_full
+from ocvp.files import describe_full_disk, is_disk_full
 
 
 class TrainingLog:
@@ -22,12 +22,11 @@ class TrainingLog:
         num_steps: Steps that were done before.
 
     Raises:
-        OSError: If the folder cannot be written, naming it; later also where the disk is full.
+        OSError: If the folder cannot be written or the disk is full, later on too.
     """
 
     def __init__(self, folder: Path, num_steps: int):
         self._folder = folder
-        check_writable(folder / "events")
         # A longer queue and interval: the loop must not wait for a slow disk.
         self._writer = SummaryWriter(
             str(folder), purge_step=num_steps + 1, max_queue=1000, flush_secs=30

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ocvp.interruption import leave_signals_to_parent
+from ocvp.interruption import leave_stopping_to_parent
 from ocvp.randomness import generator
 
 
@@ -24,10 +24,18 @@ class Window(NamedTuple):
 
     video: int
     start: int
+    length: int | None = None
+    """Frames; None: as many as the reader's windows have."""
 
 
 def epoch_batches(
-    *, seed: int, epoch: int, num_videos: int, num_starts: int, batch_size: int
+    *,
+    seed: int,
+    epoch: int,
+    num_videos: int,
+    num_starts: int,
+    batch_size: int,
+    length: int | None = None,
 ) -> list[list[Window]]:
     """Return the batches of one epoch: each video once, in random order, from a random start.
 
@@ -37,10 +45,15 @@ def epoch_batches(
         num_videos: Videos of the split.
         num_starts: Frames on which a window may start (the last one included).
         batch_size: Windows of a batch; the last batch may hold fewer.
+        length: Frames of a window, where it is not the reader's.
     """
     order = generator(seed, "order", epoch).permutation(num_videos)
     windows = [
-        Window(int(video), int(generator(seed, "start", epoch, int(video)).integers(num_starts)))
+        Window(
+            int(video),
+            int(generator(seed, "start", epoch, int(video)).integers(num_starts)),
+            length,
+        )
         for video in order
     ]
     return [windows[i : i + batch_size] for i in range(0, num_videos, batch_size)]
@@ -128,23 +141,23 @@ class WindowReader(Dataset):
     def __getitem__(self, windows: Sequence[Window]) -> tuple[list[Window], dict[str, Tensor]]:
         """Return the windows and, for each field, a tensor (B, T, ...) of the stored type."""
         batch = {
-            field: torch.from_numpy(
-                np.stack([self._read(field, window.video, window.start) for window in windows])
-            )
+            field: torch.from_numpy(np.stack([self._read(field, window) for window in windows]))
             for field in self.sources
         }
         return list(windows), batch
 
-    def _read(self, field: str, video: int, start: int) -> np.ndarray:
+    def _read(self, field: str, window: Window) -> np.ndarray:
+        video, start = window.video, window.start
+        stop = start + (window.length or self.length)
         if field in self._arrays:
-            return self._arrays[field][video, start : start + self.length]
+            return self._arrays[field][video, start:stop]
         path, name = self.sources[field]
         with _naming(path):
             # Each process opens the file for itself: HDF5 handles cannot be shared.
             handle = (os.getpid(), path)
             if handle not in self._files:
                 self._files[handle] = h5py.File(path, "r")
-            return self._files[handle][name][video, start : start + self.length]
+            return self._files[handle][name][video, start:stop]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
@@ -164,7 +177,7 @@ class WindowReader(Dataset):
             sampler=plan,
             num_workers=workers,
             generator=own,
-            worker_init_fn=leave_signals_to_parent,
+            worker_init_fn=leave_stopping_to_parent,
         )
         for batch in loader:
             if isinstance(batch, ValueError):

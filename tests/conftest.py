@@ -73,6 +73,7 @@ def environment_of(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
         "OCVP_TEST_IMPORTS": str(folder / "imports"),
         "OMP_NUM_THREADS": "1",
+        "GOMP_SPINCOUNT": "0",  # tests share few cores: waiting threads must not spin
     }
 
 

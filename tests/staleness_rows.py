@@ -142,6 +142,8 @@ KEYS: dict[str, Edit] = {
     "SaviTraining.select": savi("training.select", "best"),
     "SaviTraining.num_threads": savi("training.num_threads", 1),
     "SaviTraining.clip_length": savi("training.clip_length", 4),
+    "SaviTraining.curriculum_epochs": savi("training.curriculum_epochs", 1),
+    "SaviTraining.curriculum_clip_length": savi("training.curriculum_clip_length", 1),
     "SaviEvaluation.split": Edit(
         "savi.small.evaluation.split", "val", FROM_SAVI_SCORES | {"draw_slots"}, SMALL
     ),
@@ -363,7 +365,7 @@ MODULES: dict[str, set[str]] = {
     "naive_segmenters": FROM_SAVI_SCORES,
     "perceptual": SCORES,
     "scoring": SCORES,
-    "segmentation_metrics": SCORES | FIGURES | FROM_PREDICTORS,  # imported to draw a rollout
+    "segmentation_metrics": SCORES | FIGURES,
     "tracking_metrics": SCORES | FIGURES,
     # Figures and tables.
     "animation": FIGURES,

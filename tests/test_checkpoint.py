@@ -1,13 +1,12 @@
 """Checkpoints: weights come back bit for bit, and what is damaged, foreign or armed is refused."""
 
-import os
 import pickle
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from tiny import make_savi, savi_stage, write_predictor, write_savi
+from tiny import Payload, make_savi, savi_stage, write_predictor, write_savi
 
 from ocvp.checkpoint import (
     check_belongs,
@@ -95,16 +94,6 @@ def test_the_selected_weights_are_the_product_and_the_others_lie_beside(
         assert checkpoint["weights"]["w"].tolist() == [value, value]
     assert (found[1]["step"], found[1]["metrics"]) == (9, {"loss": 0.5})
     assert (found[2]["step"], found[2]["metrics"]) == (6, {"loss": 0.25})
-
-
-class Payload:
-    """Makes a folder when it is unpickled by an unsafe loader."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

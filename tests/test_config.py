@@ -167,6 +167,16 @@ BAD = {
         },
         ["predictors.lstm.training: frame_loss_weight and slot_loss_weight are both 0"],
     ),
+    "a curriculum without a number of steps": (
+        "savi.small.training",
+        {"num_epochs": 3, "curriculum_epochs": 1},
+        ["curriculum_epochs is 1 and num_steps is not given"],
+    ),
+    "a curriculum with longer clips": (
+        "savi.small.training",
+        {"num_steps": 3, "clip_length": 3, "curriculum_epochs": 1, "curriculum_clip_length": 4},
+        ["curriculum_clip_length is 4; it must not exceed clip_length (3)"],
+    ),
     "a name with a capital": (
         "predictors.Bad-Name",
         {"kind": "lstm", "training": {"num_context": 1, "num_preds": 1, "num_steps": 1}},

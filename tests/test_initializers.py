@@ -70,3 +70,14 @@ def test_more_objects_than_slots_are_refused():
 def test_other_coordinates_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 3, 4\).*\(B, K, 2\)"):
         make("learned", num_coordinates=2)(torch.rand(2, 3, 4))
+
+
+def test_fractions_are_seen_from_minus_one_to_one():
+    torch.manual_seed(0)
+    arguments = {"num_slots": 2, "slot_dim": 8, "num_coordinates": 4, "absent": "learned"}
+    fractions = CoordinateSlots(**arguments, are_fractions=True)
+    plain = CoordinateSlots(**arguments)
+    plain.load_state_dict(fractions.state_dict())
+    boxes = torch.tensor([[[0.0, 0.25, 0.5, 1.0], [0.5, 0.5, 0.75, 0.75]]])
+    seen = torch.tensor([[[-1.0, -0.5, 0.0, 1.0], [0.0, 0.0, 0.5, 0.5]]])
+    torch.testing.assert_close(fractions(boxes), plain(seen))

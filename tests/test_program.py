@@ -115,7 +115,7 @@ def test_a_wrong_option_ends_with_usage_and_status_two(capsys):
     assert call(train_savi.main, "--tarin", "train.h5") == 2
     text = capsys.readouterr().err
     assert text.startswith("usage: python -m ocvp.train_savi")
-    assert "Traceback" not in text
+    assert "Traceback" not in text, text
 
 
 # --- exit status and messages ------------------------------------------------------------------
@@ -350,12 +350,12 @@ def test_on_a_terminal_a_training_shows_a_bar_with_loss_and_throughput(
     assert "\033[1;31merror: cannot write" in text  # errors in red
 
 
-def test_through_snakemake_the_person_at_the_terminal_sees_the_bar(tmp_path):
+def run_in_terminal(folder, *targets):
+    """Run the tests' study up to `targets` in a terminal, and return what the person sees."""
     terminal = Terminal(columns=100)
     arguments = [
-        *("-m", "snakemake", "--snakefile", PROJECT / "Snakefile", "--directory", tmp_path),
-        *("--configfile", PROJECT / "tests" / "tiny.yaml", "--cores", 1),
-        "results/tiny/videos/val/chunk0.h5",
+        *("-m", "snakemake", "--snakefile", PROJECT / "Snakefile", "--directory", folder),
+        *("--configfile", PROJECT / "tests" / "tiny.yaml", "--cores", 1, "--", *targets),
     ]
     process = subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -363,15 +363,28 @@ def test_through_snakemake_the_person_at_the_terminal_sees_the_bar(tmp_path):
         stderr=terminal.slave,
         stdin=subprocess.DEVNULL,
         env=quiet_environment() | {"TERM": "xterm"},
-        timeout=120,
+        timeout=300,
         check=False,
     )
     text = terminal.text()
     assert process.returncode == 0, text
-    bars = [part for part in text.split("\r") if part.startswith("tiny val: ")]
-    assert bars
+    return text.split("\r")
+
+
+def test_through_snakemake_the_person_at_the_terminal_sees_the_bar(tmp_path):
+    seen = run_in_terminal(tmp_path, "results/tiny/videos/val/chunk0.h5")
+    bars = [part for part in seen if part.startswith("tiny val: ")]
     assert "3/3" in bars[-1]
     assert "video/s" in bars[-1]
+
+
+@pytest.mark.slow
+def test_through_snakemake_a_training_shows_loss_and_throughput(tmp_path):
+    seen = run_in_terminal(tmp_path, "train_savi")
+    bars = [part for part in seen if part.startswith("training SAVi: ")]
+    assert "6/6" in bars[-1]
+    assert "loss 0." in bars[-1]
+    assert "videos/s" in bars[-1]
 
 
 def test_no_rule_hides_the_bar_behind_a_redirection():
@@ -397,7 +410,7 @@ def test_a_stop_by_ctrl_c_is_no_traceback(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, text = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in text
+    assert "Traceback" not in text, text
     assert "the same command goes on from step" in text
     assert text.rstrip().endswith("stopped by the user")
 

@@ -8,7 +8,7 @@ from ocvp.digests import import_closure
 from ocvp.stages import STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
-PICTURES = {"ocvp.drawing", "ocvp.overlays"}
+PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
 # In the params by its values.
 CONFIG = {"ocvp.config"}
 # A training asks for its own digest, to tell whether it may resume.

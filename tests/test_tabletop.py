@@ -110,7 +110,7 @@ def test_every_object_starts_in_view_and_is_large_enough(videos):
             assert (arrays["masks"][0] == k + 1).sum() >= 20
             assert y_min >= 0
             assert x_min >= 0
-            assert 4 < SIDE * max(y_max - y_min, x_max - x_min) < 24
+            assert 4 < SIDE * max(y_max - y_min, x_max - x_min) < SIDE / 2
 
 
 def test_depth_lies_on_the_surfaces(videos):

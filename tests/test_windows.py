@@ -1,13 +1,11 @@
 """Windows: every video once an epoch, every start, and the same batches however they are read."""
 
-import os
 import pickle
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import NUM_FRAMES, squares, write_videos
+from tiny import NUM_FRAMES, spoil, squares, write_videos
 
 from ocvp.windows import (
     Window,
@@ -126,17 +124,6 @@ def test_a_reader_goes_to_another_process_without_its_open_file(videos):
     copy = pickle.loads(pickle.dumps(reader))
     _, found = copy[[Window(1, 1)]]
     assert torch.equal(found["frames"], expected["frames"])
-
-
-def spoil(path, field="frames"):
-    """Flip a bit in the middle of a data set, where no length or header shows it."""
-    with h5py.File(path) as file:
-        chunk = file[field].id.get_chunk_info(len(file[field]) - 1)
-    with path.open("r+b") as file:
-        file.seek(chunk.byte_offset + chunk.size // 2)
-        byte = file.read(1)[0]
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte ^ 1]))
 
 
 @pytest.mark.parametrize(("data", "workers"), [("memory", 0), ("disk", 0), ("disk", 2)])

@@ -14,7 +14,9 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from unittest import mock
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -162,7 +164,10 @@ def call(main, *arguments):
     words = [json.dumps(word) if isinstance(word, dict) else str(word) for word in arguments]
     former = (signal.getsignal(signal.SIGTERM), warnings.showwarning, threading.excepthook)
     try:
-        with pytest.raises(SystemExit) as ending:
+        with (
+            mock.patch.object(program, "leave_at_once", sys.exit),
+            pytest.raises(SystemExit) as ending,
+        ):
             program.run(lambda _: main(words))
     finally:
         signal.signal(signal.SIGTERM, former[0])
@@ -232,6 +237,27 @@ def _mount(*arguments):
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         pytest.skip(f"this user or system cannot mount a file system: {str(reason).strip()}")
+
+
+def spoil(path, field="frames"):
+    """Flip a bit in the middle of a data set, where no length or header shows it."""
+    with h5py.File(path) as file:
+        chunk = file[field].id.get_chunk_info(len(file[field]) - 1)
+    with path.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+class Payload:
+    """Makes a folder when it is unpickled by an unsafe loader."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
 
 
 def snapshot(folder):
