@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shlex
-import shutil
 import signal
 import sys
 import threading
@@ -276,9 +275,9 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
             total=total,
             initial=initial,
             file=sys.stderr,
-            # A terminal that does not know its width (a container's) would show an empty line.
-            dynamic_ncols=self._is_terminal and shutil.get_terminal_size((0, 0)).columns > 0,
             mininterval=0.2 if self._is_terminal else 1.0,
+            # A terminal that does not know its size (a container's) would hide the bar.
+            **({"dynamic_ncols": True} if _size_is_known() else {"ncols": 100, "nrows": 24}),
         )
 
     def display(self, *args: Any, **kwargs: Any) -> Any:
@@ -300,3 +299,10 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
         self._last_line = time.monotonic()
         values = {**self.format_dict, "ncols": 0}
         print(self.format_meter(**values), file=sys.stderr, flush=True)
+
+
+def _size_is_known() -> bool:
+    try:
+        return min(os.get_terminal_size(sys.stderr.fileno())) > 0
+    except (OSError, ValueError):  # no terminal at all
+        return False

@@ -27,7 +27,9 @@ def test_a_file_appears_whole_under_its_name_and_nothing_else_does(tmp_path):
         assert not final.exists()
         assert temporary.parent == final.parent
         assert temporary.suffix == ".txt"
+        number = temporary.stat().st_ino
     assert final.read_text() == "all of it"
+    assert final.stat().st_ino == number  # renamed, which is one step, not copied
     assert names(final.parent) == ["file.txt"]
 
 

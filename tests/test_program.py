@@ -300,9 +300,9 @@ def test_without_a_terminal_quick_work_is_one_line(capsys):
 class Terminal:
     """A pseudo-terminal whose other end is read as it is written."""
 
-    def __init__(self, columns):
+    def __init__(self, size):
         self._master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self._parts = []
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
@@ -325,14 +325,12 @@ class Terminal:
         return b"".join(self._parts).decode()
 
 
-@pytest.mark.parametrize("columns", [110, 0])
-def test_on_a_terminal_a_training_shows_a_bar_with_loss_and_throughput(
-    tmp_path, monkeypatch, columns
-):
+@pytest.mark.parametrize("size", [(24, 110), (0, 0)])
+def test_on_a_terminal_a_training_shows_a_bar_with_loss_and_throughput(tmp_path, monkeypatch, size):
     train = write_videos(tmp_path / "train.h5")
     val = write_videos(tmp_path / "val.h5", num_videos=2)
     train_savi = importlib.import_module("ocvp.train_savi")
-    terminal = Terminal(columns)
+    terminal = Terminal(size)
     with open(terminal.slave, "w", closefd=False) as stderr, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stderr)
         arguments = ("--train", train, "--val", val, "--output", tmp_path / "savi.pt")
@@ -352,7 +350,7 @@ def test_on_a_terminal_a_training_shows_a_bar_with_loss_and_throughput(
 
 def run_in_terminal(folder, *targets):
     """Run the tests' study up to `targets` in a terminal, and return what the person sees."""
-    terminal = Terminal(columns=100)
+    terminal = Terminal((24, 100))
     arguments = [
         *("-m", "snakemake", "--snakefile", PROJECT / "Snakefile", "--directory", folder),
         *("--configfile", PROJECT / "tests" / "tiny.yaml", "--cores", 1, "--", *targets),
