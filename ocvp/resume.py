@@ -71,6 +71,9 @@ class ResumeFolder:
             self._lock.close()
             self._lock = _lock(folder)
             logger.info("starting anew (%s); the earlier run's state is in %s", reason, aside)
+        # What a process that was killed in the middle of a write could not remove.
+        for unfinished in folder.glob(".state.*.pt"):
+            unfinished.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -94,6 +94,15 @@ def test_a_failed_write_leaves_the_former_state(folder):
     ]
 
 
+def test_what_a_killed_process_left_half_written_is_removed(folder):
+    with ResumeFolder(folder, RUN) as resume:
+        resume.write({"step": 3})
+    (folder / ".state.x1y2.pt").write_bytes(b"half of it")
+    with ResumeFolder(folder, RUN) as resume:
+        assert resume.read()["step"] == 3
+    assert {path.name for path in folder.iterdir()} == {"fingerprint.json", "lock", "state.pt"}
+
+
 def _hold(folder, taken, release):
     with ResumeFolder(folder, RUN):
         taken.set()
