@@ -5,8 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= 2
-# Trainings and tests share few cores: waiting threads must not spin.
-export GOMP_SPINCOUNT ?= 0
 # snakefmt looks for shfmt, and jobs for python, on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -35,6 +33,8 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 12 minu
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
 
+# Tests side by side share few cores: threads that wait must not spin. (A training alone must.)
+test test-all: export GOMP_SPINCOUNT ?= 0
 test: $(STAMP) ## Run the tests, in less than 10 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 

@@ -17,7 +17,14 @@ from ocvp.drawing import rollout_strip, save_png, slots_panel
 from ocvp.files import check_writable, read_json
 from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours
-from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.program import (
+    read_runtime,
+    read_section,
+    run,
+    stage_parser,
+    start_logging,
+    write_companions,
+)
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
@@ -35,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     start_logging(args.log)
-    for path in args.outputs(args):
+    outputs = args.outputs(args)
+    for path in outputs:
         check_writable(path)
-    args.draw(args, read_section(Figures, args.config, "--config"))
+    settings = read_section(Figures, args.config, "--config")
+    args.draw(args, settings)
+    write_companions(outputs[0], PROGRAM, settings, argv)
     return 0
 
 

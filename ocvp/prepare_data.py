@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from ocvp.config import Dataset, Split, canonical_json
-from ocvp.files import atomic_path
+from ocvp.files import atomic_path, check_writable
 from ocvp.program import (
     progress,
     read_section,
@@ -30,12 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; see the module's head."""
     args = _parse(argv)
     start_logging(args.log)
+    check_writable(args.output)
     dataset = read_section(Dataset, args.config, "--config")
     if args.step == "chunk":
         make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
     else:
         merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
-    write_companions(args.output, "ocvp.prepare_data", dataset, argv)
+        # Not beside chunks: the workflow deletes them, and would leave the companions behind.
+        write_companions(args.output, "ocvp.prepare_data", dataset, argv)
     return 0
 
 

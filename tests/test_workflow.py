@@ -337,7 +337,7 @@ def test_logs_and_benchmarks_mirror_the_tree(finished_study):
 def test_the_config_and_the_command_lie_beside_products(finished_study):
     for rule, product in products(finished_study.run.text):
         path = finished_study.folder / product
-        if rule == "make_chunk" or path.suffix in (".png", ".csv"):
+        if rule == "make_chunk" or path.suffix == ".csv":
             continue
         prefix = "" if path.suffix == ".pt" else f"{path.stem}."
         config = read_json(path.with_name(f"{prefix}config.json"))
