@@ -245,7 +245,8 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
         gain, gap = (prediction - copy)[defined], (ceiling - copy)[defined]
         result[name] = {
             **{
-                variant: float(sign * values[defined].mean())
+                # + 0.0 turns the -0.0 of a perfect error into 0.0
+                variant: float(sign * values[defined].mean()) + 0.0
                 for variant, values in zip(VARIANTS, (prediction, copy, ceiling), strict=True)
             },
             "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,

@@ -259,12 +259,13 @@ def test_companions_say_what_made_a_product(tmp_path):
 
 
 def test_the_command_beside_a_product_makes_it_again(tmp_path):
-    summarize = importlib.import_module("ocvp.prepare_data")
+    prepare_data = importlib.import_module("ocvp.prepare_data")
     config = {"kind": "tabletop", "resolution": [16, 16], "num_frames": 3, "num_objects": [1, 2]}
     config["num_videos"] = {"train": 1, "val": 1, "test": 1}
-    output = tmp_path / "val.h5"
-    arguments = ("chunk", "--config", config, "--dataset", "toy", "--split", "val")
-    assert call(summarize.main, *arguments, "--chunk", 0, "--output", output) == 0
+    chunk, output = tmp_path / "chunk0.h5", tmp_path / "val.h5"
+    arguments = ("--config", config, "--dataset", "toy", "--split", "val")
+    assert call(prepare_data.main, "chunk", *arguments, "--chunk", 0, "--output", chunk) == 0
+    assert call(prepare_data.main, "merge", *arguments, "--chunks", chunk, "--output", output) == 0
     before = output.read_bytes()
     output.unlink()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

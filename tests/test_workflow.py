@@ -343,7 +343,7 @@ def test_the_config_and_the_command_lie_beside_products(finished_study):
         config = read_json(path.with_name(f"{prefix}config.json"))
         assert config
         command = path.with_name(f"{prefix}command.sh").read_text(encoding="utf-8")
-        assert f"--output {product}" in command
+        assert f" {product} " in command
 
 
 def copied_study(finished_study: FinishedStudy, tmp_path: Path) -> Path:
