@@ -29,7 +29,7 @@ $(STAMP): envs/requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 12 minutes on 2 cores)
+demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
 
