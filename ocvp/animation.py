@@ -17,10 +17,10 @@ from ocvp.drawing import (
     PREDICTED_COLOUR,
     Row,
     load_font,
+    rollout_rows,
     text_size,
 )
 from ocvp.files import atomic_path
-from ocvp.overlays import object_colours, overlay, slot_colours, upscale
 
 _MARGIN = 12
 _GAP = 8
@@ -57,21 +57,9 @@ def rollout_animation(
     Raises:
         ValueError: If shapes do not match, a label has no colour, or factor is below 1.
     """
-    first = len(frames) - len(predicted_frames)
-    if first < 0:
-        raise ValueError(f"{len(predicted_frames)} predicted frames, but only {len(frames)} frames")
-    views = [
-        Row("Truth", upscale(frames, factor)),
-        Row("Prediction", upscale(predicted_frames, factor), first),
-    ]
-    if true_labels is not None:
-        true_colours = object_colours(int(true_labels.max(initial=0)))
-        views.append(Row("True masks", overlay(frames, true_labels, true_colours, factor)))
-    if predicted_labels is not None:
-        if colours is None:
-            colours = slot_colours(int(predicted_labels.max(initial=0)) + 1)
-        masks = overlay(predicted_frames, predicted_labels, colours, factor)
-        views.append(Row("Predicted masks", masks, first))
+    rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
+    # Labels stand above the views, on one line; a strip has them beside the rows.
+    views = [row._replace(label=row.label.replace("\n", " ")) for row in rows]
     return [_draw(views, t, len(frames), num_context) for t in range(len(frames))]
 
 

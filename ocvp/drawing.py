@@ -121,6 +121,24 @@ def rollout_strip(
     Raises:
         ValueError: If shapes do not match, a label has no colour, or a number is out of range.
     """
+    rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
+    columns = choose_columns(len(frames), num_context, max_columns)
+    return strip(rows, num_context=num_context, columns=columns)
+
+
+def rollout_rows(
+    frames: np.ndarray,
+    predicted_frames: np.ndarray,
+    factor: int,
+    true_labels: np.ndarray | None,
+    predicted_labels: np.ndarray | None,
+    colours: np.ndarray | None,
+) -> list[Row]:
+    """Return what a rollout shows, for a strip or an animation; arguments as `rollout_strip`'s.
+
+    Raises:
+        ValueError: If there are more predicted frames than frames, or a label has no colour.
+    """
     first = len(frames) - len(predicted_frames)
     if first < 0:
         raise ValueError(f"{len(predicted_frames)} predicted frames, but only {len(frames)} frames")
@@ -136,8 +154,7 @@ def rollout_strip(
             colours = slot_colours(int(predicted_labels.max(initial=0)) + 1)
         masks = overlay(predicted_frames, predicted_labels, colours, factor)
         rows.append(Row("Predicted\nmasks", masks, first))
-    columns = choose_columns(len(frames), num_context, max_columns)
-    return strip(rows, num_context=num_context, columns=columns)
+    return rows
 
 
 def slots_panel(

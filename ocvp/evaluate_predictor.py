@@ -42,6 +42,7 @@ from ocvp.scoring import (
     Scores,
     concatenate,
     per_video,
+    plain,
     report,
     score_output,
 )
@@ -129,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "metrics": summarize_scores(scores, scorer.reasons),
         "comparisons": compare(scores, moving, args.seed) if has_masks else {"reason": NO_MASKS},
         "per_video": {
-            name: _plain(per_video(values)) for name, values in scores["prediction"].items()
+            name: plain(per_video(values)) for name, values in scores["prediction"].items()
         },
     }
     write_json(args.output, result)
@@ -254,10 +255,6 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
             "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),
         }
     return result
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ocvp.scoring import (
     Scores,
     concatenate,
     per_video,
+    plain,
     report,
     score_labels,
     score_output,
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         "seed": args.seed,
         "metrics": metrics,
-        "per_video": {name: _plain(per_video(values)) for name, values in joined.items()},
+        "per_video": {name: plain(per_video(values)) for name, values in joined.items()},
     }
     write_json(args.output, result)
     write_companions(args.output, PROGRAM, stage, argv)
@@ -135,10 +136,6 @@ def _kmeans(
 def _held(boxes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Hold each clip's first boxes (K, 4) over its frames."""
     return np.stack([held_boxes(clip[0], *labels.shape[1:]) for clip in boxes])
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
 
 
 if __name__ == "__main__":

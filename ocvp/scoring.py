@@ -130,6 +130,11 @@ def per_video(values: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
 
 
+def plain(values: np.ndarray) -> list[float | None]:
+    """Return a vector as JSON takes it: null where it is NaN."""
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
 def report(metric: str, scores: Scores, reasons: Mapping[str, str]) -> dict[str, Any]:
     """Return mean, per_frame, and where there is no value the reason."""
     if metric not in scores:
