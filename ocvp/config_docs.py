@@ -1,6 +1,6 @@
 """Write what is generated from the config's models: the JSON schema, and the tables of keys.
 
-Run it in the project's folder after a change of ocvp/config.py. The schema serves editors (and is
+Run it in the project's folder after a change of ocvp/config*.py. The schema serves editors (and is
 no validation); the tables stand between two marks in config/README.md.
 """
 
@@ -128,7 +128,7 @@ def _row(key: str, value: dict[str, Any], schema: dict[str, Any], is_required: b
     if _is_section(value):
         default = "required" if is_required else "as below"
     meaning = value.get("description") or _definition(value, schema)["description"]
-    return f"| `{key}` | {_describe(value)} | {default} | {_one_line(meaning)} |"
+    return f"| `{key}` | {describe(value)} | {default} | {_one_line(meaning)} |"
 
 
 def _is_section(value: dict[str, Any]) -> bool:
@@ -140,21 +140,21 @@ def _definition(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
     return definition
 
 
-def _describe(value: dict[str, Any]) -> str:
+def describe(value: dict[str, Any]) -> str:
     """Return the type and range of a key in words."""
     if _is_section(value):
         return "a section, see below"
     if "anyOf" in value:
-        return " or ".join(_describe(option) for option in value["anyOf"])
+        return " or ".join(describe(option) for option in value["anyOf"])
     if "enum" in value or "const" in value:
         return " or ".join(f"`{_yaml(option)}`" for option in _values(value))
     if "pattern" in value:
         return f"text that matches `{value['pattern']}`".replace("|", "\\|")
     if "prefixItems" in value:
-        return f"[{', '.join(_describe(item) for item in value['prefixItems'])}]"
+        return f"[{', '.join(describe(item) for item in value['prefixItems'])}]"
     if value["type"] == "array":
         least = value.get("minItems")
-        return f"list of {_describe(value['items'])}" + (f", at least {least}" if least else "")
+        return f"list of {describe(value['items'])}" + (f", at least {least}" if least else "")
     return _WORDS[value["type"]] + _range(value)
 
 

@@ -11,7 +11,13 @@ import importlib.util
 from pathlib import Path
 
 PACKAGE = "ocvp"
-NOT_CODE = ("ocvp.config", "ocvp.stages")
+NOT_CODE = (
+    "ocvp.config",
+    "ocvp.config_datasets",
+    "ocvp.config_models",
+    "ocvp.config_section",
+    "ocvp.stages",
+)
 """Modules whose effect is in the params already: the values of the config, and the digests."""
 
 

@@ -1,0 +1,118 @@
+"""What all parts of the config are made of: sections, types of keys, and clear messages."""
+
+import difflib
+import json
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+PositiveInt = Annotated[int, Field(ge=1)]
+Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A mapping of the config: refuses unknown keys, and cannot be changed after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+# --- validation ---------------------------------------------------------------------------------
+
+
+def validate(model: type[Model], value: Any, where: str = "config") -> Model:
+    """Validate `value`, and turn what is wrong into one readable message.
+
+    Args:
+        model: The section that `value` must be.
+        value: Plain mappings, lists and scalars, as YAML or JSON give them.
+        where: Name of the value in the message.
+
+    Raises:
+        ValueError: With a line for each fault: key, value, what is allowed.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        lines = [f"  {_explain(fault, model, value)}" for fault in error.errors()]
+        raise ValueError("\n".join([f"{where} is not valid:", *lines])) from None
+
+
+def canonical_json(section: BaseModel | dict[str, Any]) -> str:
+    """Return a section with its defaults filled in as one JSON value with sorted keys."""
+    value = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
+    """Return one line for one of pydantic's errors: key, value, what is allowed."""
+    keys = _keys(fault["loc"], value)
+    key = ".".join(keys) or "the top level"
+    found, context = fault["input"], fault.get("ctx", {})
+    match fault["type"]:
+        case "extra_forbidden":
+            siblings = _siblings(fault["loc"], model.model_json_schema())
+            close = difflib.get_close_matches(keys[-1], siblings, n=1, cutoff=0.75)
+            hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(siblings)}"
+            return f"{key}: unknown key (value {found!r}); {hint}"
+        case "missing" if isinstance(fault["loc"][-1], int):
+            return f"{key}: this value is missing"
+        case "missing":
+            return f"{key}: this key is required"
+        case "union_tag_not_found":
+            return f"{key}.kind: this key is required"
+        case "union_tag_invalid":
+            return f"{key}.kind is {context['tag']!r}: allowed are {context['expected_tags']}"
+        case "string_pattern_mismatch" if keys[-1] == "[key]":
+            return (
+                f"{'.'.join(keys[:-1])}: a name consists of lower-case letters, digits and "
+                "underscores, with a letter first"
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{key} is {found!r}: a mapping of keys to values is needed"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        if re.match(r"\w+: ", message):  # it names one key of the section
+            return f"{key}.{message}" if keys else message
+        return f"{key}: {message}"
+    return f"{key} is {found!r}: {message[0].lower()}{message[1:]}"
+
+
+def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:
+    """Return the keys of a location, without the parts that name a branch of a union."""
+    keys = []
+    for part in location[:-1]:
+        is_key = isinstance(value, dict) and part in value
+        if is_key or isinstance(value, list):
+            value = value[part]
+            keys.append(str(part))
+    last = location[-1:]
+    if isinstance(value, dict) and value.get("kind") in last:
+        last = ()  # a fault of a whole section of this kind
+    return [*keys, *(str(part) for part in last)]
+
+
+def _siblings(location: tuple[str | int, ...], schema: dict[str, Any]) -> list[str]:
+    """Return the keys that are allowed beside the last part of a location."""
+    part_of = schema
+    for part in (*location[:-1], None):
+        if options := part_of.get("anyOf"):  # a list of sections, or one section by itself
+            part_of = options[0]
+        if mapping := part_of.get("discriminator", {}).get("mapping"):
+            part_of = {"$ref": mapping[part]}
+            continue
+        if "$ref" in part_of:
+            part_of = schema["$defs"][part_of["$ref"].rpartition("/")[2]]
+        if part is None or isinstance(part, int):
+            continue
+        others = [*part_of.get("patternProperties", {}).values()]
+        others += [part_of["additionalProperties"]] if part_of.get("additionalProperties") else []
+        part_of = part_of["properties"][part] if "properties" in part_of else others[0]
+    return list(part_of["properties"])
