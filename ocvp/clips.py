@@ -7,31 +7,20 @@ import csv
 import itertools
 import json
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import av
 import numpy as np
 from PIL import Image
 
+from ocvp.frame_files import read_film, read_pictures
+from ocvp.raw_files import PICTURES, natural_order
+from ocvp.resizing import WHOLE, Crop, Fit, choose_crop, resize_frame
+
 logger = logging.getLogger(__name__)
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Endings of the pictures in a folder that count as frames."""
 BOX_KEYS = ("y_min", "x_min", "y_max", "x_max")
-
-Fit = Literal["crop", "stretch"]
-
-
-class Crop(NamedTuple):
-    """The part of the source's frame that is used, as fractions of it."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
 
 
 class Clip(NamedTuple):
@@ -68,13 +57,15 @@ def read_clip(
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; give a film or a folder of pictures")
-    source = _pictures(path) if path.is_dir() else _film(path)
     stop = None if max_frames is None else start + every * max_frames
-    crop, frames = Crop(0.0, 0.0, 1.0, 1.0), []
-    for picture in itertools.islice(source, start, stop, every):
-        if fit == "crop":
-            crop = _middle(picture.size, resolution)
-        frames.append(_resize(picture, resolution, crop))
+    if path.is_dir():
+        source: Iterator[Image.Image] = itertools.islice(_pictures(path), start, stop, every)
+    else:
+        source = read_film(path, start, stop, every)
+    crop, frames = WHOLE, []
+    for picture in source:
+        crop = choose_crop((picture.height, picture.width), resolution, fit)
+        frames.append(resize_frame(picture, resolution, crop=crop))
     if not frames:
         raise ValueError(f"{path} has no frames from frame {start} on")
     return Clip(np.stack(frames), crop)
@@ -130,63 +121,11 @@ def crop_boxes(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     return cut
 
 
-def _film(path: Path) -> Iterator[Image.Image]:
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ValueError("it holds no pictures")
-            for frame in container.decode(video=0):
-                turns = round(getattr(frame, "rotation", 0) / 90)  # as phones hold their cameras
-                yield Image.fromarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a video: {error}") from None
-
-
 def _pictures(folder: Path) -> Iterator[Image.Image]:
     paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
     if not paths:
         raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
-    size = None
-    for path in sorted(paths, key=_natural):
-        try:
-            with Image.open(path) as file:
-                picture = file.convert("RGB")
-        except (OSError, ValueError, SyntaxError) as error:
-            raise ValueError(f"{path} cannot be read as a picture: {error}") from None
-        size = size or picture.size
-        if picture.size != size:
-            raise ValueError(
-                f"{path} is {picture.size[0]}x{picture.size[1]}, the pictures before it are "
-                f"{size[0]}x{size[1]}; all must have one size"
-            )
-        yield picture
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return a key that sorts test_2 before test_10."""
-    return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)
-    ]
-
-
-def _middle(size: tuple[int, int], resolution: tuple[int, int]) -> Crop:
-    """Return the largest part in the middle with the shape of `resolution`, in whole pixels."""
-    width, height = size
-    scale = min(height / resolution[0], width / resolution[1])
-    rows, columns = round(scale * resolution[0]), round(scale * resolution[1])
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return Crop(top / height, left / width, (top + rows) / height, (left + columns) / width)
-
-
-def _resize(picture: Image.Image, resolution: tuple[int, int], crop: Crop) -> np.ndarray:
-    height, width = resolution
-    left, right = (round(edge * picture.size[0]) for edge in (crop.left, crop.right))
-    top, bottom = (round(edge * picture.size[1]) for edge in (crop.top, crop.bottom))
-    # Cut before resizing: the filter reaches over the edge of a box that resize is given.
-    part = picture.crop((left, top, right, bottom))
-    if part.size == (width, height):
-        return np.asarray(part)
-    return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))
+    return read_pictures(sorted(paths, key=lambda path: natural_order(path.name)))
 
 
 def _csv_rows(text: str) -> list[list[float]]:

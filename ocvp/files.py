@@ -6,12 +6,17 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk or a quota is full, or a file may not grow."""
+
+
+UNFINISHED_SECONDS = 60.0
+"""A temporary file that was not written to for so long belongs to a process that is gone."""
 
 
 @contextlib.contextmanager
@@ -52,6 +57,18 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     finally:
         if temporary != final:
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(final: str | Path) -> None:
+    """Remove what processes that were killed left of `final` (see `atomic_path`).
+
+    What was written to in the last minute is left alone: another process may be at work on it.
+    """
+    final = Path(final)
+    for path in final.parent.glob(f".{final.stem}.*{final.suffix}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNFINISHED_SECONDS:
+                path.unlink()
 
 
 def check_writable(path: str | Path, num_bytes: int = 0) -> None:

@@ -1,6 +1,7 @@
 """Make the video files of a data set: `chunk` makes a part of a split, `merge` joins the parts.
 
-Any process can make any chunk, and the merged file does not depend on how the split was cut.
+Any process can make any chunk, and the merged file does not depend on how the split was cut. A
+chunk that is interrupted is made again, those that are finished are kept.
 """
 
 import argparse
@@ -9,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from ocvp.config import Dataset, Split, canonical_json
-from ocvp.files import atomic_path, check_writable
+from ocvp.config_datasets import AnyDataset, DatasetStage
+from ocvp.config_section import Split, canonical_json
+from ocvp.files import atomic_path, check_writable, remove_unfinished, write_json
 from ocvp.program import (
+    companion,
     progress,
     read_section,
     run,
@@ -19,8 +22,9 @@ from ocvp.program import (
     start_logging,
     write_companions,
 )
+from ocvp.raw_files import check_videos, list_videos, manifest
 from ocvp.video_sources import open_source
-from ocvp.videos import VideoFile, VideoWriter
+from ocvp.videos import Video, VideoFile, VideoWriter
 
 # What does not change a video: how the work is cut, and where raw files lie.
 NOT_CONTENT = ("videos_per_chunk", "root")
@@ -31,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     check_writable(args.output)
-    dataset = read_section(Dataset, args.config, "--config")
+    remove_unfinished(args.output)
+    dataset = read_section(DatasetStage, args.config, "--config").root
+    if args.root is not None and hasattr(dataset, "root"):
+        dataset = dataset.model_copy(update={"root": str(args.root)})
     if args.step == "chunk":
         make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
     else:
@@ -41,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_chunk(dataset: Dataset, name: str, split: Split, chunk: int, output: Path) -> None:
+def make_chunk(dataset: AnyDataset, name: str, split: Split, chunk: int, output: Path) -> None:
     """Write the videos of one chunk of a split.
 
     Args:
@@ -52,19 +59,22 @@ def make_chunk(dataset: Dataset, name: str, split: Split, chunk: int, output: Pa
         output: The file to write.
 
     Raises:
-        ValueError: If the split has no such chunk.
+        ValueError: If the split has no such chunk, or raw files are missing or damaged.
     """
-    source = open_source(dataset, split)
+    raw = list_videos(dataset, split)
     start = chunk * dataset.videos_per_chunk
-    stop = min(start + dataset.videos_per_chunk, source.num_videos)
+    stop = min(start + dataset.videos_per_chunk, len(raw))
     if not 0 <= start < stop:
-        last = (source.num_videos - 1) // dataset.videos_per_chunk
+        last = (len(raw) - 1) // dataset.videos_per_chunk
         raise ValueError(f"--chunk is {chunk}; the chunks of {split} are 0 to {last}")
+    check_videos(dataset, split, raw[start:stop])
+    source = open_source(dataset, split, raw)
     attributes = {
         "dataset": name,
         "split": split,
         "config": _content(dataset),
         "first_video": start,
+        "source": "{}",
         **source.attributes(),
     }
     videos = progress(source.videos(start, stop), f"{name} {split}", total=stop - start)
@@ -72,14 +82,14 @@ def make_chunk(dataset: Dataset, name: str, split: Split, chunk: int, output: Pa
         atomic_path(output) as temporary,
         VideoWriter(temporary, num_videos=stop - start, attributes=attributes) as writer,
     ):
-        for video_name, arrays in videos:
-            writer.append(video_name, arrays)
+        for video in videos:
+            writer.append(video)
 
 
 def merge_chunks(
-    dataset: Dataset, name: str, split: Split, chunks: Sequence[Path], output: Path
+    dataset: AnyDataset, name: str, split: Split, chunks: Sequence[Path], output: Path
 ) -> None:
-    """Join the chunks of a split into its video file.
+    """Join the chunks of a split into its video file, and write the manifest of its raw files.
 
     Args:
         dataset: The data set's config.
@@ -92,21 +102,30 @@ def merge_chunks(
         ValueError: If a chunk is damaged, is of another data set, split or config, or if the
             chunks are not the whole split in order.
     """
-    num_videos = open_source(dataset, split).num_videos
+    raw = list_videos(dataset, split)
     wanted = {"dataset": name, "split": split, "config": _content(dataset)}
-    attributes = _check_chunks(chunks, wanted, num_videos)
-    bar = progress(None, f"merge {name} {split}", total=num_videos)
+    attributes = _check_chunks(chunks, wanted, len(raw))
+    files = manifest(dataset, raw)
+    source = {"kind": dataset.kind, **files, **json.loads(str(attributes["source"]))}
+    attributes["source"] = json.dumps(source, sort_keys=True)
+    bar = progress(None, f"merge {name} {split}", total=len(raw))
     with (
         bar,
         atomic_path(output) as temporary,
-        VideoWriter(temporary, num_videos=num_videos, attributes=attributes) as writer,
+        VideoWriter(temporary, num_videos=len(raw), attributes=attributes) as writer,
     ):
         for path in chunks:
             with VideoFile(path) as chunk:
                 for video, video_name in enumerate(chunk.names):
                     arrays = {field: chunk.read(field, video) for field in chunk.fields}
-                    writer.append(video_name, arrays)
+                    writer.append(Video(video_name, arrays, chunk.metadata[video]))
                     bar.update()
+    write_json(manifest_path(output), files)
+
+
+def manifest_path(output: Path) -> Path:
+    """Return where the manifest of a video file lies."""
+    return companion(output, "manifest.json")
 
 
 def _check_chunks(
@@ -143,7 +162,7 @@ def _check_chunks(
     return {**shared, "first_video": 0}
 
 
-def _content(dataset: Dataset) -> str:
+def _content(dataset: AnyDataset) -> str:
     """Return the part of a data set's config that its videos depend on, as canonical JSON."""
     values = json.loads(canonical_json(dataset))
     return canonical_json({key: values[key] for key in values if key not in NOT_CONTENT})
@@ -176,6 +195,9 @@ def _add_step(
     )
     step.add_argument("--dataset", required=True, help="the data set's name")
     step.add_argument("--split", required=True, choices=get_args(Split), help="the split")
+    step.add_argument(
+        "--root", type=Path, help="folder of the raw files (default: `root` of --config)"
+    )
     step.add_argument("--output", required=True, type=Path, help="the video file to write")
     return step
 

@@ -1,19 +1,26 @@
 """Where videos come from: one class for each kind of data set in the config.
 
-A source knows how many videos a split has, what made them, and yields any range of them.
+A source knows how many videos a split has, what made them, and yields any range of them. Its module
+is loaded by need, so that a change of one kind of source concerns only the data sets of this kind.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+import importlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-import mujoco
-from numpy.typing import NDArray
+from ocvp.config_datasets import AnyDataset
+from ocvp.config_section import Split
+from ocvp.raw_files import RawVideo
+from ocvp.stages import SOURCE_MODULES
+from ocvp.videos import Video
 
-from ocvp.config import Dataset, Split, TabletopDataset
-from ocvp.tabletop import simulate
-from ocvp.tabletop_scene import camera_of
+SOURCES = {
+    "tabletop": "TabletopVideos",
+    "obj3d": "Obj3dVideos",
+    "movi": "MoviVideos",
+    "folder": "FolderVideos",
+}
+"""Kind of data set to the class of its source, in the first module that `ocvp.stages` names."""
 
 
 class VideoSource(Protocol):
@@ -23,50 +30,20 @@ class VideoSource(Protocol):
     """Videos of the split."""
 
     def attributes(self) -> dict[str, Any]:
-        """Return what a video file says of its source: fps, source and, where known, camera."""
+        """Return what a video file says of its source, where known: fps, camera, source."""
 
-    def videos(self, start: int, stop: int) -> Iterator[tuple[str, dict[str, NDArray]]]:
-        """Yield name and fields (see `ocvp.videos.FIELDS`) of the videos `start` to `stop` - 1."""
-
-
-class TabletopVideos:
-    """Videos that are simulated (see `ocvp.tabletop`)."""
-
-    def __init__(self, dataset: TabletopDataset, split: Split) -> None:
-        self._dataset = dataset
-        self._split = split
-        self.num_videos: int = getattr(dataset.num_videos, split)
-
-    def attributes(self) -> dict[str, Any]:
-        """Return rate, simulator and camera; there are no raw files."""
-        source = {"kind": "tabletop", "files": [], "mujoco": mujoco.mj_versionString()}
-        camera = asdict(camera_of(self._dataset.resolution))
-        return {
-            "fps": self._dataset.fps,
-            "source": json.dumps(source, sort_keys=True),
-            "camera": json.dumps(camera, sort_keys=True),
-        }
-
-    def videos(self, start: int, stop: int) -> Iterator[tuple[str, dict[str, NDArray]]]:
-        """Simulate videos one after the other."""
-        dataset = self._dataset
-        for video in range(start, stop):
-            arrays = simulate(
-                resolution=dataset.resolution,
-                num_frames=dataset.num_frames,
-                num_objects=dataset.num_objects,
-                fps=dataset.fps,
-                fields=dataset.fields,
-                seed=dataset.seed,
-                split=self._split,
-                video=video,
-            )
-            yield f"{self._split}_{video:05d}", arrays
+    def videos(self, start: int, stop: int) -> Iterator[Video]:
+        """Yield the videos `start` to `stop` - 1."""
 
 
-SOURCES: dict[str, Callable[[Any, Split], VideoSource]] = {"tabletop": TabletopVideos}
+def open_source(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -> VideoSource:
+    """Return the source of one split of a data set.
 
-
-def open_source(dataset: Dataset, split: Split) -> VideoSource:
-    """Return the source of one split of a data set."""
-    return SOURCES[dataset.kind](dataset, split)
+    Args:
+        dataset: The data set.
+        split: The split.
+        videos: All its videos (see `ocvp.raw_files.list_videos`).
+    """
+    module = importlib.import_module(SOURCE_MODULES[dataset.kind][0])
+    source: VideoSource = getattr(module, SOURCES[dataset.kind])(dataset, split, videos)
+    return source

@@ -2,14 +2,15 @@
 
 Legend: V videos, T frames, H W pixels, K objects.
 
-A file holds `/names` (V,) UTF-8 and, where known, the data sets of `FIELDS`, each with one chunk
-for a video. Frames are stored as they are, so that training reads them at the disk's speed;
-annotations are compressed. Every chunk carries a checksum. Attributes: dataset, split, fps,
-format_version, first_video (0, but for parts of a split), source (manifest), config and, where
-known, camera: the last three as JSON. The same content gives the same bytes: no times are stored,
-and everything is written in one order.
+A file holds `/names` (V,) UTF-8 and, where known, `/metadata` (V,) with labels of each video as
+JSON, and the data sets of `FIELDS`, each with one chunk for a video. Frames are stored as they are,
+so that training reads them at the disk's speed; annotations are compressed. Every chunk carries a
+checksum. Attributes: dataset, split, format_version, first_video (0, but for parts of a split),
+source (manifest), config and, where known, fps and camera: source, config and camera as JSON. The
+same content gives the same bytes: no times are stored, and everything is written in one order.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,16 @@ optional; `ocvp.tabletop.simulate` says what each means."""
 COMPRESSED = ("masks", "flow", "depth")
 
 
+class Video(NamedTuple):
+    """One video, as a source makes it."""
+
+    name: str
+    arrays: Mapping[str, NDArray]
+    """Its fields (see `FIELDS`)."""
+    metadata: Mapping[str, Any] | None = None
+    """What else is known of it: labels, in plain numbers, strings, lists and mappings."""
+
+
 class VideoWriter:
     """Writes a video file; one video is in memory at a time.
 
@@ -64,22 +75,20 @@ class VideoWriter:
         self._path = Path(path)
         self._num_videos = num_videos
         self._names: list[str] = []
+        self._metadata: list[Mapping[str, Any] | None] = []
         self._file = h5py.File(self._path, "w")
         self._file.attrs["format_version"] = FORMAT_VERSION
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
 
-    def append(self, name: str, arrays: Mapping[str, NDArray]) -> None:
-        """Write the next video.
-
-        Args:
-            name: Its name.
-            arrays: Its fields (see `FIELDS`), the same ones, of the same shapes, in every video.
+    def append(self, video: Video) -> None:
+        """Write the next video: the same fields, of the same shapes, in every video.
 
         Raises:
             ValueError: If a field is unknown, missing, of another type or shape than in the first
                 video, or if the file is full.
         """
+        name, arrays, metadata = video
         index = len(self._names)
         if index == self._num_videos:
             raise ValueError(f"{self._path}: video {name} is one more than {self._num_videos}")
@@ -100,6 +109,7 @@ class VideoWriter:
                 )
             dataset[index] = values
         self._names.append(name)
+        self._metadata.append(metadata)
 
     def _create(self, arrays: Mapping[str, NDArray]) -> None:
         unknown = set(arrays) - set(FIELDS)
@@ -149,11 +159,17 @@ class VideoWriter:
                 f"{self._path}: {len(self._names)} videos were written instead of "
                 f"{self._num_videos}"
             )
-        names = np.array(self._names, dtype=object)
-        self._file.create_dataset(
-            "names", data=names, dtype=h5py.string_dtype("utf-8"), track_times=False
-        )
+        self._write_texts("names", self._names)
+        if any(metadata is not None for metadata in self._metadata):
+            texts = [json.dumps(metadata or {}, sort_keys=True) for metadata in self._metadata]
+            self._write_texts("metadata", texts)
         self._file.attrs["complete"] = True
+
+    def _write_texts(self, name: str, texts: list[str]) -> None:
+        data = np.array(texts, dtype=object)
+        self._file.create_dataset(
+            name, data=data, dtype=h5py.string_dtype("utf-8"), track_times=False
+        )
 
 
 class VideoFile:
@@ -172,6 +188,7 @@ class VideoFile:
         width: W.
         max_objects: K, 0 where the file has no boxes and no states.
         names: The videos' names.
+        metadata: What else is known of each video; None where the file says nothing.
         attributes: The file's attributes.
 
     Raises:
@@ -191,6 +208,9 @@ class VideoFile:
             self._check()
             self.attributes: dict[str, Any] = dict(self._file.attrs)
             self.names: list[str] = list(self._file["names"].asstr()[:])
+            self.metadata: list[dict[str, Any] | None] = [None] * len(self.names)
+            if "metadata" in self._file:
+                self.metadata = [json.loads(text) for text in self._file["metadata"].asstr()[:]]
         except (OSError, RuntimeError, KeyError) as error:
             self._file.close()
             raise self._bad(f"is damaged ({error})") from error

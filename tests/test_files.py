@@ -13,7 +13,15 @@ import torch
 from tiny import small_disk, unwritable
 
 from ocvp.checkpoint import save_tensors
-from ocvp.files import atomic_path, check_writable, is_disk_full, read_json, write_json, write_text
+from ocvp.files import (
+    atomic_path,
+    check_writable,
+    is_disk_full,
+    read_json,
+    remove_unfinished,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -197,3 +205,14 @@ def test_json_that_cannot_be_read_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"scores.json cannot be read as JSON"):
         read_json(path)
+
+
+def test_what_killed_processes_left_is_removed_and_what_is_at_work_is_not(tmp_path):
+    final = tmp_path / "videos.h5"
+    old, new, other = (tmp_path / name for name in (".videos.abc.h5", ".videos.xyz.h5", ".a.b.h5"))
+    for path in (old, new, other, final):
+        path.write_text("x")
+    for path in (old, other, final):
+        os.utime(path, (1, 1))
+    remove_unfinished(final)
+    assert names(tmp_path) == [other.name, new.name, final.name]

@@ -6,11 +6,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from ocvp.config import TabletopDataset
+from ocvp.config_datasets import TabletopDataset
 from ocvp.prepare_data import make_chunk
 from ocvp.tabletop_contacts import describe, main, read_events
 from ocvp.tabletop_scene import camera_of
-from ocvp.videos import VideoWriter
+from ocvp.videos import Video, VideoWriter
 
 
 def write(path, contacts, boxes, states):
@@ -19,7 +19,7 @@ def write(path, contacts, boxes, states):
     arrays = {"frames": frames, "boxes": boxes, "states": states, "contacts": contacts}
     attributes = {"camera": json.dumps(asdict(camera_of((32, 32))))}
     with VideoWriter(path, num_videos=1, attributes=attributes) as writer:
-        writer.append("toy", arrays)
+        writer.append(Video("toy", arrays))
     return path
 
 
@@ -89,7 +89,7 @@ def test_nine_in_ten_videos_have_a_contact(tmp_path, capsys):
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "other.h5"
     with VideoWriter(path, num_videos=1, attributes={}) as writer:
-        writer.append("plain", {"frames": np.zeros((2, 4, 4, 3), np.uint8)})
+        writer.append(Video("plain", {"frames": np.zeros((2, 4, 4, 3), np.uint8)}))
     with pytest.raises(ValueError, match=r"other\.h5 holds no tabletop videos \(it has frames\)"):
         main([str(path)])
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ocvp.videos import FIELDS, VideoFile, VideoWriter
+from ocvp.videos import FIELDS, Video, VideoFile, VideoWriter
 
 V, T, H, W, K = 3, 4, 6, 8, 2
 ATTRIBUTES = {"dataset": "toy", "split": "val", "fps": 12.0, "source": "{}", "config": "{}"}
@@ -28,7 +28,7 @@ def write(path, videos=None, num_videos=None):
     num_videos = len(videos) if num_videos is None else num_videos
     with VideoWriter(path, num_videos=num_videos, attributes=ATTRIBUTES) as writer:
         for index, arrays in enumerate(videos):
-            writer.append(f"vidéo {index}", arrays)
+            writer.append(Video(f"vidéo {index}", arrays))
     return path
 
 

@@ -1,0 +1,192 @@
+"""Which files on disk a data set is converted from: its videos, their names and sizes.
+
+The workflow lists them while it parses, so nothing is read here but folders, and nothing heavy is
+imported. What a product depends on is the manifest: names relative to the data set's root, and
+sizes. Where the files lie does not count.
+"""
+
+import hashlib
+import importlib
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ocvp.config_datasets import AnyDataset, MoviDataset, TabletopDataset
+from ocvp.config_section import Split
+from ocvp.files import read_json
+
+LISTING_MODULES = {
+    "obj3d": "ocvp.obj3d_files",
+    "movi": "ocvp.movi_files",
+    "folder": "ocvp.folder_files",
+}
+"""Kind of data set to the module that lists its files, loaded by need."""
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Endings of the files that count as pictures."""
+FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
+"""Endings of the files that count as films."""
+
+
+class RawVideo(NamedTuple):
+    """One video on disk; files are relative to the data set's root, with forward slashes."""
+
+    name: str
+    files: tuple[str, ...]
+    """The pictures that are read, in the order of the frames; or one film, or one shard."""
+    record: int = 0
+    """Position in its shard."""
+    masks: tuple[str, ...] = ()
+    """The masks of the pictures, in the same order."""
+
+
+class MissingDataError(ValueError):
+    """The folder of a data set is not there."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one split of a data set consists of."""
+
+    num_videos: int
+    digest: str
+    """Of names and sizes of all files; empty where nothing is read from disk."""
+    dataset: AnyDataset
+    videos: Sequence[RawVideo] = ()
+    """The videos; none where the raw files are gone."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def part_digest(self, start: int, stop: int) -> str:
+        """Return the digest of the videos `start` to `stop` - 1; of all where these are gone."""
+        if not self.videos:
+            return self.digest
+        return videos_digest(self.dataset, self.videos[start:stop], self.sizes)
+
+
+def list_videos(dataset: AnyDataset, split: Split) -> list[RawVideo]:
+    """Return the videos of one split, in a fixed order.
+
+    Raises:
+        MissingDataError: If the data are not there, saying what is expected where, how large it
+            is, and how to get it.
+        ValueError: If there is something else than expected.
+    """
+    if isinstance(dataset, TabletopDataset):
+        return [RawVideo(f"{split}_{video:05d}", ()) for video in range(_simulated(dataset, split))]
+    module = importlib.import_module(LISTING_MODULES[dataset.kind])
+    videos: list[RawVideo] = module.list_videos(dataset, split)
+    return videos[: getattr(dataset.max_videos, split)]
+
+
+def check_videos(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -> None:
+    """Check, before videos are converted, what their listing took for granted.
+
+    Raises:
+        ValueError: If a shard holds another number of records than the file beside it says.
+    """
+    if isinstance(dataset, MoviDataset):
+        from ocvp.movi_files import check_shards
+
+        check_shards(dataset, split, videos)
+
+
+def file_sizes(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, int]:
+    """Return the size in bytes of each file that videos consist of.
+
+    Raises:
+        ValueError: If a file is missing, naming it.
+    """
+    root = Path(getattr(dataset, "root", "."))
+    sizes: dict[str, int] = {}
+    for name in itertools.chain.from_iterable((*video.files, *video.masks) for video in videos):
+        if name not in sizes:
+            try:
+                sizes[name] = (root / name).stat().st_size
+            except OSError as error:
+                raise ValueError(
+                    f"{root / name} cannot be read ({error.strerror}); num_frames and stride of "
+                    "the data set ask for it"
+                ) from None
+    return sizes
+
+
+def videos_digest(dataset: AnyDataset, videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
+    """Return the digest of names and sizes of the files of videos; empty for no files."""
+    # The root may point anywhere into the tree of MOVi, so of a shard only its own name counts.
+    start = "/" if isinstance(dataset, MoviDataset) else ""
+    digest = hashlib.sha256()
+    for video in videos:
+        for name in (*video.files, *video.masks):
+            short = name.rpartition(start)[2] if start else name
+            digest.update(f"{video.record}\0{short}\0{sizes[name]}\n".encode())
+    return digest.hexdigest() if sizes else ""
+
+
+def manifest(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, Any]:
+    """Return what is written down of the files that videos consist of.
+
+    Raises:
+        ValueError: If a file is missing, naming it.
+    """
+    sizes = file_sizes(dataset, videos)
+    return {
+        "num_videos": len(videos),
+        "num_files": len(sizes),
+        "num_bytes": sum(sizes.values()),
+        "digest": videos_digest(dataset, videos, sizes),
+    }
+
+
+def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
+    """Return what a split consists of; where the raw files are gone, as they once were.
+
+    Args:
+        dataset: The data set.
+        split: The split.
+        record: The manifest that was written when the split was converted.
+
+    Raises:
+        MissingDataError: If there are neither raw files nor a record.
+        ValueError: If the raw files are not as expected.
+    """
+    if isinstance(dataset, TabletopDataset):
+        return Listing(_simulated(dataset, split), "", dataset)
+    try:
+        videos = list_videos(dataset, split)
+    except MissingDataError:
+        if not record.is_file():
+            raise
+        stored = read_json(record)
+        return Listing(stored["num_videos"], stored["digest"], dataset)
+    sizes = file_sizes(dataset, videos)
+    return Listing(len(videos), videos_digest(dataset, videos, sizes), dataset, videos, sizes)
+
+
+def _simulated(dataset: TabletopDataset, split: Split) -> int:
+    return int(getattr(dataset.num_videos, split))
+
+
+# --- for the listings of each kind --------------------------------------------------------------
+
+
+def check_folder(folder: Path, text: str) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        MissingDataError: If it is not, with a text that says what to do.
+    """
+    if not folder.is_dir():
+        raise MissingDataError(f"{folder} does not exist.\n{text}")
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return what lies in a folder, without hidden files and what archives leave."""
+    return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts test_2 before test_10, and no two names alike."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

@@ -1,0 +1,56 @@
+"""The embedded data set as a source of videos (see `ocvp.tabletop`)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import mujoco
+
+from ocvp.config_datasets import TabletopDataset
+from ocvp.config_section import Split
+from ocvp.raw_files import RawVideo
+from ocvp.tabletop import simulate
+from ocvp.tabletop_scene import camera_of
+from ocvp.videos import Video
+
+
+class TabletopVideos:
+    """Videos that are simulated.
+
+    Args:
+        dataset: What is simulated.
+        split: The split.
+        videos: Their names.
+    """
+
+    def __init__(self, dataset: TabletopDataset, split: Split, videos: Sequence[RawVideo]) -> None:
+        self._dataset = dataset
+        self._split = split
+        self._names = [video.name for video in videos]
+        self.num_videos = len(videos)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return rate, camera and simulator."""
+        camera = asdict(camera_of(self._dataset.resolution))
+        return {
+            "fps": self._dataset.fps,
+            "camera": json.dumps(camera, sort_keys=True),
+            "source": json.dumps({"mujoco": mujoco.mj_versionString()}),
+        }
+
+    def videos(self, start: int, stop: int) -> Iterator[Video]:
+        """Simulate videos one after the other."""
+        dataset = self._dataset
+        for video in range(start, stop):
+            arrays = simulate(
+                resolution=dataset.resolution,
+                num_frames=dataset.num_frames,
+                num_objects=dataset.num_objects,
+                fps=dataset.fps,
+                fields=dataset.fields,
+                seed=dataset.seed,
+                split=self._split,
+                video=video,
+            )
+            yield Video(self._names[video], arrays)

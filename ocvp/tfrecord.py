@@ -1,0 +1,152 @@
+"""Framing of TFRecord files: where records lie, and their bytes, with both checksums checked.
+
+A record is, little endian: u64 length, u32 masked CRC-32C of these 8 bytes, `length` bytes of data,
+u32 masked CRC-32C of the data. Counting records seeks from length to length and reads no data. The
+workflow counts while it parses, so only the standard library is imported here; the checksum of the
+data needs google-crc32c, which is loaded when a record is read.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+HEADER = struct.Struct("<QI")
+FOOTER = struct.Struct("<I")
+REFLECTED_POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli)
+
+
+class Record(NamedTuple):
+    """One record of a file."""
+
+    offset: int
+    """Where it starts in the file (its length does), in bytes."""
+    data: bytes
+
+
+def num_records(path: str | Path) -> int:
+    """Return how many records a file holds; see `record_offsets`."""
+    return len(record_offsets(path))
+
+
+def record_offsets(path: str | Path) -> list[int]:
+    """Return where each record starts, in bytes, without reading data.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If a length is damaged or the file is cut off, naming the file and the record's
+            offset.
+    """
+    with Path(path).open("rb") as file:
+        shard = _Shard(path, file)
+        while shard.advance():
+            pass
+    return shard.offsets
+
+
+def read_records(path: str | Path, indices: Sequence[int]) -> Iterator[Record]:
+    """Yield the records at these positions, each checked, with one of them in memory at a time.
+
+    Args:
+        path: A TFRecord file without compression.
+        indices: Positions in the file, counted from 0, in any order.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If there is no such record, or a record is damaged or cut off: naming the file
+            and the record's offset. Also if google-crc32c is not installed.
+    """
+    checksum = _load_checksum()
+    with Path(path).open("rb") as file:
+        shard = _Shard(path, file)
+        for index in indices:
+            assert index >= 0
+            while len(shard.offsets) <= index and shard.advance():
+                pass
+            if index >= len(shard.offsets):
+                raise ValueError(
+                    f"{path} holds {len(shard.offsets)} records; record {index}, counted from 0, "
+                    "is asked for"
+                )
+            offset = shard.offsets[index]
+            yield Record(offset, shard.data(offset, checksum))
+
+
+class _Shard:
+    """An open file, and the offsets of the records that were passed so far."""
+
+    def __init__(self, path: str | Path, file: BinaryIO) -> None:
+        self.offsets: list[int] = []
+        self._path = path
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self._end = 0  # of the records that were passed
+
+    def advance(self) -> bool:
+        """Pass the next record; return whether there is one."""
+        if self._end == self._size:
+            return False
+        length = self._length(self._end)
+        self.offsets.append(self._end)
+        self._end += HEADER.size + length + FOOTER.size
+        return True
+
+    def data(self, offset: int, checksum: Callable[[bytes], int]) -> bytes:
+        """Return the data of the record at an offset."""
+        length = self._length(offset)
+        data = self._file.read(length)
+        footer = self._file.read(FOOTER.size)
+        if len(data) != length or len(footer) != FOOTER.size:  # it shrinks while it is read
+            raise self._bad(offset, "is cut off")
+        if FOOTER.unpack(footer)[0] != _masked(checksum(data)):
+            raise self._bad(offset, f"is damaged: its {length} bytes do not match their checksum")
+        return data
+
+    def _length(self, offset: int) -> int:
+        """Return the length of the data at an offset, and leave the file at their start."""
+        self._file.seek(offset)
+        header = self._file.read(HEADER.size)
+        if len(header) != HEADER.size:
+            raise self._bad(offset, f"is cut off: {len(header)} of {HEADER.size} bytes of its head")
+        length, masked_crc = HEADER.unpack(header)
+        if masked_crc != _masked(_crc32c(header[:8])):
+            raise self._bad(
+                offset, "is damaged, or this is no TFRecord file: its length fails its checksum"
+            )
+        left = self._size - offset - HEADER.size - FOOTER.size
+        if length > left:
+            raise self._bad(offset, f"is cut off: {max(left, 0)} of its {length} bytes are there")
+        return length
+
+    def _bad(self, offset: int, what: str) -> ValueError:
+        return ValueError(
+            f"{self._path}: the record at byte {offset} {what}; download the file again"
+        )
+
+
+def _masked(crc: int) -> int:
+    """Return the form in which a CRC is stored."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _crc32c(data: bytes) -> int:
+    """Return the CRC-32C of a few bytes: fast enough for lengths, far too slow for data."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (REFLECTED_POLYNOMIAL if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def _load_checksum() -> Callable[[bytes], int]:
+    try:
+        import google_crc32c
+    except ImportError as error:
+        raise ValueError(
+            "TFRecord files are read with google-crc32c, which cannot be imported "
+            f"({error}); install it: python -m pip install google-crc32c"
+        ) from None
+    checksum: Callable[[bytes], int] = google_crc32c.value
+    return checksum

@@ -1,0 +1,316 @@
+"""Videos of one's own: frame folders and films alike, with masks whose objects are renumbered."""
+
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+from raw_trees import MASK_VALUES, simulated, write_film, write_folder, write_pictures
+
+from ocvp.config_datasets import FolderDataset
+from ocvp.folder_videos import FolderVideos
+from ocvp.raw_files import RawVideo, list_videos
+
+NUM_VIDEOS = {"train": 2, "val": 1}
+NUM_FRAMES = 12
+RESOLUTION = (24, 24)
+# The cut 48x48 out of 48x64, halved: what is left of source and masks.
+CUT = (slice(None), slice(None), slice(8, 56))
+EVEN = (slice(None), slice(0, None, 2), slice(8, 56, 2))
+
+
+@pytest.fixture(scope="module")
+def frame_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    write_folder(root, NUM_VIDEOS, NUM_FRAMES)
+    return root
+
+
+@pytest.fixture(scope="module")
+def film_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("films")
+    write_folder(root, NUM_VIDEOS, NUM_FRAMES, films=True)
+    return root
+
+
+def dataset_of(root, **changes):
+    values = {
+        "kind": "folder",
+        "root": str(root),
+        "frames": "frames",
+        "masks": "masks",
+        "max_objects": 3,
+        "resolution": RESOLUTION,
+        "num_frames": NUM_FRAMES,
+    }
+    return FolderDataset(**values | changes)
+
+
+def read(root, split="train", **changes):
+    dataset = dataset_of(root, **changes)
+    source = FolderVideos(dataset, split, list_videos(dataset, split))
+    return list(source.videos(0, source.num_videos))
+
+
+def read_masks(root, masks, **changes):
+    """Return the only video of a data set with these mask pictures, and black frames."""
+    names = [f"{index}.png" for index in range(len(masks))]
+    write_pictures(root / "masks" / "train" / "a", masks, names)
+    frames = np.zeros((*np.shape(masks)[:3], 3), np.uint8)
+    write_pictures(root / "frames" / "train" / "a", frames, names)
+    size = np.shape(masks)[1:3]
+    return read(root, num_frames=len(masks), **{"resolution": size} | changes)[0]
+
+
+def resized(frames, resample=Image.Resampling.BICUBIC):
+    pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    return np.stack([np.asarray(p.resize(RESOLUTION[::-1], resample)) for p in pictures])
+
+
+# --- frames ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["frame_root", "film_root"])
+def test_the_middle_of_every_frame_is_read_in_order(kind, request):
+    root = request.getfixturevalue(kind)
+    for split, num_videos in NUM_VIDEOS.items():
+        videos = read(root, split)
+        assert [video.name for video in videos] == [f"{split}_{k + 1}" for k in range(num_videos)]
+        for index, video in enumerate(videos):
+            frames = simulated(split, index, NUM_FRAMES)["frames"]
+            np.testing.assert_array_equal(video.arrays["frames"], resized(frames[CUT]))
+            ending = ".mp4" if kind == "film_root" else ""
+            assert video.metadata["source"] == f"frames/{split}/{video.name}{ending}"
+            assert video.metadata["crop"] == [0, 0.125, 1, 0.875]
+
+
+@pytest.mark.parametrize("kind", ["frame_root", "film_root"])
+def test_start_stride_fit_and_filter_are_the_configs(kind, request):
+    root = request.getfixturevalue(kind)
+    changes = {"start": 2, "stride": 3, "num_frames": 3, "fit": "stretch", "resize": "lanczos"}
+    video = read(root, "val", **changes)[0]
+    arrays = simulated("val", 0, NUM_FRAMES)
+    wanted = resized(arrays["frames"][[2, 5, 8]], Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(video.arrays["frames"], wanted)
+    columns = 64 * np.arange(24) // 24
+    labels = MASK_VALUES[arrays["masks"][[2, 5, 8]][:, ::2][:, :, columns]]
+    values = np.array([0, *video.metadata["mask_values"]])
+    np.testing.assert_array_equal(values[video.arrays["masks"]], labels)
+
+
+def test_frames_of_the_stored_size_are_kept_bit_for_bit(film_root):
+    video = read(film_root, "val", resolution=(48, 64))[0]
+    frames = simulated("val", 0, NUM_FRAMES)["frames"]
+    np.testing.assert_array_equal(video.arrays["frames"], frames)
+
+
+def test_without_masks_there_are_frames_only(frame_root):
+    video = read(frame_root, masks=None, max_objects=0)[0]
+    assert set(video.arrays) == {"frames"}
+    assert set(video.metadata) == {"source", "crop"}
+
+
+def test_a_range_of_videos_is_the_same_as_in_the_whole(frame_root):
+    dataset = dataset_of(frame_root)
+    source = FolderVideos(dataset, "train", list_videos(dataset, "train"))
+    assert source.num_videos == 2
+    assert source.attributes() == {}
+    (part,), whole = list(source.videos(1, 2)), list(source.videos(0, 2))
+    assert part.name == whole[1].name == "train_2"
+    np.testing.assert_array_equal(part.arrays["frames"], whole[1].arrays["frames"])
+
+
+def test_films_are_turned_as_their_rotation_says(tmp_path):
+    frames = simulated("train", 0, NUM_FRAMES)["frames"]
+    film = write_film(tmp_path / "frames/train/phone.mp4", frames)
+    # The matrix of the track: what players turn the film by, here clockwise by a quarter.
+    content = bytearray(film.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    content[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    film.write_bytes(content)
+    video = read(tmp_path, masks=None, max_objects=0, resolution=(64, 48))[0]
+    turned = np.rot90(frames, -1, axes=(1, 2))
+    np.testing.assert_array_equal(video.arrays["frames"], turned)
+
+
+def test_a_film_that_is_too_short_is_named_with_its_length(film_root):
+    listed = list_videos(dataset_of(film_root), "train")
+    dataset = dataset_of(film_root, start=2, stride=4, num_frames=4)  # needs 15 of 12
+    reason = (
+        r"video train_1 \(.*frames/train/train_1\.mp4\) has 12 frames; start 2, stride 4 and "
+        r"num_frames 4 need 15"
+    )
+    with pytest.raises(ValueError, match=reason):
+        list(FolderVideos(dataset, "train", listed).videos(0, 1))
+    fits = dataset_of(film_root, start=2, stride=3, num_frames=4, masks=None, max_objects=0)
+    assert len(list(FolderVideos(fits, "train", listed).videos(0, 1))) == 1
+
+
+def test_a_folder_of_frames_that_is_too_short_is_named(frame_root):
+    raw = RawVideo("short", ("frames/train/train_1/00000.png", "frames/train/train_1/00001.png"))
+    source = FolderVideos(dataset_of(frame_root), "train", [raw])
+    with pytest.raises(ValueError, match=r"video short .* has 2 frames; .* need 12"):
+        list(source.videos(0, 1))
+
+
+def test_damaged_films_are_named(tmp_path):
+    film = write_film(
+        tmp_path / "frames/train/bad.mp4", simulated("train", 0, NUM_FRAMES)["frames"]
+    )
+    content = film.read_bytes()
+    for damaged in (content[: len(content) // 2], b"no film", b""):
+        film.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"bad\.mp4 cannot be read as a video"):
+            read(tmp_path, masks=None, max_objects=0)
+    film.write_bytes(content)
+    assert len(read(tmp_path, masks=None, max_objects=0)) == 1
+
+
+def test_frames_that_ffmpeg_mends_are_refused(tmp_path):
+    film = write_film(
+        tmp_path / "frames/train/bad.mp4", simulated("train", 0, NUM_FRAMES)["frames"]
+    )
+    content, messages = film.read_bytes(), []
+    for position in np.linspace(0.2, 0.8, 10) * len(content):
+        damaged = bytearray(content)
+        part = slice(int(position), int(position) + 40)
+        damaged[part] = bytes(255 - byte for byte in damaged[part])
+        film.write_bytes(damaged)
+        try:
+            read(tmp_path, masks=None, max_objects=0)
+        except ValueError as error:
+            messages.append(str(error))
+    # Films have no checksums: some damage looks like another picture.
+    assert len(messages) >= 7
+    assert all("bad.mp4 cannot be read as a video: frame " in message for message in messages)
+
+
+def test_damaged_pictures_and_other_sizes_are_named(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES)
+    path = tmp_path / "frames/train/train_1/00004.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])
+    with pytest.raises(ValueError, match=r"train_1/00004\.png cannot be read as a picture"):
+        read(tmp_path)
+    Image.new("RGB", (50, 48)).save(path)
+    with pytest.raises(ValueError, match=r"00004\.png is 50x48, the pictures before it are 64x48"):
+        read(tmp_path)
+
+
+# --- masks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["frame_root", "film_root"])
+def test_masks_are_the_even_pixels_with_the_objects_renumbered(kind, request):
+    root = request.getfixturevalue(kind)
+    seen = set()
+    for index, video in enumerate(read(root)):
+        labels = MASK_VALUES[simulated("train", index, NUM_FRAMES)["masks"][EVEN]]
+        values = video.metadata["mask_values"]
+        assert values == sorted(set(labels.ravel().tolist()) - {0})
+        masks = video.arrays["masks"]
+        assert masks.dtype == np.uint8
+        assert set(np.unique(masks)) == set(range(len(values) + 1))
+        np.testing.assert_array_equal(np.array([0, *values])[masks], labels)
+        seen.update(values)
+    assert len(seen) >= 2
+
+
+def test_boxes_are_the_edges_of_the_stored_masks(tmp_path):
+    masks = np.zeros((3, 8, 16), np.uint8)
+    masks[0, 2:4, 5:9] = 9
+    masks[1, 7, 15] = 9
+    masks[1, 0:2, 0:3] = 4
+    masks[2, 3, 3] = 4
+    video = read_masks(tmp_path, masks)
+    assert video.metadata["mask_values"] == [4, 9]
+    absent = [-1.0] * 4
+    wanted = [
+        [absent, [2 / 8, 5 / 16, 4 / 8, 9 / 16], absent],
+        [[0, 0, 2 / 8, 3 / 16], [7 / 8, 15 / 16, 1, 1], absent],
+        [[3 / 8, 3 / 16, 4 / 8, 4 / 16], absent, absent],
+    ]
+    assert video.arrays["boxes"].dtype == np.float32
+    np.testing.assert_allclose(video.arrays["boxes"], wanted, atol=1e-7)
+
+
+def test_objects_are_numbered_over_the_whole_clip(tmp_path):
+    masks = np.zeros((2, 8, 8), np.uint8)
+    masks[0, 0] = 200  # the first frame shows only the object with the largest value
+    masks[1, 0], masks[1, 1], masks[1, 2] = 30, 200, 5
+    video = read_masks(tmp_path, masks)
+    assert video.metadata["mask_values"] == [5, 30, 200]
+    np.testing.assert_array_equal(video.arrays["masks"][0, 0], 3)
+    np.testing.assert_array_equal(video.arrays["masks"][1, :3, 0], [2, 3, 1])
+
+
+def test_what_the_cut_leaves_out_takes_no_number(tmp_path):
+    masks = np.zeros((2, 8, 24), np.uint8)
+    masks[:, :, 2], masks[:, :, 12] = 1, 2
+    video = read_masks(tmp_path, masks, resolution=(8, 8), max_objects=1)
+    assert video.metadata["mask_values"] == [2]
+    np.testing.assert_array_equal(video.arrays["masks"], (masks[:, :, 8:16] == 2).astype(np.uint8))
+
+
+def test_black_and_white_masks_show_one_object(tmp_path):
+    masks = np.zeros((2, 8, 8), np.uint8)
+    masks[:, 2:4] = 255
+    for name, pictures in (("gray", masks), ("bits", masks > 0)):
+        video = read_masks(tmp_path / name, pictures)
+        np.testing.assert_array_equal(video.arrays["masks"], masks > 0)
+
+
+def test_masks_of_16_bits_are_read(tmp_path):
+    masks = np.zeros((2, 8, 8), np.uint16)
+    masks[:, 2:4], masks[:, 5] = 3000, 255
+    video = read_masks(tmp_path, masks)
+    assert video.metadata["mask_values"] == [255, 3000]
+    np.testing.assert_array_equal(video.arrays["masks"][0, :, 0], [0, 0, 2, 2, 0, 1, 0, 0])
+
+
+def test_a_void_label_is_refused(tmp_path):
+    masks = np.zeros((2, 8, 8), np.uint8)
+    masks[:, 2:4], masks[1, 5] = 1, 255
+    reason = r"the masks in .*masks/train/a hold 255 beside 1; 255 marks an object only in black"
+    with pytest.raises(ValueError, match=reason):
+        read_masks(tmp_path, masks)
+
+
+def test_too_many_objects_are_refused_with_their_number(tmp_path):
+    masks = np.arange(64, dtype=np.uint8).reshape(1, 8, 8).repeat(2, axis=0)
+    reason = r"masks/train/a hold 63 objects \(1, 2, .*\), but max_objects is 3; give at least 63"
+    with pytest.raises(ValueError, match=reason):
+        read_masks(tmp_path, masks)
+    many = np.arange(400, dtype=np.uint16).reshape(1, 20, 20).repeat(2, axis=0)
+    with pytest.raises(ValueError, match="hold 399 objects; at most 255 can be stored"):
+        read_masks(tmp_path / "many", many, max_objects=400)
+
+
+def test_pictures_that_are_no_masks_are_named(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES)
+    path = tmp_path / "masks/train/train_1/00003.png"
+    mask = Image.open(path)
+    cases = {
+        r"is a picture in colour \(Pillow's mode RGB\); a mask must be": mask.convert("RGB"),
+        "is 32x24, the frames of its video are 64x48": mask.resize((32, 24)),
+    }
+    for reason, picture in cases.items():
+        picture.save(path)
+        with pytest.raises(ValueError, match=rf"train_1/00003\.png {reason}"):
+            read(tmp_path)
+    mask.convert("L").save(path, "JPEG")
+    with pytest.raises(ValueError, match=r"train_1/00003\.png is a JPEG picture, which blurs"):
+        read(tmp_path)
+    mask.save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"train_1/00003\.png cannot be read as a picture"):
+        read(tmp_path)
+
+
+def test_a_mask_for_each_frame_is_needed(frame_root):
+    dataset = dataset_of(frame_root)
+    raw = list_videos(dataset, "val")[0]
+    source = FolderVideos(dataset, "val", [raw._replace(masks=raw.masks[:-1])])
+    with pytest.raises(ValueError, match=r"video val_1 .* has 11 masks; num_frames is 12"):
+        list(source.videos(0, 1))
