@@ -6,9 +6,12 @@ build the module), `config` (the stage's config), `weights`, `weights_digest`, `
 """
 
 import hashlib
+import inspect
 import io
 import platform
-from collections.abc import Callable, Mapping
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from ocvp.files import atomic_path
+from ocvp.pickle_names import ZIP_START, refused_names
 
 if TYPE_CHECKING:
     from ocvp.savi import SAVi
@@ -25,8 +29,21 @@ if TYPE_CHECKING:
 FORMAT = "ocvp checkpoint 1"
 ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}
 """What every checkpoint holds that is read again."""
-ZIP_START = b"PK\x03\x04"
+IMPORT_HINT = "a published checkpoint is imported with python -m ocvp.import_checkpoint"
 PREDICTOR_KINDS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
+BOXES = ("box_format", "absent")
+SAME_FUNCTION = (
+    "initializer",
+    *BOXES,
+    "transition",
+    "transition_heads",
+    "downsample_encoder",
+    "downsample_decoder",
+    "num_heads",
+    "residual",
+)
+"""Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+MOST_NAMES = 6  # in a message
 
 
 def load_savi(path: str | Path, device: str | torch.device = "cpu") -> "SAVi":
@@ -35,10 +52,7 @@ def load_savi(path: str | Path, device: str | torch.device = "cpu") -> "SAVi":
     Raises:
         ValueError: If the file is missing, damaged, holds code, or is no SAVi of this architecture.
     """
-    from ocvp.savi import SAVi  # here, so that a change of a model makes only its users stale
-
-    checkpoint = read_checkpoint(path, kinds=("savi",))
-    return load_weights(_build(SAVi, checkpoint, path), checkpoint, path).to(device).eval()
+    return _load(path, ("savi",), device)
 
 
 def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
@@ -48,11 +62,27 @@ def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.M
         ValueError: If the file is missing, damaged, holds code, or is no predictor of this
             architecture.
     """
+    return _load(path, PREDICTOR_KINDS, device)
+
+
+def _load(path: str | Path, kinds: tuple[str, ...], device: str | torch.device) -> Any:
+    checkpoint = read_checkpoint(path, kinds)
+    module = _build(model_class(checkpoint["kind"]), checkpoint, path)
+    return load_weights(module, checkpoint, path).to(device).eval()
+
+
+def model_class(kind: str) -> Callable[..., nn.Module]:
+    """Return the class of `savi` or of a predictor's kind.
+
+    It is imported here, by need, so that a change of a model makes only its users stale.
+    """
+    if kind == "savi":
+        from ocvp.savi import SAVi
+
+        return SAVi
     from ocvp.predictors import PREDICTORS
 
-    checkpoint = read_checkpoint(path, kinds=PREDICTOR_KINDS)
-    module = _build(PREDICTORS[checkpoint["kind"]], checkpoint, path)
-    return load_weights(module, checkpoint, path).to(device).eval()
+    return PREDICTORS[kind]
 
 
 def check_belongs(predictor: str | Path, savi: str | Path) -> str:
@@ -153,7 +183,7 @@ def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     if checkpoint.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no checkpoint of this project: its format is "
-            f"{checkpoint.get('format')!r}, expected {FORMAT!r}"
+            f"{checkpoint.get('format')!r}, expected {FORMAT!r}; {IMPORT_HINT}"
         )
     for name, kind in ENTRIES.items():
         if not isinstance(checkpoint.get(name), kind):
@@ -174,27 +204,45 @@ def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     return checkpoint
 
 
-def read_tensors(path: str | Path) -> dict[str, Any]:
+def read_tensors(
+    path: str | Path, *, allowed: Sequence[tuple[type, str]] = (), older_formats: bool = False
+) -> dict[str, Any]:
     """Read a file of tensors and containers; refuse anything that would run code.
+
+    Args:
+        path: File to read.
+        allowed: Further classes, each with the name that the file has for it; making one of them
+            and giving it any state must do no harm.
+        older_formats: Read files of torch 1.5 and older too.
 
     Raises:
         ValueError: If the file is missing, damaged, no dict, or holds anything else, naming it.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist")
-    with Path(path).open("rb") as file:
-        # Older formats of torch are pickles through and through; nothing here writes them.
-        if file.read(len(ZIP_START)) != ZIP_START:
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}")
+    with path.open("rb") as file:
+        # Older formats are pickles through and through; nothing here writes them.
+        if file.read(len(ZIP_START)) != ZIP_START and not older_formats:
             raise ValueError(f"{path} is damaged or no checkpoint: it is no zip archive")
+    further = [name for _, name in allowed]
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        names = sorted(refused_names(path).difference(further))
+        if not names:
+            with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about formats that are refused anyway
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # the loader fails in many ways on damaged bytes
-        if names := _refused_names(path):
-            raise ValueError(
-                f"{path} holds more than tensors and containers ({', '.join(names)}) and was not "
-                "loaded: such a file can run code"
-            ) from None
-        raise ValueError(f"{path} is damaged or no checkpoint: {_last_line(error)}") from None
+        raise ValueError(f"{path} is damaged or no checkpoint: {_reason(error)}") from None
+    if names:
+        hint = f"besides tensors and containers only {', '.join(further)} is allowed"
+        raise ValueError(
+            f"{path} asks for {', '.join(names[:MOST_NAMES])}"
+            f"{', ...' * (len(names) > MOST_NAMES)} and was not loaded: such a file can run code; "
+            f"{hint if further else IMPORT_HINT}"
+        )
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     return content
@@ -216,6 +264,46 @@ def load_weights(module: nn.Module, checkpoint: Mapping[str, Any], path: str | P
             )
     module.load_state_dict(checkpoint["weights"])
     return module
+
+
+def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mapping[str, Any]) -> str:
+    """Give a module the weights of a checkpoint, to train them further.
+
+    Shapes alone do not tell: weights of four attention heads fit two. Arguments that change what
+    the same weights compute must be those that they were trained with; numbers of slots, frames
+    and iterations, the resolution and dropout may differ.
+
+    Args:
+        module: The module, of the architecture that is to be trained.
+        path: The checkpoint.
+        kind: What it must hold.
+        arguments: The arguments that made the module.
+
+    Returns:
+        The checkpoint's weights_digest.
+
+    Raises:
+        ValueError: If the weights do not fit, or were trained as part of another function, naming
+            the argument and both values.
+    """
+    checkpoint = read_checkpoint(path, kinds=(kind,))
+    parameters = inspect.signature(model_class(kind)).parameters
+    wanted, found = (
+        {key: model.get(key, parameters[key].default) for key in parameters}
+        for model in (arguments, checkpoint["model"])
+    )
+    for key in filter(wanted.__contains__, SAME_FUNCTION):
+        if key in BOXES and wanted["initializer"] not in ("boxes", "centres"):
+            continue
+        if key == "transition_heads" and not wanted["transition"]:
+            continue
+        if wanted[key] != found[key]:
+            raise ValueError(
+                f"model.{key} is {wanted[key]!r}, but the weights of {path} were trained with "
+                f"{found[key]!r}; give the same"
+            )
+    load_weights(module, checkpoint, path)
+    return str(checkpoint["weights_digest"])
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -247,14 +335,9 @@ def _build(
         raise ValueError(f"{path} does not fit this architecture: {error}") from None
 
 
-def _last_line(error: Exception) -> str:
-    # Where torch's loader says more, it begins with advice to load unsafely.
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
-
-
-def _refused_names(path: str | Path) -> list[str]:
-    """Return the classes and functions that a file asks for and the safe loader refuses."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # too damaged to tell
-        return []
+def _reason(error: Exception) -> str:
+    """Return what a loader says; torch's wraps it in advice, some of it to load unsafely."""
+    text = str(error).strip() or type(error).__name__
+    if found := re.search(r"WeightsUnpickler error:\s*(\S.*)", text):
+        return found[1][:200]
+    return text.splitlines()[-1][:200]

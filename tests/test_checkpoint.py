@@ -1,12 +1,21 @@
 """Checkpoints: weights come back bit for bit, and what is damaged, foreign or armed is refused."""
 
 import pickle
+import time
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from tiny import Payload, make_savi, savi_stage, write_predictor, write_savi
+from tiny import (
+    PREDICTOR_MODELS,
+    SLOT_DIM,
+    Payload,
+    make_savi,
+    savi_stage,
+    write_predictor,
+    write_savi,
+)
 
 from ocvp.checkpoint import (
     check_belongs,
@@ -16,10 +25,16 @@ from ocvp.checkpoint import (
     read_tensors,
     save_checkpoint,
     save_training,
+    start_from,
     weights_digest,
 )
-from ocvp.config import SaviStage
+from ocvp.config_models import SaviStage
+from ocvp.pickle_names import SAFE
+from ocvp.predictors import PREDICTORS
+from ocvp.published import read_tensors as read_published_tensors
 from ocvp.training import TrainingState
+
+READERS = [read_tensors, read_published_tensors]
 
 
 @pytest.fixture
@@ -105,12 +120,109 @@ def test_code_in_a_checkpoint_is_named_and_does_not_run(savi, tmp_path, zipped):
         torch.save(content, armed)
     else:
         armed.write_bytes(pickle.dumps({"weights": Payload(harm)}))
-    reason = r"holds more than tensors and containers \(posix.mkdir\) and was not loaded"
+    reason = r"armed\.pt asks for posix\.mkdir and was not loaded: .* ocvp\.import_checkpoint"
     with pytest.raises(ValueError, match=reason if zipped else "damaged or no checkpoint"):
         load_savi(armed)
     assert not harm.exists()
     torch.load(armed, weights_only=False) if zipped else pickle.loads(armed.read_bytes())
     assert harm.exists()  # the payload is a live one
+
+
+def write_pickle(path, instructions):
+    """Write a zip archive of torch with a pickle of these instructions, and return its path."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + instructions + b".")
+        archive.writestr("archive/version", "3\n")
+    return path
+
+
+def unicode(text):
+    """Return the instruction that pushes a text."""
+    return b"X" + len(text.encode()).to_bytes(4, "little") + text.encode()
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        b"cposix\nmkdir\n(X\x01\0\0\0atR",  # GLOBAL, and REDUCE to call it
+        b"(X\x01\0\0\0aiposix\nmkdir\n",  # INST
+        b"(cposix\nmkdir\nX\x01\0\0\0ao",  # OBJ
+        unicode("posix") + unicode("mkdir") + b"\x93",  # STACK_GLOBAL
+        unicode("mkdir") + b"q\x05" + unicode("posix") + b"h\x05\x93",  # one of them from the memo
+    ],
+)
+def test_every_way_to_ask_for_code_is_named(tmp_path, read, instructions):
+    path = write_pickle(tmp_path / "armed.pt", instructions)
+    with pytest.raises(ValueError, match=r"armed\.pt asks for posix\.mkdir and was not loaded"):
+        read(path)
+
+
+LONG = "a" * 200_000
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    ("instructions", "reason"),
+    [
+        (b"cposix\n" + LONG.encode() + b"\n", "a name of 200006 characters, 'posix.aaaa"),
+        (f"c{LONG}\nb\n".encode(), "a name of 200002 characters"),
+        (unicode("posix") + unicode(LONG) + b"\x93", "a word of 200000 characters, 'aaaa"),
+        (unicode(LONG) + b")R", "a word of 200000 characters"),  # the loader quotes what it calls
+        (f"c{'ä' * 100_000}\nb\n".encode(), "damaged or no checkpoint: 'ascii' codec"),
+    ],
+    ids=["name", "module", "stacked", "text", "not ASCII"],
+)
+def test_absurdly_long_names_are_refused_at_once(tmp_path, read, instructions, reason):
+    """torch's loader would search its own message about them for minutes."""
+    path = write_pickle(tmp_path / "long.pt", instructions)
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=reason) as raised:
+        read(path)
+    assert time.monotonic() - start < 5
+    assert len(str(raised.value)) < 600
+
+
+def test_long_texts_and_names_of_tensors_are_no_reason_to_refuse(tmp_path):
+    content = {"note": "some words " * 20_000, "x" * 4000: torch.ones(2)}
+    torch.save(content, tmp_path / "long.pt")
+    for read in READERS:
+        assert read(tmp_path / "long.pt")["note"] == content["note"]
+
+
+def test_many_names_are_counted_out(tmp_path):
+    asked = b"".join(f"cmodule{index}\nname\n".encode() for index in range(9))
+    path = write_pickle(tmp_path / "armed.pt", asked)
+    with pytest.raises(
+        ValueError, match=r"module4\.name, module5\.name, \.\.\. and was not loaded"
+    ):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_the_reason_of_the_loader_is_told(tmp_path, read):
+    path = write_pickle(tmp_path / "old.pt", b"I7\n")  # protocol 0
+    with pytest.raises(ValueError, match=r"old\.pt is damaged or no checkpoint: .* operand 73$"):
+        read(path)
+    torch.save({"epoch": 7}, path, pickle_protocol=4)
+    with pytest.raises(ValueError, match=r"no checkpoint: Unsupported operand 149$"):
+        read(path)
+
+
+def test_what_the_loader_allows_is_not_called_unsafe():
+    allowed = torch._weights_only_unpickler._get_allowed_globals()
+    assert len(allowed) > 100
+    assert [name for name in allowed if not SAFE.fullmatch(name)] == []
+    for name in ("builtins.eval", "torch.load", "torch.hub.load", "collections.OrderedDict.x"):
+        assert not SAFE.fullmatch(name)
+
+
+def test_the_scan_reads_the_pickle_only(tmp_path):
+    """Tensors may be of any size and hold any bytes, also those of a pickle that asks for code."""
+    armed = pickle.dumps(Payload(tmp_path / "harm"))
+    bytes_of_tensor = torch.frombuffer(bytearray(armed), dtype=torch.uint8)
+    torch.save({"bytes": bytes_of_tensor}, tmp_path / "data.pt")
+    assert torch.equal(read_tensors(tmp_path / "data.pt")["bytes"], bytes_of_tensor)
 
 
 def test_bytes_cut_off_anywhere_are_told(savi, tmp_path):
@@ -203,3 +315,97 @@ def test_another_architecture_is_refused(savi, tmp_path):
     )
     with pytest.raises(ValueError, match=r"does not fit this architecture: initializer is 'magic'"):
         load_savi(path)
+
+
+# --- starting from given weights ---------------------------------------------------------------
+
+
+def new_predictor(kind, **model):
+    """Return a fresh predictor, and the arguments that made it."""
+    arguments = {**PREDICTOR_MODELS[kind], **model, "slot_dim": SLOT_DIM}
+    return PREDICTORS[kind](**arguments), arguments
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"transition": False},
+        {"transition_heads": 2},
+        {"downsample_encoder": True},
+        {"downsample_decoder": False, "decoder_resolution": [16, 16]},
+        {"initializer": "centres"},
+        {"initializer": "random"},
+        {"box_format": "published_pixels"},
+        {"absent": "published"},
+    ],
+    ids=str,
+)
+def test_a_savi_of_another_function_is_not_a_start(savi, model):
+    (key, wanted), *_ = model.items()
+    stored = {
+        "transition": True,
+        "transition_heads": 4,
+        "downsample_encoder": False,
+        "downsample_decoder": True,
+        "initializer": "boxes",
+        "box_format": "yxyx_fraction",
+        "absent": "learned",
+    }
+    module, arguments = make_savi(1, **model)
+    message = rf"model\.{key} is {wanted!r}, but the weights of .* with {stored[key]!r}; give"
+    with pytest.raises(ValueError, match=message):
+        start_from(module, savi, "savi", arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "stored", "wanted"),
+    [
+        ("ocvp_seq", "num_heads", 2, 4),
+        ("ocvp_seq", "residual", True, False),
+        ("lstm", "residual", True, False),
+    ],
+)
+def test_a_predictor_of_another_function_is_not_a_start(savi, tmp_path, kind, key, stored, wanted):
+    path = write_predictor(tmp_path / "predictor.pt", savi, kind)
+    module, arguments = new_predictor(kind, **{key: wanted})
+    message = rf"model\.{key} is {wanted}, but the weights of .*predictor\.pt .* with {stored};"
+    with pytest.raises(ValueError, match=message):
+        start_from(module, path, kind, arguments)
+
+
+def test_what_does_not_change_the_function_may_differ(tmp_path):
+    path = write_savi(tmp_path / "savi.pt", initializer="learned_random")
+    module, arguments = make_savi(
+        1,
+        initializer="learned_random",
+        num_slots=5,
+        num_iterations=2,
+        num_iterations_first=3,
+        resolution=(32, 16),
+        decoder_resolution=[16, 8],
+        box_format="published_pixels",  # there are no boxes
+        absent="published",
+    )
+    digest = start_from(module, path, "savi", arguments)
+    assert digest == weights_digest(module.state_dict())
+    assert digest == weights_digest(load_savi(path).state_dict())
+
+    predictor = write_predictor(tmp_path / "predictor.pt", path, "ocvp_seq")
+    module, arguments = new_predictor("ocvp_seq", dropout=0.5, buffer_size=7, residual=True)
+    digest = start_from(module, predictor, "ocvp_seq", arguments)
+    assert digest == weights_digest(module.state_dict())
+
+
+def test_without_a_transition_its_heads_may_differ(tmp_path):
+    path = write_savi(tmp_path / "savi.pt", transition=False)
+    module, arguments = make_savi(1, transition=False, transition_heads=3)
+    assert start_from(module, path, "savi", arguments) == weights_digest(module.state_dict())
+
+
+def test_weights_of_another_shape_or_kind_are_not_a_start(savi, tmp_path):
+    module, arguments = make_savi(1, slot_mlp_dim=16)
+    with pytest.raises(ValueError, match=r"does not fit this architecture: corrector\.mlp"):
+        start_from(module, savi, "savi", arguments)
+    lstm, arguments = new_predictor("lstm")
+    with pytest.raises(ValueError, match=r"savi\.pt holds a savi; expected lstm"):
+        start_from(lstm, savi, "lstm", arguments)

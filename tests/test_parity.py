@@ -1,27 +1,31 @@
-"""Agreement with the numbers that the published implementation gave (tests/data/reference)."""
+"""Agreement with the numbers that the published implementation gave (tests/data/reference).
 
-from pathlib import Path
+Every case goes through `ocvp.import_checkpoint` and the loaders of the public API.
+"""
 
 import numpy as np
 import pytest
 import torch
+from published_files import DATASETS, PREDICTORS, arrays_of, import_case, params_of
 
+from ocvp.checkpoint import load_predictor, load_savi
 from ocvp.losses import savi_loss
-from ocvp.published import load_predictor, load_savi, read_checkpoint, read_params
 from ocvp.rollout import rollout
 from ocvp.schedule import learning_rate
 
-REFERENCE = Path(__file__).parent / "data" / "reference"
-DATASETS = ["Obj3D", "MOViA"]
-PREDICTORS = ["LSTM", "Transformer", "OCVPSeq", "OCVPPar"]
 FORWARD_BOUND = 2e-5  # of the largest value; the reference's README allows 1e-4
 
 
-def read(folder):
-    """Return params, checkpoint and arrays of one case."""
-    (checkpoint,) = folder.glob("models/*.pth")
-    arrays = dict(np.load(folder / "io.npz"))
-    return read_params(folder / "experiment_params.json"), read_checkpoint(checkpoint), arrays
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """Return a function from a case to its params, its imported model and its arrays."""
+    folder = tmp_path_factory.mktemp("imported")
+
+    def read(case):
+        load = load_savi if case.endswith("savi") else load_predictor
+        return params_of(case), load(import_case(case, folder)), arrays_of(case)
+
+    return read
 
 
 def assert_close(actual, expected):
@@ -40,9 +44,8 @@ def conditions(arrays, published_initial_slots):
 
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_savi_forward(dataset, fast):
-    params, checkpoint, arrays = read(REFERENCE / dataset / "savi")
-    savi = load_savi(params, checkpoint)
+def test_savi_forward(read, dataset, fast):
+    _, savi, arrays = read(f"{dataset}/savi")
     savi.decoder.fast = fast
     with torch.no_grad():
         out = savi(torch.from_numpy(arrays["frames"]), **conditions(arrays, True))
@@ -52,17 +55,16 @@ def test_savi_forward(dataset, fast):
     assert_close(out.objects[:1, :2], arrays["object_images"])
 
 
-def test_initial_slots_from_boxes():
-    params, checkpoint, arrays = read(REFERENCE / "MOViA" / "savi")
-    savi = load_savi(params, checkpoint)
+def test_initial_slots_from_boxes(read):
+    _, savi, arrays = read("MOViA/savi")
     assert_close(savi.initializer(torch.from_numpy(arrays["bbox_coords"])), arrays["initial_slots"])
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_savi_training(dataset):
-    params, checkpoint, arrays = read(REFERENCE / dataset / "savi")
+def test_savi_training(read, dataset):
+    params, savi, arrays = read(f"{dataset}/savi")
     training = params["training_slots"]
-    savi = load_savi(params, checkpoint).train()
+    savi.train()
     frames = torch.from_numpy(arrays["frames"])
     optimizer = torch.optim.Adam(savi.parameters(), lr=training["lr"])
     losses, rates, norms = [], [], []
@@ -91,9 +93,8 @@ def test_savi_training(dataset):
 
 @pytest.mark.parametrize("name", PREDICTORS)
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_predictor(dataset, name):
-    params, checkpoint, arrays = read(REFERENCE / dataset / f"predictor_{name}")
-    predictor = load_predictor(params, checkpoint)
+def test_predictor(read, dataset, name):
+    params, predictor, arrays = read(f"{dataset}/predictor_{name}")
     num_context = params["training_prediction"]["num_context"]
     num_preds = params["training_prediction"]["num_preds"]
     history = torch.from_numpy(arrays["slot_history"])
@@ -111,9 +112,8 @@ def test_predictor(dataset, name):
 
 @pytest.mark.parametrize("name", PREDICTORS[1:])
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_predictor_at_every_time_step(dataset, name):
-    params, checkpoint, arrays = read(REFERENCE / dataset / f"predictor_{name}")
-    predictor = load_predictor(params, checkpoint)
+def test_predictor_at_every_time_step(read, dataset, name):
+    params, predictor, arrays = read(f"{dataset}/predictor_{name}")
     context = torch.from_numpy(arrays["slot_history"])
     context = context[:, : params["training_prediction"]["num_context"]]
     assert_close(predictor(context), arrays["one_step_all"])
