@@ -1,0 +1,238 @@
+"""Write the config of a new experiment: a shipped one under a name of its own, fully explained.
+
+Every key stands in it with its value, after a comment that says what it means. The models get names
+of their own, so the new experiment uses the videos of the old one, and never overwrites its models.
+With `--savi`, it trains predictors on that SAVi, which is not trained again.
+"""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ocvp.config import Config, Study
+from ocvp.config_text import commented_yaml
+from ocvp.files import write_text
+from ocvp.program import logger, run, start_logging
+from ocvp.study import read_config
+
+CONFIGS = Path("config")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+RENAMED = ("savi", "predictors", "evaluation")
+"""Sections whose entries get new names; data sets keep theirs, and with them their videos."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    args = _parse(argv)
+    start_logging(None)
+    if not NAME.fullmatch(args.name):
+        raise ValueError(
+            f"NAME is {args.name!r}; a name consists of lower-case letters, digits and "
+            "underscores, with a letter first"
+        )
+    output = args.output or CONFIGS / f"{args.name}.yaml"
+    if output.exists():
+        raise ValueError(f"{output} exists already; choose another NAME or --output, or delete it")
+    template = find_template(args.like)
+    config = new_experiment(
+        read_template(template),
+        template=template.stem,
+        name=args.name,
+        savi=args.savi,
+        predictors=args.predictors,
+    )
+    text = commented_yaml(config, _header(args.name, template, output))
+    assert read_config(yaml.safe_load(text)) == config
+    write_text(output, text)
+    logger.info(
+        "wrote %s; edit it, see what would run, and run it:\n"
+        "  snakemake -n --configfile %s\n  snakemake --cores 2 --configfile %s",
+        *[output] * 3,
+    )
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ocvp.new_experiment",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="name of the experiment, part of its entries'")
+    parser.add_argument(
+        "--like",
+        required=True,
+        metavar="CONFIG",
+        help="the experiment to start from: the name of a shipped config (obj3d, movi_a, ...), or "
+        "the path of a whole config",
+    )
+    parser.add_argument(
+        "--savi",
+        metavar="SAVI",
+        help="build on this SAVi of the other experiment, by its name there (default: a new one)",
+    )
+    parser.add_argument(
+        "--predictors",
+        nargs="*",
+        metavar="PREDICTOR",
+        help="predictors to keep, by kind or name; none after the option: SAVi only (default: all)",
+    )
+    parser.add_argument(
+        "--output", type=Path, help="file to write (default: config/NAME.yaml)", metavar="FILE"
+    )
+    return parser.parse_args(argv)
+
+
+def find_template(like: str) -> Path:
+    """Return the path of a config that is given by its path, or by its name where it is shipped.
+
+    Shipped configs are those in `config/` of the working folder, and those beside the package.
+
+    Raises:
+        ValueError: If there is none, listing the names that there are.
+    """
+    if Path(like).is_file():
+        return Path(like)
+    folders = (CONFIGS, Path(__file__).parent.parent / CONFIGS)
+    for folder in folders:
+        if NAME.fullmatch(like) and (folder / f"{like}.yaml").is_file():
+            return folder / f"{like}.yaml"
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    raise ValueError(
+        f"--like is {like!r}, which is neither a file nor the name of a config; there are: "
+        f"{', '.join(names) or 'none'}"
+    )
+
+
+def read_template(path: Path) -> Config:
+    """Read and validate a whole config.
+
+    Raises:
+        ValueError: If it is no YAML, no whole config, or not valid.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    if not isinstance(value, dict) or not {"datasets", "study"} <= value.keys():
+        raise ValueError(f"{path} is no whole config: it needs datasets and a study")
+    try:
+        return read_config(value)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def new_experiment(
+    config: Config,
+    *,
+    template: str,
+    name: str,
+    savi: str | None = None,
+    predictors: Sequence[str] | None = None,
+) -> Config:
+    """Return a config whose models and protocols have names of their own.
+
+    Args:
+        config: The config to start from.
+        template: Its name, which entries have at an end of theirs (`savi_obj3d`, `obj3d_5_to_25`).
+        name: The new experiment's name, which takes that place, or is appended.
+        savi: Name of the SAVi to keep as it is; None: all, under new names.
+        predictors: Kinds or names of predictors to keep; None: all.
+
+    Raises:
+        ValueError: If there is no such SAVi or predictor, or a new name is one of the old ones.
+    """
+    if savi is not None or predictors is not None:
+        config = selected(config, savi, predictors)
+    renamed: dict[str, Any] = {}
+    new_names: dict[str, dict[str, str]] = {}
+    for section in RENAMED:
+        entries: Mapping[str, Any] = getattr(config, section)
+        new_names[section] = _new_names(list(entries), template, name)
+        if section == "savi" and savi is not None:
+            new_names[section] = {savi: savi}
+        elif shared := set(new_names[section].values()) & set(entries):
+            raise ValueError(
+                f"NAME is {name!r}, which would give {section}.{min(shared)} its old name, and "
+                "overwrite what it made; choose another"
+            )
+        renamed[section] = {new_names[section][old]: entry for old, entry in entries.items()}
+    renamed["study"] = [
+        study.model_copy(
+            update={
+                section: [new_names[section][old] for old in getattr(study, section)]
+                for section in RENAMED
+            }
+        )
+        for study in config.study
+    ]
+    return config.model_copy(update=renamed)
+
+
+def selected(config: Config, savi: str | None, predictors: Sequence[str] | None) -> Config:
+    """Return the part of a config that is about one SAVi and some predictors.
+
+    Studies that are about others are left out, and so are the entries that no study names.
+
+    Raises:
+        ValueError: If there is no such SAVi or predictor, or no study with both.
+    """
+    if savi is not None and savi not in config.savi:
+        raise ValueError(f"--savi is {savi!r}; the template has {', '.join(config.savi)}")
+    kept = list(config.predictors)
+    if predictors is not None:
+        kept = [key for key in kept if {key, config.predictors[key].kind} & set(predictors)]
+        known = {*config.predictors, *(entry.kind for entry in config.predictors.values())}
+        if unknown := [key for key in predictors if key not in known]:
+            names = ", ".join(config.predictors) or "none"
+            raise ValueError(f"--predictors names {unknown[0]!r}; the template has {names}")
+    studies: list[Study] = []
+    for study in config.study:
+        models = [key for key in study.savi if savi in (None, key)]
+        on_them = [key for key in study.predictors if key in kept]
+        if models and (on_them or not kept):
+            update = {"savi": models, "predictors": on_them}
+            studies.append(study.model_copy(update=update))
+    if not studies:
+        raise ValueError(
+            f"no study of the template has the SAVi {savi} and predictors among {', '.join(kept)}"
+        )
+    named: dict[str, Any] = {"study": studies}
+    for section in ("datasets", *RENAMED):
+        used = {key for study in studies for key in getattr(study, section)}
+        entries = getattr(config, section)
+        named[section] = {key: entry for key, entry in entries.items() if key in used}
+    return config.model_copy(update=named)
+
+
+def _new_names(names: Sequence[str], template: str, name: str) -> dict[str, str]:
+    """Return old name to new name: the template's at the end or start is replaced."""
+    new = {}
+    for old in names:
+        if old.endswith(f"_{template}"):
+            new[old] = f"{old.removesuffix(template)}{name}"
+        elif old.startswith(f"{template}_"):
+            new[old] = f"{name}{old.removeprefix(template)}"
+        else:
+            new[old] = f"{old}_{name}"
+    if len(set(new.values())) < len(new):  # `savi` beside `savi_obj3d`, say
+        new = {old: f"{old}_{name}" for old in names}
+    return new
+
+
+def _header(name: str, template: Path, output: Path) -> list[str]:
+    return [
+        f"The experiment {name}, like {template.stem}: every key with its value and meaning.",
+        f"Why {template.stem} has these values is said in the comments of {template.name}.",
+        "",
+        f"  snakemake -n --configfile {output}         # what would run, and why",
+        f"  snakemake --cores 2 --configfile {output}",
+    ]
+
+
+if __name__ == "__main__":
+    run(main)
