@@ -103,7 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"protocol.num_context + num_preds is {length}, but the videos of {args.videos} have "
             f"{num_frames} frames"
         )
-    check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
+    if not protocol.cut_context:
+        check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     reader = WindowReader(sources, length, data="disk")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ocvp.checkpoint import file_digest, load_savi, read_checkpoint
-from ocvp.config import SaviScoring
+from ocvp.config_models import SaviScoring
 from ocvp.device import prepare_device
 from ocvp.files import check_writable, write_json
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ocvp.checkpoint import load_savi, read_checkpoint
-from ocvp.config import Encoding
+from ocvp.config_models import Encoding
 from ocvp.device import prepare_device
 from ocvp.files import check_writable
 from ocvp.program import (

@@ -5,14 +5,18 @@ import os
 import shutil
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.config import Config
+from ocvp.config_models import SaviModel
+from ocvp.raw_files import Listing
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
+# Stands for the model of an entry that only its pretrained file knows.
+UNKNOWN_MODEL = SaviModel(num_slots=11)
 
 
 class Job(NamedTuple):
@@ -30,7 +34,11 @@ def put_python_on_path() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
-def show(workflow: Any, config: Config) -> None:
+Listings = Callable[[str, str], Listing]
+"""From the names of a data set and a split to what it consists of."""
+
+
+def show(workflow: Any, config: Config, listings: Listings) -> None:
     """Print the plan of a Snakemake run that is about to start."""
     jobs = [
         Job(
@@ -44,16 +52,17 @@ def show(workflow: Any, config: Config) -> None:
     ]
     if jobs:
         folder = Path.cwd()
-        text = describe(jobs, config, folder, cores=workflow.cores or 1)
+        text = describe(jobs, config, listings, folder, cores=workflow.cores or 1)
         print(text, file=sys.stderr, flush=True)
 
 
-def describe(jobs: list[Job], config: Config, folder: Path, cores: int) -> str:
+def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, cores: int) -> str:
     """Return the plan as text.
 
     Args:
         jobs: Jobs that are about to run.
         config: The study's config.
+        listings: How many videos a split has.
         folder: Folder of `results/` and `logs/`.
         cores: Cores that jobs share.
     """
@@ -66,7 +75,7 @@ def describe(jobs: list[Job], config: Config, folder: Path, cores: int) -> str:
         lines.append(f"Time, from earlier runs: about {_duration(seconds)}{rest}.")
     else:
         lines.append("Time: not known before a first run.")
-    needed, free = estimate_bytes(jobs, config), shutil.disk_usage(folder).free
+    needed, free = estimate_bytes(jobs, config, listings), shutil.disk_usage(folder).free
     lines.append(f"Disk: about {_size(needed)}; {_size(free)} are free in {folder}.")
     if needed > free:
         lines.append("WARNING: the disk will be full before this run ends.")
@@ -99,30 +108,31 @@ def estimate_seconds(
     return (total if known else None), sorted(unknown)
 
 
-def estimate_bytes(jobs: Iterable[Job], config: Config) -> float:
+def estimate_bytes(jobs: Iterable[Job], config: Config, listings: Listings) -> float:
     """Return about how much the jobs write: frames, slots and models."""
     total = 0.0
     for job in jobs:
         if job.rule in ("make_videos", "make_chunk"):
-            total += _video_bytes(config, job)
+            total += _video_bytes(config, job, listings)
         elif job.rule == "encode_slots":
-            model = config.savi[job.wildcards["savi"]].model
-            dataset = config.datasets[job.wildcards["dataset"]]
-            videos = getattr(dataset.num_videos, job.wildcards["split"])
-            total += 4.0 * videos * dataset.num_frames * model.num_slots * model.slot_dim
+            name, split = job.wildcards["dataset"], job.wildcards["split"]
+            model = config.savi[job.wildcards["savi"]].model or UNKNOWN_MODEL
+            frames = listings(name, split).num_videos * config.datasets[name].num_frames
+            total += 4.0 * frames * model.num_slots * model.slot_dim
         elif job.rule in ("fit_savi", "fit_predictor"):
             total += TRAINING_BYTES
     return total
 
 
-def _video_bytes(config: Config, job: Job) -> float:
+def _video_bytes(config: Config, job: Job, listings: Listings) -> float:
     dataset = config.datasets[job.wildcards["dataset"]]
-    videos = getattr(dataset.num_videos, job.wildcards["split"])
+    videos = listings(job.wildcards["dataset"], job.wildcards["split"]).num_videos
     if job.rule == "make_chunk":
         videos = min(videos, dataset.videos_per_chunk)
     height, width = dataset.resolution
     # Frames as they are; compressed annotations take about a tenth of a byte, flow and depth more.
-    per_pixel = 3.1 + 4.0 * ("depth" in dataset.fields) + 8.0 * ("flow" in dataset.fields)
+    fields = getattr(dataset, "fields", ())
+    per_pixel = 3.1 + 4.0 * ("depth" in fields) + 8.0 * ("flow" in fields)
     return videos * dataset.num_frames * height * width * per_pixel
 
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.config import PredictorTraining, Runtime
+from ocvp.config import Runtime
+from ocvp.config_models import PredictorTraining
 from ocvp.losses import predictor_loss
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
@@ -26,6 +27,7 @@ from ocvp.windows import (
     first_windows,
     to_model,
     to_pixels,
+    usable_frames,
 )
 
 
@@ -69,16 +71,18 @@ class PredictorTask:
         sizes = []
         for videos, slots in (train, validation):
             with VideoFile(videos) as file:
-                sizes.append((file.num_videos, file.num_frames))
-            num_videos, num_frames = sizes[-1]
+                num_videos, num_frames = file.num_videos, file.num_frames
             check_slots(
                 slots, weights_digest=savi_digest, num_videos=num_videos, num_frames=num_frames
             )
-            if length > num_frames:
-                raise ValueError(
-                    f"training.num_context + num_preds is {length}, but the videos of {videos} "
-                    f"have {num_frames} frames"
-                )
+            usable = usable_frames(
+                videos,
+                num_frames,
+                settings.num_frames,
+                length,
+                "training.num_context + num_preds",
+            )
+            sizes.append((num_videos, usable))
         (self._num_videos, num_frames), (self._num_validation, _) = sizes
         self._num_starts = num_frames - length + 1
         self._train, self._validation = (

@@ -24,7 +24,8 @@ import yaml
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from ocvp.config import Model, Runtime, canonical_json, validate
+from ocvp.config import Runtime
+from ocvp.config_section import Model, canonical_json, validate
 from ocvp.files import is_disk_full, write_text
 
 Item = TypeVar("Item")
@@ -66,6 +67,20 @@ def stage_parser(
         "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
     )
     return parser
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both trainings have."""
+    group = parser.add_argument_group("run")
+    group.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
+    group.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="checkpoint of this project whose weights the training starts from (fine-tuning); "
+        "optimiser and schedule start anew (default: random weights). To go on with an interrupted "
+        "training, run the same command again instead",
+    )
+    group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.config import Runtime, SaviTraining
+from ocvp.config import Runtime
+from ocvp.config_models import SaviTraining
 from ocvp.losses import savi_loss
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.training import Batch
 from ocvp.videos import VideoFile
-from ocvp.windows import Window, WindowReader, epoch_batches, first_windows
+from ocvp.windows import Window, WindowReader, epoch_batches, first_windows, usable_frames
 
 
 class SaviTask:
@@ -49,18 +50,20 @@ class SaviTask:
         sizes = []
         for path in (train, validation):
             with VideoFile(path) as file:
-                sizes.append((file.num_videos, file.num_frames))
-            if settings.clip_length > sizes[-1][1]:
-                raise ValueError(
-                    f"training.clip_length is {settings.clip_length}, but the videos of {path} "
-                    f"have {sizes[-1][1]} frames"
-                )
-        (self._num_videos, num_frames), (self._num_validation, _) = sizes
+                num_videos, num_frames = file.num_videos, file.num_frames
+            usable = usable_frames(
+                path,
+                num_frames,
+                settings.num_frames,
+                settings.clip_length,
+                "training.clip_length",
+            )
+            sizes.append((num_videos, usable))
+        (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
         self._train, self._validation = (
             WindowReader(video_sources(savi, path), settings.clip_length, runtime.data)
             for path in (train, validation)
         )
-        self._num_frames = num_frames
 
     def plan(self, epoch: int) -> list[list[Window]]:
         """Return the windows of each batch of an epoch; early ones may be shorter, and more."""

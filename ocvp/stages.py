@@ -11,9 +11,11 @@ STAGES: dict[str, tuple[str, ...]] = {
     "make_chunk": ("ocvp.prepare_data",),
     "make_videos": ("ocvp.prepare_data",),
     "fit_savi": ("ocvp.train_savi",),
+    "import_savi": ("ocvp.import_checkpoint", "ocvp.savi"),
     "score_savi": ("ocvp.evaluate_savi", "ocvp.savi"),
     "encode_slots": ("ocvp.extract_slots", "ocvp.savi"),
     "fit_predictor": ("ocvp.train_predictor", "ocvp.savi"),
+    "import_predictor": ("ocvp.import_checkpoint", "ocvp.predictors"),
     "score_predictor": ("ocvp.evaluate_predictor", "ocvp.savi", "ocvp.predictors"),
     "draw_slots": ("ocvp.figures", "ocvp.savi"),
     "draw_rollouts": ("ocvp.figures", "ocvp.savi", "ocvp.predictors"),
@@ -22,7 +24,23 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 """Rule to its program, first, and the modules that the program loads by need."""
 
+SOURCE_MODULES: dict[str, tuple[str, ...]] = {
+    "tabletop": ("ocvp.tabletop_videos",),
+    "obj3d": ("ocvp.obj3d_videos", "ocvp.obj3d_files"),
+    "movi": ("ocvp.movi_videos", "ocvp.movi_files"),
+    "folder": ("ocvp.folder_videos", "ocvp.folder_files"),
+}
+"""Kind of data set to the modules that `make_chunk` loads by need: the one that reads the videos,
+first, and the one that lists their files."""
 
-def stage_digest(rule: str) -> str:
-    """Return the digest of all code that a rule runs (see `ocvp.digests.code_digest`)."""
-    return code_digest(*STAGES[rule])
+
+def stage_digest(rule: str, kind: str | None = None) -> str:
+    """Return the digest of all code that a rule runs (see `ocvp.digests.code_digest`).
+
+    Args:
+        rule: The rule.
+        kind: Kind of the data set whose videos the rule makes. It counts for merging too: the
+            chunks are deleted after it, so only the merged file can be found stale.
+    """
+    source = () if kind is None else SOURCE_MODULES[kind]
+    return code_digest(*STAGES[rule], *source)

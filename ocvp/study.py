@@ -2,25 +2,24 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ocvp.config import (
-    Config,
-    Dataset,
+from ocvp.config import Config, PredictorScoring, Protocol
+from ocvp.config_datasets import AnyDataset
+from ocvp.config_models import (
     Encoding,
+    ImportStage,
     LstmEntry,
-    PredictorEntry,
-    PredictorScoring,
-    Protocol,
+    LstmStage,
     SaviEntry,
     SaviScoring,
     SaviStage,
-    Section,
     TransformerEntry,
-    canonical_json,
-    validate,
+    TransformerStage,
 )
+from ocvp.config_section import Section, canonical_json, validate
 
 
 class Chain(NamedTuple):
@@ -54,11 +53,25 @@ def read_config(value: dict[str, Any]) -> Config:
             "the whole config first and overrides after it: --configfile config/config.yaml "
             "mine.yaml"
         )
-    config = validate(Config, value)
+    config = validate(Config, _scalars(value))
     faults = list(cross_check(config))
     if faults:
         raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
     return config
+
+
+def _scalars(value: Any) -> Any:
+    """Return a config whose whole numbers, null, true and false are no text.
+
+    Within the mappings of its option `--config` Snakemake leaves them as text.
+    """
+    if isinstance(value, dict):
+        return {key: _scalars(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scalars(item) for item in value]
+    if isinstance(value, str) and re.fullmatch(r"null|true|false|-?\d+", value):
+        return json.loads(value)
+    return value
 
 
 def chains(config: Config) -> list[Chain]:
@@ -83,15 +96,23 @@ def stage_config(config: Config, rule: str, wildcards: Any) -> str:
         wildcards: The job's wildcards (dataset, savi, predictor, protocol), as attributes.
     """
     if rule in ("make_chunk", "make_videos"):
-        return canonical_json(config.datasets[wildcards.dataset])
+        values = config.datasets[wildcards.dataset].model_dump(mode="json")
+        values.pop("root", None)  # where raw files lie does not count, what they are does
+        return canonical_json(values)
     if rule in ("draw_slots", "draw_rollouts", "draw_curves"):
         return canonical_json(config.figures)
-    if rule == "fit_predictor":
-        return canonical_json(config.predictors[wildcards.predictor])
+    if rule in ("fit_predictor", "import_predictor"):
+        predictor = config.predictors[wildcards.predictor]
+        if rule == "import_predictor":
+            return canonical_json(import_stage(predictor.kind, predictor))
+        stage = LstmStage if isinstance(predictor, LstmEntry) else TransformerStage
+        return canonical_json({key: _plain(predictor, key) for key in stage.model_fields})
     savi = config.savi[wildcards.savi]
-    num_threads = savi.training.num_threads
+    num_threads = savi_threads(savi)
     if rule == "fit_savi":
-        return canonical_json(SaviStage(model=savi.model, training=savi.training))
+        return canonical_json({key: _plain(savi, key) for key in SaviStage.model_fields})
+    if rule == "import_savi":
+        return canonical_json(import_stage("savi", savi))
     if rule == "score_savi":
         return canonical_json(SaviScoring(evaluation=savi.evaluation, num_threads=num_threads))
     if rule == "encode_slots":
@@ -100,6 +121,22 @@ def stage_config(config: Config, rule: str, wildcards: Any) -> str:
         protocol = config.evaluation[wildcards.protocol]
         return canonical_json(PredictorScoring(protocol=protocol, num_threads=num_threads))
     raise AssertionError(f"rule {rule} has no config of its own")
+
+
+def _plain(section: Section, key: str) -> Any:
+    value = getattr(section, key)
+    return value.model_dump(mode="json") if isinstance(value, Section) else value
+
+
+def savi_threads(savi: SaviEntry) -> int:
+    """Return the threads of a SAVi's training, scoring and encoding."""
+    return savi.training.num_threads if savi.training else SaviScoring().num_threads
+
+
+def import_stage(kind: Any, entry: SaviEntry | LstmEntry | TransformerEntry) -> ImportStage:
+    """Return what a pretrained entry asks of its checkpoint: the settings that it names."""
+    model = entry.model.model_dump(mode="json", exclude_unset=True) if entry.model else {}
+    return ImportStage(kind=kind, model=model)
 
 
 # --- cross-checks ------------------------------------------------------------------------------
@@ -125,10 +162,10 @@ def _all_faults(config: Config) -> Iterator[str]:
         for p, s in itertools.product(study.predictors, study.savi):
             yield from _check_predictor(p, config.predictors[p], s, config.savi[s])
         for d, p in itertools.product(study.datasets, study.predictors):
-            training = config.predictors[p].training
-            yield from _check_length(f"predictors.{p}.training", training, d, config.datasets[d])
+            yield from _check_training(p, config.predictors[p], d, config.datasets[d])
         for d, e in itertools.product(study.datasets, study.evaluation):
-            yield from _check_length(f"evaluation.{e}", config.evaluation[e], d, config.datasets[d])
+            num_frames = config.datasets[d].num_frames
+            yield from _check_length(f"evaluation.{e}", config.evaluation[e], d, num_frames)
         for p, e in itertools.product(study.predictors, study.evaluation):
             yield from _check_buffer(p, config.predictors[p], e, config.evaluation[e])
 
@@ -142,22 +179,44 @@ def _undefined(config: Config, study: Section) -> Iterator[str]:
                 yield f"study.{section} names {name}, but {section} defines only {names}"
 
 
-def _check_savi(d: str, dataset: Dataset, s: str, savi: SaviEntry) -> Iterator[str]:
-    model = savi.model
+def _known_model(entry: Any) -> Any:
+    """Return an entry's model; None where only the pretrained file knows it."""
+    return None if entry.pretrained else entry.model
+
+
+def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterator[str]:
+    if (savi.evaluation.num_frames or 0) > dataset.num_frames:
+        yield (
+            f"savi.{s}.evaluation.num_frames is {savi.evaluation.num_frames}, but the videos of "
+            f"{d} have {dataset.num_frames} frames"
+        )
+    # Of a pretrained model only the keys that are there are known.
+    known = savi.model.model_fields_set if savi.model else set()
+    model, training = savi.model, savi.training
+    if model is None:
+        return
+    if (
+        "initializer" in known
+        and model.initializer in ("boxes", "centres")
+        and not dataset.has_boxes
+    ):
+        yield (
+            f"savi.{s}.model.initializer is {model.initializer}, but {d} (kind {dataset.kind}) has "
+            "no boxes; use learned_random or random"
+        )
     if dataset.max_objects > model.num_slots:
         yield (
             f"savi.{s}.model.num_slots is {model.num_slots}, but a video of {d} holds up to "
             f"{dataset.max_objects} objects; give at least {dataset.max_objects} slots"
         )
-    if savi.training.clip_length > dataset.num_frames:
+    if savi.pretrained or training is None:
+        return
+    yield from _check_num_frames(f"savi.{s}.training", training, d, dataset)
+    available = training.num_frames or dataset.num_frames
+    if training.clip_length > available:
         yield (
-            f"savi.{s}.training.clip_length is {savi.training.clip_length}, but the videos of {d} "
-            f"have {dataset.num_frames} frames"
-        )
-    if (savi.evaluation.num_frames or 0) > dataset.num_frames:
-        yield (
-            f"savi.{s}.evaluation.num_frames is {savi.evaluation.num_frames}, but the videos of "
-            f"{d} have {dataset.num_frames} frames"
+            f"savi.{s}.training.clip_length is {training.clip_length}, but the videos of {d} have "
+            f"{available} frames to train on"
         )
     if model.transition and model.slot_dim % 4:
         yield f"savi.{s}.model.slot_dim is {model.slot_dim}; it must be a multiple of 4 (heads)"
@@ -172,15 +231,26 @@ def _check_savi(d: str, dataset: Dataset, s: str, savi: SaviEntry) -> Iterator[s
         )
 
 
-def _check_predictor(p: str, predictor: PredictorEntry, s: str, savi: SaviEntry) -> Iterator[str]:
-    if isinstance(predictor, LstmEntry) and predictor.model.hidden_dim != savi.model.slot_dim:
+def _check_num_frames(where: str, training: Any, d: str, dataset: AnyDataset) -> Iterator[str]:
+    if (training.num_frames or 0) > dataset.num_frames:
         yield (
-            f"predictors.{p}.model.hidden_dim is {predictor.model.hidden_dim}; an LSTM's output is "
-            f"slots again (and is added to them where residual), so it must be the slot_dim of "
-            f"savi.{s}, {savi.model.slot_dim}"
+            f"{where}.num_frames is {training.num_frames}, but the videos of {d} have "
+            f"{dataset.num_frames} frames"
         )
-    if isinstance(predictor, TransformerEntry):
-        buffer = predictor.model.buffer_size
+
+
+def _check_predictor(p: str, predictor: Any, s: str, savi: SaviEntry) -> Iterator[str]:
+    model, slots = _known_model(predictor), _known_model(savi)
+    if model is None:
+        return
+    if isinstance(predictor, LstmEntry) and slots and model.hidden_dim != slots.slot_dim:
+        yield (
+            f"predictors.{p}.model.hidden_dim is {model.hidden_dim}; an LSTM's output is "
+            f"slots again (and is added to them where residual), so it must be the slot_dim of "
+            f"savi.{s}, {slots.slot_dim}"
+        )
+    if isinstance(predictor, TransformerEntry) and predictor.training:
+        buffer = model.buffer_size
         context = predictor.training.num_context
         if buffer is not None and buffer < context:
             yield (
@@ -189,21 +259,31 @@ def _check_predictor(p: str, predictor: PredictorEntry, s: str, savi: SaviEntry)
             )
 
 
-def _check_length(where: str, window: Any, d: str, dataset: Dataset) -> Iterator[str]:
+def _check_training(p: str, predictor: Any, d: str, dataset: AnyDataset) -> Iterator[str]:
+    training, where = predictor.training, f"predictors.{p}.training"
+    if predictor.pretrained or training is None:
+        return
+    yield from _check_num_frames(where, training, d, dataset)
+    available = min(training.num_frames or dataset.num_frames, dataset.num_frames)
+    yield from _check_length(where, training, d, available)
+
+
+def _check_length(where: str, window: Any, d: str, num_frames: int) -> Iterator[str]:
     length = window.num_context + window.num_preds
-    if length > dataset.num_frames:
+    if length > num_frames:
         yield (
             f"{where}: num_context + num_preds is {window.num_context} + {window.num_preds} = "
-            f"{length}, but the videos of {d} have {dataset.num_frames} frames"
+            f"{length}, but the videos of {d} have {num_frames} frames"
         )
 
 
-def _check_buffer(p: str, predictor: PredictorEntry, e: str, protocol: Protocol) -> Iterator[str]:
-    buffer = getattr(predictor.model, "buffer_size", None)
-    if buffer is not None and buffer < protocol.num_context:
+def _check_buffer(p: str, predictor: Any, e: str, protocol: Protocol) -> Iterator[str]:
+    buffer = getattr(_known_model(predictor), "buffer_size", None)
+    if buffer is not None and buffer < protocol.num_context and not protocol.cut_context:
         yield (
             f"predictors.{p}.model.buffer_size is {buffer}, smaller than evaluation.{e}.num_context"
-            f", {protocol.num_context}; give at least {protocol.num_context}, or null for no limit"
+            f", {protocol.num_context}; give at least {protocol.num_context}, or null for no "
+            f"limit, or evaluation.{e}.cut_context: true"
         )
 
 

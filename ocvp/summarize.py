@@ -17,7 +17,7 @@ from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.program import run, start_logging
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("ocvp.summarize")
 
 SUMMARY_COLUMNS = (
     "dataset",

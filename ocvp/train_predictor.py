@@ -9,13 +9,15 @@ from pathlib import Path
 
 import torch
 
-from ocvp.checkpoint import load_savi, read_checkpoint, save_training
-from ocvp.config import PredictorStage
+from ocvp.checkpoint import load_savi, read_checkpoint, save_training, start_from
+from ocvp.config_models import PredictorStage
 from ocvp.device import prepare_device
 from ocvp.files import check_writable
+from ocvp.origins import files_digest, write_record
 from ocvp.predictor_training import PredictorTask
 from ocvp.predictors import PREDICTORS
 from ocvp.program import (
+    add_training_options,
     read_runtime,
     read_section,
     run,
@@ -44,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
     torch.manual_seed(derived_seed(args.seed, "initialisation"))
     predictor = PREDICTORS[stage.kind](**arguments).to(device)
+    origin = files_digest([args.checkpoint]) if args.checkpoint else ""
+    start = (
+        start_from(predictor, args.checkpoint, stage.kind, arguments) if args.checkpoint else None
+    )
     task = PredictorTask(
         predictor,
         savi,
@@ -56,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     run_of = fingerprint("fit_predictor", stage, args.seed, [*args.train, *args.val])
     run_of["savi"] = savi_digest
+    if start:
+        run_of["start"] = start
     with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
         state = train(
             task,
@@ -79,6 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sources=run_of["inputs"],
         )
     write_companions(args.output, PROGRAM, stage, argv)
+    write_record(args.output, args.checkpoint, digest=origin)
     return 0
 
 
@@ -102,9 +111,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="checkpoint to write (predictor.pt); its folder also takes the best or last weights, "
         "TensorBoard's files, and what an interrupted run resumes from",
     )
-    run_group = parser.add_argument_group("run")
-    run_group.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
-    run_group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    add_training_options(parser)
     return parser.parse_args(argv)
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ocvp.checkpoint import save_training
-from ocvp.config import SaviStage
+from ocvp.checkpoint import save_training, start_from
+from ocvp.config_models import SaviStage
 from ocvp.device import prepare_device
 from ocvp.files import check_writable
+from ocvp.origins import files_digest, write_record
 from ocvp.program import (
+    add_training_options,
     read_runtime,
     read_section,
     run,
@@ -44,10 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
     torch.manual_seed(derived_seed(args.seed, "initialisation"))
     savi = SAVi(**arguments).to(device)
+    origin = files_digest([args.checkpoint]) if args.checkpoint else ""
+    start = start_from(savi, args.checkpoint, "savi", arguments) if args.checkpoint else None
     task = SaviTask(
         savi, stage.training, runtime, train=args.train, validation=args.val, seed=args.seed
     )
     run_of = fingerprint("fit_savi", stage, args.seed, [args.train, args.val])
+    if start:
+        run_of["start"] = start
     with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
         state = train(
             task,
@@ -70,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sources=run_of["inputs"],
         )
     write_companions(args.output, PROGRAM, stage, argv)
+    write_record(args.output, args.checkpoint, digest=origin)
     return 0
 
 
@@ -85,9 +92,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="checkpoint to write (savi.pt); its folder also takes the best or last weights, "
         "TensorBoard's files, and what an interrupted run resumes from",
     )
-    run_group = parser.add_argument_group("run")
-    run_group.add_argument("--seed", type=int, default=0, help="seed of every draw (default: 0)")
-    run_group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    add_training_options(parser)
     return parser.parse_args(argv)
 
 

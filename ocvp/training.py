@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ocvp.config import Training
+from ocvp.config_models import Training
 from ocvp.files import check_writable
 from ocvp.interruption import held_signals
 from ocvp.program import progress

@@ -111,6 +111,31 @@ def check_buffer(buffer_size: int | None, num_context: int) -> None:
         )
 
 
+def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, why: str) -> int:
+    """Return how many frames of each video are trained on.
+
+    Args:
+        videos: The file, for messages.
+        num_frames: Frames of its videos.
+        limit: `training.num_frames`.
+        needed: Frames of one window.
+        why: What asks for them, for messages.
+
+    Raises:
+        ValueError: If the videos, or the frames to train on, are too few.
+    """
+    if (limit or 0) > num_frames:
+        raise ValueError(
+            f"training.num_frames is {limit}, but the videos of {videos} have {num_frames} frames"
+        )
+    usable = limit or num_frames
+    if needed > usable:
+        of = f"{usable} of the frames of {videos} are" if limit else f"the videos of {videos} have"
+        end = "trained on" if limit else f"{usable} frames"
+        raise ValueError(f"{why} is {needed}, but {of} {end}")
+    return usable
+
+
 class WindowReader(Dataset):
     """Reads windows of several HDF5 datasets that run over the same videos and frames.
 

@@ -17,7 +17,10 @@ FROM_PREDICTOR_SCORES = {"score_predictor", "draw_rollouts", "draw_curves"} | TA
 FROM_PREDICTORS = {"fit_predictor"} | FROM_PREDICTOR_SCORES
 FROM_SLOTS = {"encode_slots"} | FROM_PREDICTORS
 FROM_SAVI = {"fit_savi", "draw_slots"} | FROM_SAVI_SCORES | FROM_SLOTS
-EVERYTHING = {"make_chunk", "make_videos"} | FROM_SAVI
+FROM_VIDEOS = {"make_chunk", "make_videos"} | FROM_SAVI
+IMPORTS = {"import_savi", "import_predictor"}
+FROM_MODELS = FROM_SAVI | IMPORTS
+EVERYTHING = FROM_VIDEOS | IMPORTS
 NOTHING: set[str] = set()
 
 # --- jobs, by what their first product's path holds ---------------------------------------------
@@ -25,9 +28,14 @@ NOTHING: set[str] = set()
 ALL = ""
 FIRST = "results/first/"
 SMALL = "/small/"
-LSTM = "/lstm/|_curves"
+LSTM = "/lstm/|/(small|other)/seed1/figures/[a-z]+_curves"
 OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_curves"
 SHORT = "/short"
+TABLETOP = "results/(first|second)/"
+OBJ3D, MOVI, OWN = "results/obj3d/", "results/movi/", "results/own/"
+TRAINED = "^(?!.*/fetched/)"
+FETCHED = "/fetched/"
+NARROWED = "/(small|other)/"
 
 
 class Edit(NamedTuple):
@@ -64,7 +72,17 @@ def set_key(tree: Any, key: str, value: Any) -> None:
 
 def dataset(key: str, value: Any, **more: Any) -> Edit:
     """Everything that is made from a data set follows from each of its keys."""
-    return Edit(f"datasets.first.{key}", value, EVERYTHING, FIRST, **more)
+    return Edit(f"datasets.first.{key}", value, FROM_VIDEOS, FIRST, **more)
+
+
+def raw(name: str, key: str, value: Any, **more: Any) -> Edit:
+    """Everything that is made from a data set on disk follows from its keys."""
+    return Edit(f"datasets.{name}.{key}", value, FROM_VIDEOS, f"results/{name}/", **more)
+
+
+def fetched(key: str, value: Any, **more: Any) -> Edit:
+    """A pretrained SAVi and everything after it."""
+    return Edit(f"savi.fetched.{key}", value, FROM_MODELS - {"fit_savi"}, FETCHED, **more)
 
 
 def savi(key: str, value: Any, **more: Any) -> Edit:
@@ -82,6 +100,8 @@ def nothing(key: str, value: Any) -> Edit:
     return Edit(key, value, NOTHING)
 
 
+TABLETOPS = ("first", "second")
+RAW = ("obj3d", "movi", "own")
 UNDOUBLED = {
     "savi.small.model.downsample_decoder": False,
     "savi.small.model.decoder_resolution": [16, 16],
@@ -92,27 +112,65 @@ NARROW = {
     "predictors.lstm.model.hidden_dim": 8,
 }
 DOUBLE_SIZE = {
-    "datasets.first.resolution": [32, 32],
-    "datasets.second.resolution": [32, 32],
-    "savi.small.model.decoder_resolution": [16, 16],
-    "savi.other.model.decoder_resolution": [16, 16],
+    **{f"datasets.{name}.resolution": [32, 32] for name in (*TABLETOPS, *RAW)},
+    **{f"savi.{name}.model.decoder_resolution": [16, 16] for name in ("small", "other", "tuned")},
 }
 
 KEYS: dict[str, Edit] = {
     "TabletopDataset.seed": dataset("seed", 5),
     "TabletopDataset.resolution": Edit(
-        "datasets.first.resolution", [32, 32], EVERYTHING, also=DOUBLE_SIZE
+        "datasets.first.resolution", [32, 32], FROM_VIDEOS, also=DOUBLE_SIZE
     ),
     "TabletopDataset.num_frames": dataset("num_frames", 9),
     "TabletopDataset.fps": dataset("fps", 12),
     "TabletopDataset.num_objects": dataset("num_objects", [1, 3]),
     "TabletopDataset.fields": dataset("fields", ["flow"]),
     "TabletopDataset.videos_per_chunk": dataset("videos_per_chunk", 5),
+    "MaxVideos.train": raw("obj3d", "max_videos.train", 2),
+    "MaxVideos.val": raw("obj3d", "max_videos.val", 2),
+    "MaxVideos.test": raw("obj3d", "max_videos.test", 2),
+    "Obj3dDataset.resolution": Edit(
+        "datasets.obj3d.resolution", [32, 32], FROM_VIDEOS, also=DOUBLE_SIZE
+    ),
+    "Obj3dDataset.stride": raw("obj3d", "stride", 2),
+    "Obj3dDataset.videos_per_chunk": raw("obj3d", "videos_per_chunk", 3),
+    "Obj3dDataset.root": nothing("datasets.obj3d.root", "raw/elsewhere/OBJ3D"),
+    "Obj3dDataset.num_frames": raw("obj3d", "num_frames", 9),
+    "Obj3dDataset.resize": raw("obj3d", "resize", "hamming"),
+    "MoviDataset.resolution": Edit(
+        "datasets.movi.resolution", [32, 32], FROM_VIDEOS, also=DOUBLE_SIZE
+    ),
+    "MoviDataset.stride": raw("movi", "stride", 2),
+    "MoviDataset.videos_per_chunk": raw("movi", "videos_per_chunk", 60),
+    "MoviDataset.root": nothing("datasets.movi.root", "raw/elsewhere/tfds"),
+    "MoviDataset.num_frames": raw("movi", "num_frames", 9),
+    "MoviDataset.resize": raw("movi", "resize", "hamming"),
+    "FolderDataset.resolution": Edit(
+        "datasets.own.resolution", [32, 32], FROM_VIDEOS, also=DOUBLE_SIZE
+    ),
+    "FolderDataset.stride": raw("own", "stride", 2),
+    "FolderDataset.videos_per_chunk": raw("own", "videos_per_chunk", 3),
+    "FolderDataset.root": nothing("datasets.own.root", "raw/elsewhere/own"),
+    "FolderDataset.num_frames": raw("own", "num_frames", 9),
+    "FolderDataset.resize": raw("own", "resize", "hamming"),
+    "MoviDataset.variant": raw("movi", "variant", "movi_b"),
+    "MoviDataset.source_resolution": raw("movi", "source_resolution", 256),
+    "MoviDataset.splits": raw("movi", "splits", "published"),
+    "MoviDataset.max_objects": raw("movi", "max_objects", 3),
+    "MoviDataset.fields": raw("movi", "fields", ["flow"]),
+    "FolderDataset.frames": raw("own", "frames", "other_videos"),
+    "FolderDataset.masks": raw("own", "masks", "other_masks"),
+    "FolderDataset.start": raw("own", "start", 1),
+    "FolderDataset.fit": raw("own", "fit", "stretch"),
+    "FolderDataset.max_objects": raw("own", "max_objects", 2),
+    "SplitShares.train": raw("own", "shares.train", 0.25, also={"datasets.own.shares.test": 0.5}),
+    "SplitShares.val": raw("own", "shares.val", 0.5, also={"datasets.own.shares.train": 0.25}),
+    "SplitShares.test": raw("own", "shares.test", 0.5, also={"datasets.own.shares.train": 0.25}),
     "NumVideos.train": dataset("num_videos.train", 7),
     "NumVideos.val": dataset("num_videos.val", 2),
     "NumVideos.test": dataset("num_videos.test", 4),
     "SaviModel.num_slots": savi("model.num_slots", 5),
-    "SaviModel.slot_dim": Edit("savi.small.model.slot_dim", 8, FROM_SAVI, also=NARROW),
+    "SaviModel.slot_dim": Edit("savi.small.model.slot_dim", 8, FROM_SAVI, NARROWED, also=NARROW),
     "SaviModel.encoder_channels": savi("model.encoder_channels", [4, 8]),
     "SaviModel.encoder_mlp_dim": savi("model.encoder_mlp_dim", 16),
     "SaviModel.kernel_size": savi("model.kernel_size", 3),
@@ -124,7 +182,7 @@ KEYS: dict[str, Edit] = {
     "SaviModel.num_iterations_first": savi("model.num_iterations_first", 3),
     "SaviModel.num_iterations": savi("model.num_iterations", 3),
     "SaviModel.transition": savi("model.transition", False),
-    "SaviModel.initializer": savi("model.initializer", "boxes"),
+    "SaviModel.initializer": savi("model.initializer", "random"),
     "SaviModel.box_format": savi("model.box_format", "published_pixels"),
     "SaviModel.absent": savi("model.absent", "published"),
     "SaviTraining.num_steps": savi("training.num_steps", 7),
@@ -141,16 +199,56 @@ KEYS: dict[str, Edit] = {
     "SaviTraining.weight_decay": savi("training.weight_decay", 0.1),
     "SaviTraining.select": savi("training.select", "best"),
     "SaviTraining.num_threads": savi("training.num_threads", 1),
+    "SaviTraining.num_frames": savi("training.num_frames", 7),
     "SaviTraining.clip_length": savi("training.clip_length", 4),
     "SaviTraining.curriculum_epochs": savi("training.curriculum_epochs", 1),
     "SaviTraining.curriculum_clip_length": savi("training.curriculum_clip_length", 1),
+    "SaviEntry.pretrained": fetched("pretrained", "raw/published/models/other.pth"),
+    "SaviEntry.pretrained_params": fetched("pretrained_params", "raw/other_params.json"),
+    "SaviEntry.start_from": Edit(
+        "savi.tuned.start_from", "raw/mine/other.pt", FROM_SAVI, "/tuned/"
+    ),
+    "LstmEntry.pretrained": Edit(
+        "predictors.imported.pretrained",
+        "raw/mine/other.pt",
+        FROM_PREDICTORS | {"import_predictor"},
+        "/imported/|/fetched/seed1/figures/[a-z]+_curves",
+    ),
+    "LstmEntry.pretrained_params": Edit(
+        "predictors.imported.pretrained_params",
+        "raw/other_params.json",
+        FROM_PREDICTORS | {"import_predictor"},
+        "/imported/|/fetched/seed1/figures/[a-z]+_curves",
+        also={"predictors.imported.pretrained": "raw/published/models/checkpoint.pth"},
+    ),
+    "LstmEntry.start_from": Edit(
+        "predictors.lstm.start_from", "raw/mine/predictor.pt", FROM_PREDICTORS, LSTM
+    ),
+    "TransformerEntry.pretrained": Edit(
+        "predictors.ocvp.pretrained",
+        "raw/mine/predictor.pt",
+        FROM_PREDICTOR_SCORES,
+        OCVP,
+        added=jobs("import_predictor first/small/seed1/ocvp/predictor.pt"),
+    ),
+    "TransformerEntry.pretrained_params": Edit(
+        "predictors.ocvp.pretrained_params",
+        "raw/other_params.json",
+        FROM_PREDICTOR_SCORES,
+        OCVP,
+        also={"predictors.ocvp.pretrained": "raw/published/models/checkpoint.pth"},
+        added=jobs("import_predictor first/small/seed1/ocvp/predictor.pt"),
+    ),
+    "TransformerEntry.start_from": ocvp("start_from", "raw/mine/predictor.pt"),
     "SaviEvaluation.split": Edit(
         "savi.small.evaluation.split", "val", FROM_SAVI_SCORES | {"draw_slots"}, SMALL
     ),
     "SaviEvaluation.num_frames": Edit(
         "savi.small.evaluation.num_frames", 4, FROM_SAVI_SCORES, SMALL
     ),
-    "LstmModel.hidden_dim": Edit("predictors.lstm.model.hidden_dim", 8, FROM_SAVI, also=NARROW),
+    "LstmModel.hidden_dim": Edit(
+        "predictors.lstm.model.hidden_dim", 8, FROM_SAVI, NARROWED, also=NARROW
+    ),
     "LstmModel.num_cells": Edit("predictors.lstm.model.num_cells", 3, FROM_PREDICTORS, LSTM),
     "LstmModel.residual": Edit("predictors.lstm.model.residual", False, FROM_PREDICTORS, LSTM),
     "TransformerEntry.kind": ocvp("kind", "ocvp_seq"),
@@ -175,6 +273,7 @@ KEYS: dict[str, Edit] = {
     "PredictorTraining.weight_decay": ocvp("training.weight_decay", 0.1),
     "PredictorTraining.select": ocvp("training.select", "best"),
     "PredictorTraining.num_threads": ocvp("training.num_threads", 1),
+    "PredictorTraining.num_frames": ocvp("training.num_frames", 7),
     "PredictorTraining.num_context": ocvp("training.num_context", 2),
     "PredictorTraining.num_preds": ocvp("training.num_preds", 3),
     "PredictorTraining.frame_loss_weight": ocvp("training.frame_loss_weight", 0.5),
@@ -182,9 +281,18 @@ KEYS: dict[str, Edit] = {
     "PredictorTraining.teacher_forcing": ocvp("training.teacher_forcing", True),
     "Protocol.num_context": Edit("evaluation.short.num_context", 2, FROM_PREDICTOR_SCORES, SHORT),
     "Protocol.num_preds": Edit("evaluation.short.num_preds", 3, FROM_PREDICTOR_SCORES, SHORT),
-    "Protocol.split": Edit("evaluation.short.split", "val", FROM_PREDICTOR_SCORES, SHORT),
+    "Protocol.split": Edit(
+        "evaluation.short.split",
+        "val",
+        FROM_PREDICTOR_SCORES,
+        SHORT,
+        added=jobs("encode_slots second/fetched/seed1/slots/val.h5"),
+    ),
     "Protocol.moving_pixels": Edit(
         "evaluation.short.moving_pixels", 2, FROM_PREDICTOR_SCORES, SHORT
+    ),
+    "Protocol.cut_context": Edit(
+        "evaluation.short.cut_context", True, FROM_PREDICTOR_SCORES, SHORT
     ),
     "Figures.num_videos": Edit("figures.num_videos", 3, FIGURES),
     "Figures.upscale": Edit("figures.upscale", 2, FIGURES),
@@ -273,9 +381,7 @@ OTHER_EDITS: dict[str, Edit] = {
     "learning rate of the other SAVi": Edit(
         "savi.other.training.learning_rate", 2e-4, FROM_SAVI, "/other/"
     ),
-    "seed of the other data set": Edit(
-        "datasets.second.seed", 5, EVERYTHING - FROM_PREDICTORS | TABLES, "results/second/"
-    ),
+    "seed of the other data set": Edit("datasets.second.seed", 5, FROM_VIDEOS, "results/second/"),
     "the other protocol": Edit(
         "evaluation.validation.num_preds", 4, FROM_PREDICTOR_SCORES, "/validation"
     ),
@@ -306,6 +412,13 @@ OTHER_EDITS: dict[str, Edit] = {
         NOTHING,
     ),
     "the order of a study's names": Edit("study.0.predictors", ["ocvp", "lstm"], NOTHING),
+    "a moved pretrained checkpoint": Edit(
+        "savi.fetched.pretrained", "raw/elsewhere/models/checkpoint.pth", NOTHING
+    ),
+    "a moved pretrained predictor": Edit(
+        "predictors.imported.pretrained", "raw/elsewhere/predictor.pt", NOTHING
+    ),
+    "a setting that a pretrained SAVi must have": fetched("model", {"num_slots": 4}),
     "one predictor less": Edit("study.0.predictors", ["lstm"], TABLES | {"draw_curves"}, SMALL),
 }
 
@@ -313,77 +426,115 @@ OTHER_EDITS: dict[str, Edit] = {
 
 SCORES = FROM_SAVI_SCORES | FROM_PREDICTOR_SCORES
 
-MODULES: dict[str, set[str]] = {
-    "__init__": EVERYTHING,
+Rows = tuple[tuple[set[str], str], ...]
+
+
+def of(*rows: set[str] | tuple[set[str], str]) -> Rows:
+    """Return what an edit makes stale: rules, or rules and which of their products."""
+    return tuple(row if isinstance(row, tuple) else (row, ALL) for row in rows)
+
+
+MODULES: dict[str, Rows] = {
+    "__init__": of(EVERYTHING),
     # What all programs share, and the videos.
-    "files": EVERYTHING,
-    "prepare_data": EVERYTHING,
-    "program": EVERYTHING,
-    "randomness": EVERYTHING,
-    "raycast": EVERYTHING,
-    "rendering": EVERYTHING,
-    "tabletop": EVERYTHING,
-    "tabletop_physics": EVERYTHING,
-    "tabletop_scene": EVERYTHING,
-    "video_sources": EVERYTHING,
-    "videos": EVERYTHING,
+    "files": of(EVERYTHING),
+    "prepare_data": of(FROM_VIDEOS),
+    "program": of(EVERYTHING),
+    "randomness": of((FROM_VIDEOS, TABLETOP), FROM_SAVI),
+    "raycast": of((FROM_VIDEOS, TABLETOP)),
+    "rendering": of((FROM_VIDEOS, TABLETOP)),
+    "tabletop": of((FROM_VIDEOS, TABLETOP)),
+    "tabletop_physics": of((FROM_VIDEOS, TABLETOP)),
+    "tabletop_scene": of((FROM_VIDEOS, TABLETOP)),
+    "video_sources": of(FROM_VIDEOS),
+    "videos": of(FROM_VIDEOS),
+    # One kind of data set each.
+    "tabletop_videos": of((FROM_VIDEOS, TABLETOP)),
+    "obj3d_videos": of((FROM_VIDEOS, OBJ3D)),
+    "movi_videos": of((FROM_VIDEOS, MOVI)),
+    "movi_records": of((FROM_VIDEOS, MOVI)),
+    "movi_metadata": of((FROM_VIDEOS, MOVI)),
+    "tfrecord": of((FROM_VIDEOS, MOVI)),
+    "example_proto": of((FROM_VIDEOS, MOVI)),
+    "folder_videos": of((FROM_VIDEOS, OWN)),
+    "frame_files": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}")),
+    "resizing": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}|{MOVI}")),
+    "mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
+    "raw_files": of(FROM_VIDEOS),
+    "obj3d_files": of((FROM_VIDEOS, OBJ3D)),
+    "movi_files": of((FROM_VIDEOS, MOVI)),
+    "folder_files": of((FROM_VIDEOS, OWN)),
+    # Weights from elsewhere.
+    "origins": of(FROM_MODELS),
+    "import_checkpoint": of((FROM_MODELS, FETCHED)),
+    "published": of((FROM_MODELS, FETCHED)),
+    "published_names": of((FROM_MODELS, FETCHED)),
+    "published_settings": of((FROM_MODELS, FETCHED)),
+    "published_training": of((FROM_MODELS, FETCHED)),
+    "pickle_names": of(FROM_MODELS),
     # SAVi: its model, its training, and what trainings share.
-    "boxes": FROM_SAVI,
-    "checkpoint": FROM_SAVI,
-    "decoder": FROM_SAVI,
-    "device": FROM_SAVI,
-    "encoder": FROM_SAVI,
-    "initializers": FROM_SAVI,
-    "interruption": FROM_SAVI,
-    "losses": FROM_SAVI,
-    "position": FROM_SAVI,
-    "resume": FROM_SAVI,
-    "savi": FROM_SAVI,
-    "savi_inputs": FROM_SAVI,
-    "savi_training": FROM_SAVI,
-    "schedule": FROM_SAVI,
-    "slot_attention": FROM_SAVI,
-    "train_savi": FROM_SAVI,
-    "training": FROM_SAVI,
-    "training_log": FROM_SAVI,
-    "transition": FROM_SAVI,
-    "windows": FROM_SAVI,
+    "boxes": of(FROM_SAVI),
+    "checkpoint": of(FROM_MODELS),
+    "decoder": of(FROM_MODELS),
+    "device": of(FROM_SAVI),
+    "encoder": of(FROM_MODELS),
+    "initializers": of(FROM_MODELS),
+    "interruption": of(FROM_SAVI),
+    "losses": of((FROM_SAVI, TRAINED)),
+    "position": of(FROM_MODELS),
+    "resume": of((FROM_SAVI, TRAINED)),
+    "savi": of(FROM_MODELS),
+    "savi_inputs": of(FROM_SAVI),
+    "savi_training": of((FROM_SAVI, TRAINED)),
+    "schedule": of((FROM_SAVI, TRAINED)),
+    "slot_attention": of(FROM_MODELS),
+    "train_savi": of((FROM_SAVI, TRAINED)),
+    "training": of((FROM_SAVI, TRAINED)),
+    "training_log": of((FROM_SAVI, TRAINED)),
+    "transition": of(FROM_MODELS),
+    "windows": of(FROM_SAVI),
     # Slots.
-    "extract_slots": FROM_SLOTS,
-    "slot_files": FROM_SLOTS | {"draw_slots"},  # the figures' one program imports it
+    "extract_slots": of(FROM_SLOTS),
+    "slot_files": of(FROM_SLOTS | {"draw_slots"}),  # the figures' one program imports it
     # Predictors: no SAVi is trained, scored or drawn again.
-    "predictor_training": FROM_PREDICTORS,
-    "predictors": FROM_PREDICTORS,
-    "train_predictor": FROM_PREDICTORS,
-    "rollout": FROM_PREDICTORS | {"draw_slots"},  # the figures' one program imports it
+    "predictor_training": of((FROM_PREDICTORS, TRAINED)),
+    "predictors": of(FROM_PREDICTORS | {"import_predictor"}),
+    "train_predictor": of((FROM_PREDICTORS, TRAINED)),
+    "rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     # Scores.
-    "bootstrap": FROM_PREDICTOR_SCORES,
-    "evaluate_predictor": FROM_PREDICTOR_SCORES,
-    "evaluate_savi": FROM_SAVI_SCORES,
-    "image_metrics": SCORES,
-    "metrics": SCORES | FIGURES,
-    "naive_segmenters": FROM_SAVI_SCORES,
-    "perceptual": SCORES,
-    "scoring": SCORES,
-    "segmentation_metrics": SCORES | FIGURES,
-    "tracking_metrics": SCORES | FIGURES,
+    "bootstrap": of(FROM_PREDICTOR_SCORES),
+    "evaluate_predictor": of(FROM_PREDICTOR_SCORES),
+    "evaluate_savi": of(FROM_SAVI_SCORES),
+    "image_metrics": of(SCORES),
+    "metrics": of(SCORES | FIGURES),
+    "naive_segmenters": of(FROM_SAVI_SCORES),
+    "perceptual": of(SCORES),
+    "scoring": of(SCORES),
+    "segmentation_metrics": of(SCORES | FIGURES),
+    "tracking_metrics": of(SCORES | FIGURES),
     # Figures and tables.
-    "animation": FIGURES,
-    "curves": FIGURES,
-    "drawing": FIGURES,
-    "figures": FIGURES,
-    "overlays": FIGURES,
-    "summarize": TABLES,
+    "animation": of(FIGURES),
+    "curves": of(FIGURES),
+    "drawing": of(FIGURES),
+    "figures": of(FIGURES),
+    "overlays": of(FIGURES),
+    "summarize": of(TABLES),
     # Not part of any stage: the config is in the params, the others are tools.
-    "clips": NOTHING,
-    "config": NOTHING,
-    "config_docs": NOTHING,
-    "digests": NOTHING,
-    "plan": NOTHING,
-    "predict": NOTHING,
-    "published": NOTHING,
-    "show_results": NOTHING,
-    "stages": NOTHING,
-    "study": NOTHING,
-    "tabletop_contacts": NOTHING,
+    "clips": of(NOTHING),
+    "config": of(NOTHING),
+    "config_datasets": of(NOTHING),
+    "config_docs": of(NOTHING),
+    "config_models": of(NOTHING),
+    "config_section": of(NOTHING),
+    "config_text": of(NOTHING),
+    "convert_params": of(NOTHING),
+    "new_experiment": of(NOTHING),
+    "published_params": of(NOTHING),
+    "digests": of(NOTHING),
+    "plan": of(NOTHING),
+    "predict": of(NOTHING),
+    "show_results": of(NOTHING),
+    "stages": of(NOTHING),
+    "study": of(NOTHING),
+    "tabletop_contacts": of(NOTHING),
 }

@@ -3,6 +3,7 @@
 import json
 import math
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,8 +23,10 @@ from tiny import (
 from torch import nn
 
 from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
+from ocvp.checkpoint import load_predictor
 from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
 from ocvp.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.rollout import rollout
 from ocvp.savi import SaviOutput
 from ocvp.scoring import FrameScorer, concatenate
 from ocvp.windows import Window
@@ -262,12 +265,13 @@ def chain(tmp_path_factory):
     return seed
 
 
-def score_predictor(chain, output, protocol=None, **runtime):
+def score_predictor(chain, output, protocol=None, predictor=None, **runtime):
     protocol = {"num_context": CONTEXT, "num_preds": PREDS} | (protocol or {})
+    predictor = predictor or chain / "lstm" / "predictor.pt"
     return call(
         evaluate_predictor.main,
         *("--config", {"protocol": protocol, "num_threads": 1}, "--runtime", CPU | runtime),
-        *("--savi", chain / "savi.pt", "--predictor", chain / "lstm" / "predictor.pt"),
+        *("--savi", chain / "savi.pt", "--predictor", predictor),
         *("--videos", chain.parents[1] / "videos" / "test.h5"),
         *("--slots", chain / "slots" / "test.h5", "--output", output),
     )
@@ -306,6 +310,28 @@ def test_a_predictor_is_scored_the_same_in_batches_of_any_size(chain, tmp_path):
     assert 0 <= one["metrics"]["centre_error"]["mean"] <= math.hypot(SIDE, SIDE)
     assert (tmp_path / "1.config.json").is_file()
     assert "ocvp.evaluate_predictor" in (tmp_path / "1.command.sh").read_text()
+
+
+def test_a_context_beyond_the_buffer_is_refused_or_cut_as_the_protocol_says(
+    chain, tmp_path, capsys
+):
+    predictor = write_predictor(
+        tmp_path / "predictor.pt", chain / "savi.pt", "ocvp_seq", buffer_size=CONTEXT - 1
+    )
+    assert score_predictor(chain, tmp_path / "x.json", predictor=predictor) == 1
+    assert_one_error(capsys.readouterr().err, "buffer_size is 2, smaller than num_context, 3")
+    assert not (tmp_path / "x.json").exists()
+    cut = {"cut_context": True}
+    assert score_predictor(chain, tmp_path / "cut.json", cut, predictor=predictor) == 0
+    # The same as if the first frame of the context were not there.
+    model = load_predictor(predictor)
+    with h5py.File(chain / "slots/test.h5") as file:
+        slots = torch.from_numpy(file["slots"][:, : CONTEXT + PREDS])
+    with torch.no_grad():
+        predicted = rollout(model, slots[:, 1:CONTEXT], PREDS)
+    expected = (predicted - slots[:, CONTEXT:]).square().mean().item()
+    scores = json.loads((tmp_path / "cut.json").read_text())
+    assert scores["metrics"]["slot_mse"]["mean"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_protocol_decides_what_counts_as_moving(chain, tmp_path):

@@ -16,15 +16,23 @@ from ocvp.plan import (
     estimate_seconds,
     put_python_on_path,
 )
+from ocvp.raw_files import Listing
 from ocvp.study import read_config
 
 TESTS = Path(__file__).parent
 TRAINING = {"dataset": "tiny", "savi": "small", "seed": "1", "predictor": "lstm"}
 
 
-@pytest.fixture(scope="module")
+CONFIG = read_config(yaml.safe_load((TESTS / "tiny.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.fixture
 def config() -> Config:
-    return read_config(yaml.safe_load((TESTS / "tiny.yaml").read_text(encoding="utf-8")))
+    return CONFIG
+
+
+def listings(dataset: str, split: str) -> Listing:
+    return Listing({"train": 6, "val": 3, "test": 4}[split], "", CONFIG.datasets[dataset])
 
 
 def job(rule: str, threads: int = 1, benchmark: str = "", **wildcards: str) -> Job:
@@ -81,31 +89,35 @@ def test_a_damaged_benchmark_is_none(tmp_path, value):
 def test_slots_take_four_bytes_a_number(config):
     # Four videos of 8 frames of 4 slots of 16 numbers.
     jobs = [job("encode_slots", dataset="tiny", savi="small", split="test")]
-    assert estimate_bytes(jobs, config) == 4 * (4 * 8 * 4 * 16)
+    assert estimate_bytes(jobs, config, listings) == 4 * (4 * 8 * 4 * 16)
 
 
 def test_videos_take_at_least_their_frames_and_annotations(config):
     pixels = 6 * 8 * 16 * 16
-    found = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config)
+    found = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config, listings)
     # Three bytes of colour, eight of flow, four of depth, and a little for the masks.
     assert 15 * pixels < found < 16 * pixels
 
 
 def test_a_part_holds_no_more_videos_than_its_split(config):
-    split = estimate_bytes([job("make_videos", dataset="tiny", split="test")], config)
-    part = estimate_bytes([job("make_chunk", dataset="tiny", split="test", chunk="0")], config)
+    split = estimate_bytes([job("make_videos", dataset="tiny", split="test")], config, listings)
+    part = estimate_bytes(
+        [job("make_chunk", dataset="tiny", split="test", chunk="0")], config, listings
+    )
     assert part == split  # four videos, and four are a part
-    train = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config)
-    part = estimate_bytes([job("make_chunk", dataset="tiny", split="train", chunk="0")], config)
+    train = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config, listings)
+    part = estimate_bytes(
+        [job("make_chunk", dataset="tiny", split="train", chunk="0")], config, listings
+    )
     assert part == pytest.approx(train * 4 / 6)
 
 
 def test_trainings_count_each(config):
-    one = estimate_bytes([job("fit_savi", **TRAINING)], config)
+    one = estimate_bytes([job("fit_savi", **TRAINING)], config, listings)
     assert one > 1e6
     both = [job("fit_savi", **TRAINING), job("fit_predictor", **TRAINING)]
-    assert estimate_bytes(both, config) == 2 * one
-    assert estimate_bytes([job("summarize"), job("draw_slots")], config) == 0
+    assert estimate_bytes(both, config, listings) == 2 * one
+    assert estimate_bytes([job("summarize"), job("draw_slots")], config, listings) == 0
 
 
 # --- text ---------------------------------------------------------------------------------------
@@ -113,7 +125,7 @@ def test_trainings_count_each(config):
 
 def test_the_plan_of_a_first_run(config, tmp_path):
     jobs = [job("fit_savi", **TRAINING), job("draw_slots"), job("draw_slots")]
-    text = describe(jobs, config, tmp_path, cores=2)
+    text = describe(jobs, config, listings, tmp_path, cores=2)
     assert "This run: 3 jobs (fit_savi, 2 draw_slots)." in text
     assert "Time: not known before a first run." in text
     assert f"are free in {tmp_path}." in text
@@ -127,13 +139,13 @@ def test_the_plan_of_a_first_run(config, tmp_path):
 def test_the_plan_of_a_later_run(config, tmp_path, seconds, expected):
     write_benchmark(tmp_path, "logs/a/fit_savi.tsv", seconds)
     jobs = [job("fit_savi", 2, "logs/a/fit_savi.tsv", **TRAINING), job("summarize")]
-    text = describe(jobs, config, tmp_path, cores=2)
+    text = describe(jobs, config, listings, tmp_path, cores=2)
     assert f"Time, from earlier runs: {expected}, and summarize, never run so far." in text
 
 
 def test_a_disk_that_is_too_small_is_told(config, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    text = describe([job("fit_savi", **TRAINING)], config, tmp_path, cores=2)
+    text = describe([job("fit_savi", **TRAINING)], config, listings, tmp_path, cores=2)
     assert "WARNING: the disk will be full before this run ends." in text
 
 

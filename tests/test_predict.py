@@ -2,12 +2,12 @@
 
 import json
 
-import av
 import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from raw_trees import write_film
 from tiny import (
     CPU,
     NUM_FRAMES,
@@ -29,18 +29,6 @@ from ocvp.rollout import rollout
 SIZE = (SIDE, SIDE)
 VIDEO = squares(3)
 BOXES = VIDEO["boxes"][0]
-
-
-def write_film(path, frames, rate=10):
-    """Write frames without loss."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=rate, options={"qp": "0"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "rgb24"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-        container.mux(stream.encode())
-    return path
 
 
 def write_pictures(folder, frames, name="test_{}.png"):

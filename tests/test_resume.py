@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import savi_stage
 
-from ocvp.config import SaviStage
+from ocvp.config_models import SaviStage
 from ocvp.resume import ResumeFolder, fingerprint
 
 RUN = {"config": {"num_steps": 6}, "code": "c" * 64, "seed": 0, "inputs": ["a", "b"]}

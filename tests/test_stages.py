@@ -1,19 +1,32 @@
 """The table of stages: what each program really imports is what its digest covers."""
 
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
 import pytest
-from conftest import FinishedStudy
+from conftest import IMPORT_RECORDER, FinishedStudy
+from raw_movi import unpack_movi
+from raw_trees import write_folder, write_obj3d
 from staleness_rows import EVERYTHING
+from tiny import command, quiet_environment, write_predictor, write_savi
 
 from ocvp.digests import import_closure
-from ocvp.stages import STAGES, stage_digest
+from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
 # In the params by its values.
-CONFIG = {"ocvp.config"}
+CONFIG = {f"ocvp.config{part}" for part in ("", "_datasets", "_models", "_section")}
 # A training asks for its own digest, to tell whether it may resume.
 FINGERPRINT = {"ocvp.digests", "ocvp.stages"}
+# The table of sources names the module of each kind of data set.
+SOURCES = {"ocvp.digests", "ocvp.stages"}
 ALLOWED = {
+    "make_chunk": CONFIG | SOURCES,
+    "make_videos": CONFIG | SOURCES,
     "fit_savi": CONFIG | PICTURES | FINGERPRINT,
     "fit_predictor": CONFIG | PICTURES | FINGERPRINT,
 }
@@ -41,21 +54,85 @@ def test_training_loads_no_metric_of_segmentation_for_a_savi():
     assert "ocvp.segmentation_metrics" not in import_closure(*STAGES["fit_savi"])
 
 
+def modules_of(rule: str) -> tuple[str, ...]:
+    """Return what the digest of a rule of the tests' study covers; its data set is a tabletop."""
+    return (*STAGES[rule], *SOURCE_MODULES["tabletop"]) if rule == "make_chunk" else STAGES[rule]
+
+
+IN_THE_STUDY = [rule for rule in STAGES if not rule.startswith("import_")]
+
+
 @pytest.mark.xdist_group("finished-study")
-@pytest.mark.parametrize("rule", STAGES)
+@pytest.mark.parametrize("rule", IN_THE_STUDY)
 def test_a_program_imports_nothing_that_its_digest_leaves_out(
     rule: str, finished_study: FinishedStudy
 ):
     imported = finished_study.imports[rule]
     assert "ocvp.program" in imported
-    closure = import_closure(*STAGES[rule])
+    closure = import_closure(*modules_of(rule))
     assert imported - closure - ALLOWED.get(rule, CONFIG) == set()
 
 
 @pytest.mark.xdist_group("finished-study")
-@pytest.mark.parametrize("rule", STAGES)
+@pytest.mark.parametrize("rule", IN_THE_STUDY)
 def test_a_digest_covers_nothing_that_its_program_does_not_import(
     rule: str, finished_study: FinishedStudy
 ):
     # The program itself runs as __main__.
-    assert import_closure(*STAGES[rule]) - finished_study.imports[rule] == {STAGES[rule][0]}
+    assert import_closure(*modules_of(rule)) - finished_study.imports[rule] == {STAGES[rule][0]}
+
+
+# --- programs that the tests' study does not run ------------------------------------------------
+
+
+def imports_of(folder: Path, module: str, *arguments: Any) -> set[str]:
+    """Run a program, and return the modules of the package that it imported."""
+    (folder / "sitecustomize.py").write_text(IMPORT_RECORDER, encoding="utf-8")
+    log = folder / "recorded.log"
+    finished = subprocess.run(
+        [*command(module, *arguments), "--log", str(log)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=quiet_environment()
+        | {
+            "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
+            "OCVP_TEST_IMPORTS": str(folder),
+        },
+    )
+    assert finished.returncode == 0, finished.stderr
+    (record,) = folder.glob("recorded-*.txt")
+    return set(record.read_text(encoding="utf-8").split())
+
+
+RAW: dict[str, dict[str, Any]] = {
+    "obj3d": {"num_frames": 4, "resolution": [16, 16]},
+    "movi": {"num_frames": 4},
+    "folder": {"num_frames": 4, "resolution": [16, 16], "frames": "frames"},
+}
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_each_kind_of_data_set_imports_what_its_digest_covers(kind: str, tmp_path: Path):
+    {"obj3d": write_obj3d, "movi": unpack_movi, "folder": write_folder}[kind](tmp_path / "raw")
+    config = json.dumps({"kind": kind, "root": str(tmp_path / "raw"), **RAW[kind]})
+    arguments = ("--dataset", "raw", "--split", "val", "--output", tmp_path / "chunk0.h5")
+    imported = imports_of(
+        tmp_path, "ocvp.prepare_data", "chunk", "--config", config, *arguments, "--chunk", "0"
+    )
+    closure = import_closure(*STAGES["make_chunk"], *SOURCE_MODULES[kind])
+    assert imported - closure == CONFIG | SOURCES
+    assert closure - imported == {"ocvp.prepare_data"}
+
+
+@pytest.mark.parametrize("rule", ["import_savi", "import_predictor"])
+def test_an_import_imports_what_its_digest_covers(rule: str, tmp_path: Path):
+    savi = write_savi(tmp_path / "savi.pt")
+    options = ["--checkpoint", savi]
+    if rule == "import_predictor":
+        options = ["--savi", savi, "--checkpoint", write_predictor(tmp_path / "lstm.pt", savi)]
+    output = tmp_path / "imported/model.pt"
+    imported = imports_of(tmp_path, "ocvp.import_checkpoint", *options, "--output", output)
+    closure = import_closure(*STAGES[rule])
+    assert imported - closure == CONFIG
+    assert closure - imported == {"ocvp.import_checkpoint"}

@@ -5,7 +5,9 @@ Snakemake holds the records of a real run. Each edit is then one dry run of the 
 """
 
 import ast
+import contextlib
 import copy
+import json
 import os
 import re
 import shutil
@@ -28,14 +30,18 @@ from snakemake_runs import (
     stale_jobs,
     stub_python,
 )
+from staleness_raw import write_raw_files
 from staleness_rows import (
     EVERYTHING,
     FIGURES,
+    FROM_MODELS,
     FROM_PREDICTOR_SCORES,
     FROM_PREDICTORS,
     FROM_SAVI,
+    FROM_VIDEOS,
     KEYS,
     MODULES,
+    NOTHING,
     OTHER_EDITS,
     TABLES,
     Edit,
@@ -43,6 +49,10 @@ from staleness_rows import (
 )
 
 from ocvp.config import Config
+from ocvp.config_section import SPLITS
+from ocvp.origins import files_digest, origin_files, write_record
+from ocvp.raw_files import list_videos, manifest
+from ocvp.study import read_config
 
 STUDY = PROJECT / "tests" / "staleness.yaml"
 
@@ -79,6 +89,7 @@ def finished(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Fi
     def build(folder: Path) -> None:
         project, work = copy_project(folder / "project"), folder / "work"
         work.mkdir()
+        write_raw_files(work)
         run = run_snakemake(
             *("--cores", "2", "--configfile", STUDY),
             folder=work,
@@ -119,7 +130,7 @@ def write_config(path: Path, config: dict[str, Any]) -> Path:
 
 def test_the_study_has_every_rule_and_a_second_run_does_nothing(finished):
     assert {job.rule for job in finished.jobs} == EVERYTHING
-    assert len(finished.jobs) == 48
+    assert len(finished.jobs) == 94
     assert finished.stale() == set()
 
 
@@ -239,8 +250,8 @@ def test_editing_a_module(name, finished, project):
     source = module.read_text(encoding="utf-8")
     module.write_text(edit_function(source), encoding="utf-8")
     assert ast.dump(ast.parse(module.read_text(encoding="utf-8"))) != ast.dump(ast.parse(source))
-    stale = finished.stale(project=project)
-    assert stale == finished.expected(MODULES[name])
+    expected = set().union(*(finished.expected(*row) for row in MODULES[name]))
+    assert finished.stale(project=project) == expected
 
 
 def test_comments_docstrings_and_blank_lines_of_all_modules_make_nothing_stale(finished, project):
@@ -291,6 +302,120 @@ def test_other_contents_make_what_reads_them_stale(copied, finished):
         file.write("more")
     expected = finished.expected(FROM_PREDICTOR_SCORES, "/ocvp/|/small/seed1/figures/[a-z]+_curves")
     assert finished.stale(folder=copied) == expected
+
+
+FILES_OF_OBJ3D = (FROM_VIDEOS, "results/obj3d/")
+
+
+@pytest.mark.parametrize(
+    ("path", "rules", "within"),
+    [
+        ("raw/OBJ3D/val/2/test_8.png", *FILES_OF_OBJ3D),
+        ("raw/OBJ3D/val/2/test_9.png", NOTHING, ""),  # the first eight frames are used
+        ("raw/published/models/checkpoint.pth", FROM_MODELS - {"fit_savi"}, "/fetched/"),
+        ("raw/published/experiment_params.json", FROM_MODELS - {"fit_savi"}, "/fetched/"),
+        ("raw/published/models/other.pth", NOTHING, ""),
+        ("raw/mine/savi.pt", FROM_SAVI, "/tuned/"),
+    ],
+)
+def test_other_contents_of_files_from_outside(path, rules, within, copied, finished):
+    with (copied / path).open("a") as file:
+        file.write("more")
+    stale = finished.stale(folder=copied)
+    expected = finished.expected(rules, within)
+    if "OBJ3D" in path:  # only the split that it belongs to is converted again
+        made = {"make_chunk", "make_videos"}
+        expected = {job for job in expected if job.rule not in made or "/val" in job.output}
+    assert stale == expected
+
+
+def test_a_touched_raw_file_is_up_to_date(copied, finished):
+    for name in ("OBJ3D/val/2/test_8.png", "published/models/checkpoint.pth", "mine/savi.pt"):
+        os.utime(copied / "raw" / name)
+    assert finished.stale(folder=copied) == set()
+
+
+def test_raw_files_and_checkpoints_may_be_gone_once_they_were_used(copied, finished):
+    config = read_config(yaml.safe_load(STUDY.read_text(encoding="utf-8")))
+    with contextlib.chdir(copied):  # the programs of this study write no records
+        for name in ("obj3d", "movi", "own"):
+            for split in SPLITS:
+                videos = list_videos(config.datasets[name], split)
+                record = manifest(config.datasets[name], videos)
+                path = Path(f"results/{name}/videos/{split}.manifest.json")
+                path.write_text(json.dumps(record), encoding="utf-8")
+        for output, entry in {
+            "second/fetched/seed1/savi.pt": config.savi["fetched"],
+            "second/fetched/seed1/imported/predictor.pt": config.predictors["imported"],
+            "second/tuned/seed1/savi.pt": config.savi["tuned"],
+        }.items():
+            origin = entry.pretrained or entry.start_from
+            digest = files_digest(origin_files(entry))
+            write_record(Path("results", output), origin, digest=digest)
+    shutil.rmtree(copied / "raw")
+    assert finished.stale(folder=copied) == set()
+
+
+@pytest.mark.parametrize("name", ["published/models/another.pth", "nowhere.pt"])
+def test_the_record_of_one_checkpoint_does_not_stand_for_another(name, copied, finished, tmp_path):
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    folder = copied / "results/second/fetched/seed1"
+    write_record(folder / "savi.pt", Path(config["savi"]["fetched"]["pretrained"]), digest="1")
+    config["savi"]["fetched"]["pretrained"] = f"raw/{name}"
+    path = write_config(tmp_path / "config.yaml", config)
+    run = run_snakemake("-n", "--configfile", path, folder=copied, project=finished.project)
+    assert run.status == 1
+    assert f"raw/{name} does not exist" in run.text
+
+
+OWN = "results/first/small/seed1/savi.pt"
+
+
+@pytest.mark.parametrize("key", ["pretrained", "start_from"])
+def test_a_model_is_not_made_of_its_own_product(key, copied, finished, tmp_path):
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    set_key(config, f"savi.small.{key}", OWN)
+    path = write_config(tmp_path / "config.yaml", config)
+    run = run_snakemake("-n", "--configfile", path, folder=copied, project=finished.project)
+    assert run.status == 1
+    assert f"{OWN} lies where the model that is made of it is written to" in run.text
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"), [("pretrained", "import_savi"), ("start_from", "fit_savi")]
+)
+def test_a_model_that_the_study_makes_is_an_input_of_what_is_made_of_it(
+    key, rule, copied, finished, tmp_path
+):
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    set_key(config, "savi.tuned.start_from", None)
+    set_key(config, f"savi.tuned.{key}", OWN)
+    path = write_config(tmp_path / "config.yaml", config)
+    made = Job(rule, "results/second/tuned/seed1/savi.pt")
+    assert made in finished.stale(path, folder=copied)
+    (copied / OWN).unlink()
+    again = finished.stale(path, folder=copied)
+    assert {made, Job("fit_savi", OWN)} <= again
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("OBJ3D/val", "datasets.obj3d: raw/OBJ3D/val does not exist"),
+        ("tfds", "datasets.movi: raw/tfds holds no movi_a-"),
+        ("own/videos", "datasets.own: raw/own/videos does not exist"),
+        ("published/models", "raw/published/models/checkpoint.pth does not exist"),
+        ("mine", "savi.pt does not exist"),
+    ],
+)
+def test_what_was_never_used_must_be_there(lost, message, finished, tmp_path):
+    write_raw_files(tmp_path)
+    shutil.rmtree(tmp_path / "raw" / lost)
+    run = run_snakemake(
+        "--dry-run", "--configfile", STUDY, folder=tmp_path, project=finished.project
+    )
+    assert run.status == 1
+    assert message in run.text
 
 
 CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_curves"
@@ -346,4 +471,5 @@ def test_the_deleted_product_is_made_again_and_then_all_is_up_to_date(copied, fi
 
 def test_the_rows_name_every_rule_and_no_other():
     # A row of what must not count would pass if the names of rules were misspelt.
-    assert set().union(*MODULES.values()) == EVERYTHING
+    rules = [rules for rows in MODULES.values() for rules, _ in rows]
+    assert set().union(*rules) == EVERYTHING

@@ -11,7 +11,8 @@ import yaml
 from snakemake_runs import run_snakemake
 from staleness_rows import KEYS, set_key
 
-from ocvp.config import Config, validate
+from ocvp.config import Config
+from ocvp.config_section import validate
 from ocvp.stages import STAGES
 from ocvp.study import chains, read_config, runtime_json, stage_config
 
@@ -71,6 +72,40 @@ BAD = {
     "an LSTM whose width is not the slots'": (
         {"predictors__lstm__model__hidden_dim": 32},
         ["predictors.lstm.model.hidden_dim is 32", "slot_dim of savi.small, 16"],
+    ),
+    "more objects than the slots of a pretrained SAVi": (
+        {"savi__small__pretrained": "x.pt", "datasets__tiny__num_objects": [2, 5]},
+        ["savi.small.model.num_slots is 4", "tiny holds up to 5 objects"],
+    ),
+    "a published checkpoint to start from": (
+        {"savi__small__start_from": "x.pth"},
+        ["savi.small.start_from: it is 'x.pth'", "import_checkpoint"],
+    ),
+    "more frames than OBJ3D has": (
+        {"datasets__tiny": {"kind": "obj3d", "num_frames": 50, "stride": 3}},
+        ["datasets.tiny.num_frames: it is 50 with stride 3, which takes 148 frames", "has 100"],
+    ),
+    "flow with a stride": (
+        {"datasets__tiny": {"kind": "movi", "num_frames": 8, "stride": 2, "fields": ["flow"]}},
+        ["datasets.tiny.fields: they are ['flow'] and stride is 2", "stride 1"],
+    ),
+    "boxes where there are none": (
+        {
+            "datasets__tiny": {"kind": "obj3d", "resolution": [16, 16], "num_frames": 8},
+        },
+        ["savi.small.model.initializer is boxes", "tiny (kind obj3d) has no boxes"],
+    ),
+    "frames to train on beyond the videos": (
+        {"savi__small__training__num_frames": 9},
+        ["savi.small.training.num_frames is 9", "the videos of tiny have 8 frames"],
+    ),
+    "clips longer than the frames to train on": (
+        {"savi__small__training__num_frames": 2},
+        ["savi.small.training.clip_length is 3", "tiny have 2 frames to train on"],
+    ),
+    "windows longer than the frames to train on": (
+        {"predictors__lstm__training__num_frames": 4},
+        ["predictors.lstm.training: num_context + num_preds is 3 + 2 = 5", "have 4 frames"],
     ),
     "a buffer smaller than the context of training": (
         {"predictors__ocvp_seq__model__buffer_size": 2},
@@ -204,20 +239,38 @@ def test_a_list_is_the_union_of_its_products_and_nothing_more():
 WILDCARDS = SimpleNamespace(
     dataset="first", savi="small", seed="1", predictor="ocvp", protocol="short"
 )
-LSTM_WILDCARDS = SimpleNamespace(**{**vars(WILDCARDS), "predictor": "lstm"})
+SECTIONS = {"datasets": "dataset", "savi": "savi", "predictors": "predictor"}
 RULES_WITHOUT_CONFIG = {"summarize"}
 
 
+def wildcards_of(key: str) -> SimpleNamespace:
+    """Return the wildcards of a job that the entry with this key concerns."""
+    section, name = key.split(".")[:2]
+    own = {SECTIONS[section]: name} if section in SECTIONS else {}
+    return SimpleNamespace(**{**vars(WILDCARDS), **own})
+
+
 def parts(config: Config, wildcards: SimpleNamespace) -> dict[str, str]:
+    entries = {
+        "savi": config.savi[wildcards.savi],
+        "predictor": config.predictors[wildcards.predictor],
+    }
+    others = {
+        f"{'fit' if entry.pretrained else 'import'}_{name}" for name, entry in entries.items()
+    }
     return {
         rule: stage_config(config, rule, wildcards)
         for rule in STAGES
-        if rule not in RULES_WITHOUT_CONFIG
+        if rule not in RULES_WITHOUT_CONFIG | others
     }
 
 
 NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.")
-EDITED = [name for name in KEYS if not name.startswith(NOT_IN_PARAMS)]
+# Files from outside of the workflow: their contents are params of their own.
+OUTSIDE = (".root", ".pretrained", ".pretrained_params", ".start_from")
+# Keys that are never valid by themselves.
+JOINT = ("SplitShares.", "LstmEntry.pretrained_params", "TransformerEntry.pretrained_params")
+EDITED = [n for n in KEYS if not n.startswith(NOT_IN_PARAMS) and not n.endswith(OUTSIDE)]
 
 
 @pytest.mark.parametrize("name", EDITED)
@@ -229,12 +282,25 @@ def test_a_key_by_itself_changes_the_part_of_a_rule_that_it_makes_stale(name):
         for config in (before, after):
             set_key(config, f"{section}.num_steps", None)
         set_key(before, edit.key, 2)
+    for joint, value in edit.also.items() if name.startswith(JOINT) else ():
+        set_key(after, joint, value)
     set_key(after, edit.key, edit.value)
-    wildcards = LSTM_WILDCARDS if ".lstm." in edit.key else WILDCARDS
+    wildcards = wildcards_of(edit.key)
     one, two = (parts(validate(Config, config), wildcards) for config in (before, after))
     changed = {rule for rule in one if one[rule] != two[rule]}
     assert changed
     assert changed <= edit.rules
+
+
+@pytest.mark.parametrize("name", [n for n in KEYS if n.endswith(OUTSIDE)])
+def test_where_files_lie_changes_no_part_but_that_of_what_replaces_the_training(name):
+    edit, before, after = KEYS[name], load("staleness.yaml"), load("staleness.yaml")
+    for joint, value in edit.also.items() if name.startswith(JOINT) else ():
+        set_key(after, joint, value)
+    set_key(after, edit.key, edit.value)
+    wildcards = wildcards_of(edit.key)
+    one, two = (parts(validate(Config, config), wildcards) for config in (before, after))
+    assert {rule for rule in one.keys() & two.keys() if one[rule] != two[rule]} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name.startswith(NOT_IN_PARAMS)])
@@ -254,3 +320,16 @@ def test_the_runtime_is_handed_over_whole():
         "batch_videos": 16,
         "save_interval_minutes": 10.0,
     }
+
+
+def test_numbers_null_and_switches_of_the_command_line_are_no_text():
+    # Snakemake leaves them as text within the mappings of its option --config.
+    config = tiny(
+        savi__small__model__kernel_size="3",
+        savi__small__model__downsample_encoder="false",
+        savi__small__evaluation__num_frames="null",
+    )
+    savi = read_config(config).savi["small"]
+    assert savi.model.kernel_size == 3
+    assert savi.model.downsample_encoder is False
+    assert savi.evaluation.num_frames is None

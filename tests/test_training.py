@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from published_files import checkpoint_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import (
     CPU,
@@ -22,6 +23,7 @@ from tiny import (
     predictor_stage,
     quiet_environment,
     savi_stage,
+    write_predictor,
     write_random_slots,
     write_savi,
     write_videos,
@@ -30,7 +32,8 @@ from torch import nn
 
 from ocvp import train_predictor, train_savi
 from ocvp.checkpoint import load_savi, read_checkpoint, weights_digest
-from ocvp.config import PredictorTraining, Runtime, SaviTraining, Training
+from ocvp.config import Runtime
+from ocvp.config_models import PredictorTraining, SaviTraining, Training
 from ocvp.predictor_training import PredictorTask
 from ocvp.resume import ResumeFolder
 from ocvp.savi_training import SaviTask
@@ -106,6 +109,14 @@ def train_toy(task, folder, changes=None, **options):
             resume=resume,
             **{"save_interval_minutes": 1e9} | options,
         )
+
+
+def wait_for_the_next_second():
+    """Let a run that goes on name its events later than the broken one, as it does in life.
+
+    Their names hold the second and a number within the process, by which 9 comes after 10.
+    """
+    time.sleep(1.01 - time.time() % 1)
 
 
 def curves(folder):
@@ -239,6 +250,7 @@ def test_a_broken_run_goes_on_to_the_same_end_without_double_points(tmp_path, la
     task.before_step = stop_at(last_step, fail)
     with pytest.raises(BrokenError):
         train_toy(task, tmp_path / "broken", {"num_steps": 10})
+    wait_for_the_next_second()
     again = Toy(num_videos=6)
     found = train_toy(again, tmp_path / "broken", {"num_steps": 10})
     assert vars(found) | {"seconds": 0} == vars(expected) | {"seconds": 0}
@@ -420,6 +432,19 @@ def test_every_video_is_used_and_every_start_that_fits(data, make, length):
     assert batches[0][1]["frames"].shape[1] == length
 
 
+@pytest.mark.parametrize(("make", "length"), [(savi_task, 3), (predictor_task, 5)])
+def test_only_the_first_frames_are_trained_on(data, make, length):
+    task = make(data, num_frames=6)
+    starts = {w.start for epoch in range(60) for batch in task.plan(epoch) for w in batch}
+    assert starts == set(range(6 - length + 1))
+    for message, changes in {
+        "num_frames is 9, but the videos of .* have 8 frames": {"num_frames": 9},
+        "is .*, but 2 of the frames of .* are trained on": {"num_frames": 2},
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            make(data, **changes)
+
+
 def test_a_curriculum_starts_with_shorter_clips_of_more_videos(data):
     early = {"num_epochs": None, "num_steps": 9, "curriculum_epochs": 2}
     task = savi_task(data, **early, curriculum_clip_length=1)
@@ -573,6 +598,7 @@ def test_the_programs_resume_bit_for_bit_however_data_are_read(
         patch.setattr("ocvp.training.train_step", step)
         assert call(main, *arguments(data, tmp_path / "broken", stage)) == 1
     assert digests(tmp_path / "broken") == {}
+    wait_for_the_next_second()
     runtime = {"data": "disk", "num_workers": 2}
     assert call(main, *arguments(data, tmp_path / "broken", stage, **runtime)) == 0
     assert digests(tmp_path / "broken") == expected
@@ -653,3 +679,66 @@ def test_clips_and_windows_that_do_not_fit_are_refused(data, tmp_path):
     other = write_savi(tmp_path / "other.pt", seed=5)
     with pytest.raises(ValueError, match="was made by another SAVi"):
         predictor_task(data, savi=load_savi(other))
+
+
+# --- starting from given weights ----------------------------------------------------------------
+
+NO_STEP = {"num_steps": 1, "warmup_steps": 5}  # the first step has rate 0
+
+
+def test_a_training_starts_from_given_weights_and_with_a_schedule_of_its_own(data, tmp_path):
+    given = write_savi(tmp_path / "given.pt", seed=9)
+    arguments = savi_arguments(data, tmp_path / "tuned", savi_stage(**NO_STEP))
+    assert call(train_savi.main, *arguments, "--checkpoint", given) == 0
+    tuned = read_checkpoint(tmp_path / "tuned/savi.pt", ("savi",))
+    assert tuned["weights_digest"] == read_checkpoint(given, ("savi",))["weights_digest"]
+    assert tuned["step"] == 1
+    scratch = savi_arguments(data, tmp_path / "scratch", savi_stage(**NO_STEP))
+    assert call(train_savi.main, *scratch) == 0
+    assert digests(tmp_path / "scratch") != digests(tmp_path / "tuned")
+
+
+def test_a_predictor_starts_from_given_weights(data, tmp_path):
+    given = write_predictor(tmp_path / "given.pt", data / "savi.pt", seed=9)
+    arguments = predictor_arguments(data, tmp_path / "tuned", predictor_stage(**NO_STEP))
+    assert call(train_predictor.main, *arguments, "--checkpoint", given) == 0
+    tuned = read_checkpoint(tmp_path / "tuned/predictor.pt", ("lstm",))
+    assert tuned["weights_digest"] == read_checkpoint(given, ("lstm",))["weights_digest"]
+
+
+def test_other_given_weights_are_another_run_and_the_same_ones_resume(data, tmp_path, capsys):
+    arguments = savi_arguments(data, tmp_path / "tuned")
+    for seed, name in ((1, "one.pt"), (2, "two.pt")):
+        write_savi(tmp_path / name, seed=seed)
+    assert call(train_savi.main, *arguments, "--checkpoint", tmp_path / "one.pt") == 0
+    first = digests(tmp_path / "tuned")
+    capsys.readouterr()
+    (tmp_path / "one.pt").rename(tmp_path / "moved.pt")
+    assert call(train_savi.main, *arguments, "--checkpoint", tmp_path / "moved.pt") == 0
+    assert "complete already" in capsys.readouterr().err
+    assert digests(tmp_path / "tuned") == first
+    assert call(train_savi.main, *arguments, "--checkpoint", tmp_path / "two.pt") == 0
+    assert "starting anew (changed: start)" in capsys.readouterr().err
+    assert digests(tmp_path / "tuned") != first
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"slot_mlp_dim": 16}, "corrector.mlp.0.bias has the shape (16,), expected (8,)"),
+        ({"box_format": "published_pixels"}, "model.box_format is 'yxyx_fraction', but"),
+    ],
+)
+def test_given_weights_that_do_not_fit_are_refused(data, tmp_path, capsys, model, message):
+    given = write_savi(tmp_path / "given.pt", **model)
+    arguments = savi_arguments(data, tmp_path / "tuned")
+    assert call(train_savi.main, *arguments, "--checkpoint", given) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "tuned/savi.pt").exists()
+
+
+def test_a_published_checkpoint_must_be_imported_first(data, tmp_path, capsys):
+    arguments = savi_arguments(data, tmp_path / "tuned")
+    given = checkpoint_of("Obj3D/savi")
+    assert call(train_savi.main, *arguments, "--checkpoint", given) == 1
+    assert "import_checkpoint" in capsys.readouterr().err

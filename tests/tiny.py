@@ -26,7 +26,7 @@ from ocvp.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.predictors import PREDICTORS
 from ocvp.savi import SAVi
 from ocvp.slot_files import write_slots
-from ocvp.videos import VideoWriter
+from ocvp.videos import Video, VideoWriter
 
 SIDE, NUM_FRAMES, NUM_OBJECTS, NUM_SLOTS, SLOT_DIM = 16, 8, 2, 3, 8
 SQUARE = 4  # pixels
@@ -115,7 +115,7 @@ def write_videos(
     with VideoWriter(path, num_videos=num_videos, attributes=attributes) as writer:
         for video in range(first, first + num_videos):
             arrays = squares(video, num_frames)
-            writer.append(f"video {video}", {field: arrays[field] for field in fields})
+            writer.append(Video(f"video {video}", {field: arrays[field] for field in fields}))
     return path
 
 

@@ -5,10 +5,14 @@ rules put into params and resources (`stage_config`, `stage_digest`, `runtime`, 
 the paths that collectors and input functions need.
 """
 
+import functools
+import os
+import sys
+
 from snakemake.exceptions import WorkflowError
 
-from ocvp import plan
-from ocvp.config import SPLITS
+from ocvp import origins, plan, raw_files
+from ocvp.config_section import SPLITS
 from ocvp.stages import stage_digest
 from ocvp.study import chains, read_config, runtime_json
 from ocvp.study import stage_config as part_of_config
@@ -55,6 +59,15 @@ def stage_config(rule):
     return of
 
 
+def stage_code(rule):
+    """Return a params function: the digest of the code that makes a data set's videos."""
+
+    def of(wildcards):
+        return stage_digest(rule, CONFIG.datasets[wildcards.dataset].kind)
+
+    return of
+
+
 def runtime(wildcards, resources):
     """Return where and how fast to run. As it asks for resources, it makes nothing stale."""
     return runtime_json(CONFIG)
@@ -66,9 +79,11 @@ RESOURCES = {
     "make_chunk": (1, 1000, 60, 0),
     "make_videos": (1, 1000, 60, 0),
     "fit_savi": (None, 4000, 1440, 0),
+    "import_savi": (1, 2000, 30, 0),
     "score_savi": (2, 4000, 120, 0),
     "encode_slots": (2, 4000, 120, 0),
     "fit_predictor": (None, 4000, 1440, 0),
+    "import_predictor": (1, 2000, 30, 0),
     "score_predictor": (2, 4000, 120, 0),
     "draw_slots": (1, 2000, 30, 0),
     "draw_rollouts": (1, 2000, 30, 0),
@@ -90,13 +105,11 @@ def resource_of(rule, kind):
     return default if own is None else own
 
 
-def training_threads(rule, section):
+def training_threads(rule):
     """Return a threads function: the num_threads of the entry that is trained, or the override."""
 
     def of(wildcards):
-        entries = {"savi": CONFIG.savi, "predictors": CONFIG.predictors}[section]
-        name = wildcards.savi if section == "savi" else wildcards.predictor
-        return resource_of(rule, "threads") or entries[name].training.num_threads
+        return resource_of(rule, "threads") or entry_of(wildcards).training.num_threads
 
     return of
 
@@ -133,21 +146,143 @@ def chain_paths(pattern):
     )
 
 
+@functools.cache
+def raw_listing(dataset, split):
+    """Return what a split is converted from; without its raw files, what they once were."""
+    record = Path(f"results/{dataset}/videos/{split}.manifest.json")
+    try:
+        found = raw_files.listing(CONFIG.datasets[dataset], split, record)
+    except ValueError as error:
+        raise WorkflowError(f"datasets.{dataset}: {error}") from None
+    if found.digest and not found.videos:
+        videos = f"results/{dataset}/videos/{split}.h5"
+        print(
+            f"The raw files of {videos} are gone; it is used as it is.", file=sys.stderr
+        )
+    return found
+
+
+def raw_digest(wildcards):
+    """Return the digest of names and sizes of a split's raw files."""
+    return raw_listing(wildcards.dataset, wildcards.split).digest
+
+
+def chunk_digest(wildcards):
+    """Return the digest of names and sizes of the raw files of one chunk."""
+    size = CONFIG.datasets[wildcards.dataset].videos_per_chunk
+    start = int(wildcards.chunk) * size
+    return raw_listing(wildcards.dataset, wildcards.split).part_digest(
+        start, start + size
+    )
+
+
+def raw_root(wildcards, resources):
+    """Return the folder of the raw files. As it asks for resources, it makes nothing stale."""
+    return getattr(CONFIG.datasets[wildcards.dataset], "root", ".")
+
+
 def chunks_of(wildcards):
     """Return the parts of a split, in order."""
-    dataset = CONFIG.datasets[wildcards.dataset]
-    num_videos = getattr(dataset.num_videos, wildcards.split)
-    num_chunks = -(-num_videos // dataset.videos_per_chunk)
+    size = CONFIG.datasets[wildcards.dataset].videos_per_chunk
+    num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
     return [
         f"results/{wildcards.dataset}/videos/{wildcards.split}/chunk{chunk}.h5"
-        for chunk in range(num_chunks)
+        for chunk in range(-(-num_videos // size))
     ]
 
 
+def entry_of(wildcards):
+    """Return the predictor's entry of a job that has one, else the SAVi's."""
+    if hasattr(wildcards, "predictor"):
+        return CONFIG.predictors[wildcards.predictor]
+    return CONFIG.savi[wildcards.savi]
+
+
+def model_folder(wildcards):
+    """Return the folder of a job's model, of its predictor or else of its SAVi."""
+    folder = Path(f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}")
+    return folder / getattr(wildcards, "predictor", "")
+
+
+def origin_product(wildcards):
+    """Return the checkpoint that a model is made of, where this study makes it itself."""
+    entry = entry_of(wildcards)
+    path = entry.pretrained or entry.start_from
+    if not path:
+        return []
+    path = os.path.relpath(path)
+    if Path(path).parent == model_folder(wildcards):
+        raise WorkflowError(
+            f"{path} lies where the model that is made of it is written to; copy it elsewhere"
+        )
+    models = ["savi.pt", "{predictor}/predictor.pt"]
+    folder = "results/{dataset}/{savi}/seed{seed}"
+    made = {made for model in models for made in chain_paths(f"{folder}/{model}")}
+    return [path] if path in made else []
+
+
+def origin_digest(wildcards):
+    """Return the digest of the checkpoint that a model is imported or starts from."""
+    if origin_product(wildcards):
+        return ""  # an input, which Snakemake follows
+    try:
+        return origins.origin_digest(entry_of(wildcards), model_folder(wildcards))
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def origin_options(wildcards, resources):
+    """Return the options that name this checkpoint. Asking for resources, they do not count."""
+    entry = entry_of(wildcards)
+    if entry.pretrained and entry.pretrained_params:
+        return ["--checkpoint", entry.pretrained, "--params", entry.pretrained_params]
+    weights = entry.pretrained or entry.start_from
+    return ["--checkpoint", weights] if weights else []
+
+
+def names_of(section, is_pretrained):
+    """Return the pattern of a section's entries that are, or are not, pretrained."""
+    return any_of(
+        {
+            name
+            for name, entry in getattr(CONFIG, section).items()
+            if bool(entry.pretrained) == is_pretrained
+        }
+    )
+
+
+def is_trained(chain):
+    """Tell whether anything of a chain is trained: its SAVi, or a predictor."""
+    models = [
+        CONFIG.savi[chain.savi],
+        *(CONFIG.predictors[p] for p in chain.predictors),
+    ]
+    return not all(entry.pretrained for entry in models)
+
+
+def needs_training_slots(chain):
+    """Tell whether a predictor is trained on a chain, or may be later on."""
+    if not chain.predictors:
+        return not CONFIG.savi[chain.savi].pretrained
+    return not all(CONFIG.predictors[name].pretrained for name in chain.predictors)
+
+
+def scored_splits(chain):
+    """Return the splits that a chain's predictors are scored on."""
+    return {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
+
+
+def video_splits(chain):
+    """Return the splits that a chain needs: where nothing is trained, only the scored ones."""
+    if is_trained(chain):
+        return sorted(SPLITS)
+    return sorted(scored_splits(chain) | {CONFIG.savi[chain.savi].evaluation.split})
+
+
 def slot_splits(chain):
-    """Return the splits whose slots a chain needs: two to train on, and those that are scored."""
-    scored = {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
-    return sorted({"train", "val"} | scored)
+    """Return the splits whose slots a chain needs: to train on, and those that are scored."""
+    training = {"train", "val"} if needs_training_slots(chain) else set()
+    return sorted(training | scored_splits(chain))
 
 
 def scored_videos(wildcards):
@@ -185,4 +320,4 @@ def protocol_scores(wildcards):
 
 
 onstart:
-    plan.show(workflow, CONFIG)
+    plan.show(workflow, CONFIG, raw_listing)

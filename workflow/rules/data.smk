@@ -1,6 +1,7 @@
 """Videos of each data set.
 
-Requires: nothing (tabletop is simulated). Makes: results/{dataset}/videos/{split}.h5.
+Requires: the raw files that the config names (tabletop is simulated, and needs none).
+Makes: results/{dataset}/videos/{split}.h5.
 """
 
 
@@ -10,7 +11,7 @@ rule prepare_data:
         sorted(
             f"results/{chain.dataset}/videos/{split}.h5"
             for chain in CHAINS
-            for split in SPLITS
+            for split in video_splits(chain)
         ),
 
 
@@ -31,11 +32,13 @@ rule make_chunk:
         gpu=resource_of("make_chunk", "gpu"),
     params:
         config=stage_config("make_chunk"),
-        code=stage_digest("make_chunk"),
+        code=stage_code("make_chunk"),
+        raw=chunk_digest,
+        root=raw_root,
     shell:
         r"""
         python -m ocvp.prepare_data chunk \
-            --config {params.config:q} \
+            --config {params.config:q} --root {params.root:q} \
             --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
             --chunk {wildcards.chunk:q} --output {output:q} --log {log:q}
         """
@@ -60,11 +63,13 @@ rule make_videos:
         gpu=resource_of("make_videos", "gpu"),
     params:
         config=stage_config("make_videos"),
-        code=stage_digest("make_videos"),
+        code=stage_code("make_videos"),
+        raw=raw_digest,
+        root=raw_root,
     shell:
         r"""
         python -m ocvp.prepare_data merge \
-            --config {params.config:q} \
+            --config {params.config:q} --root {params.root:q} \
             --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
             --chunks {input.chunks:q} --output {output.videos:q} --log {log:q}
         """

@@ -14,6 +14,7 @@ rule train_predictor:
 rule fit_predictor:
     """Train one predictor. An interrupted run goes on from its resume folder."""
     input:
+        origin=origin_product,
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
         train=[
             "results/{dataset}/videos/train.h5",
@@ -29,9 +30,11 @@ rule fit_predictor:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.tsv"
+    wildcard_constraints:
+        predictor=names_of("predictors", is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
-    threads: training_threads("fit_predictor", "predictors")
+    threads: training_threads("fit_predictor")
     resources:
         mem_mb=resource_of("fit_predictor", "mem_mb"),
         runtime=resource_of("fit_predictor", "runtime"),
@@ -39,11 +42,46 @@ rule fit_predictor:
     params:
         config=stage_config("fit_predictor"),
         code=stage_digest("fit_predictor"),
+        origin=origin_digest,
+        options=origin_options,
         runtime=runtime,
     shell:
         r"""
         python -m ocvp.train_predictor \
-            --config {params.config:q} --runtime {params.runtime:q} \
+            --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --savi {input.savi:q} --train {input.train:q} --val {input.val:q} \
             --seed {wildcards.seed:q} --output {output.checkpoint:q} --log {log:q}
+        """
+
+
+rule import_predictor:
+    """Take over a pretrained predictor, after checking that it fits the SAVi."""
+    input:
+        origin=origin_product,
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+    output:
+        checkpoint="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/import_predictor.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/import_predictor.tsv"
+    wildcard_constraints:
+        predictor=names_of("predictors", is_pretrained=True),
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("import_predictor", "threads")
+    resources:
+        mem_mb=resource_of("import_predictor", "mem_mb"),
+        runtime=resource_of("import_predictor", "runtime"),
+        gpu=resource_of("import_predictor", "gpu"),
+    params:
+        config=stage_config("import_predictor"),
+        code=stage_digest("import_predictor"),
+        origin=origin_digest,
+        options=origin_options,
+    shell:
+        r"""
+        python -m ocvp.import_checkpoint \
+            --config {params.config:q} {params.options:q} --seed {wildcards.seed:q} \
+            --savi {input.savi:q} --output {output.checkpoint:q} --log {log:q}
         """

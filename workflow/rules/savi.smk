@@ -20,6 +20,7 @@ rule evaluate_savi:
 rule fit_savi:
     """Train one SAVi. An interrupted run goes on from its resume folder, which is no output."""
     input:
+        origin=origin_product,
         train="results/{dataset}/videos/train.h5",
         val="results/{dataset}/videos/val.h5",
     output:
@@ -28,9 +29,11 @@ rule fit_savi:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.tsv"
+    wildcard_constraints:
+        savi=names_of("savi", is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
-    threads: training_threads("fit_savi", "savi")
+    threads: training_threads("fit_savi")
     resources:
         mem_mb=resource_of("fit_savi", "mem_mb"),
         runtime=resource_of("fit_savi", "runtime"),
@@ -38,12 +41,46 @@ rule fit_savi:
     params:
         config=stage_config("fit_savi"),
         code=stage_digest("fit_savi"),
+        origin=origin_digest,
+        options=origin_options,
         runtime=runtime,
     shell:
         r"""
         python -m ocvp.train_savi \
-            --config {params.config:q} --runtime {params.runtime:q} \
+            --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --train {input.train:q} --val {input.val:q} --seed {wildcards.seed:q} \
+            --output {output.checkpoint:q} --log {log:q}
+        """
+
+
+rule import_savi:
+    """Take over a pretrained SAVi: a published checkpoint, or one made here."""
+    input:
+        origin=origin_product,
+    output:
+        checkpoint="results/{dataset}/{savi}/seed{seed}/savi.pt",
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/import_savi.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/import_savi.tsv"
+    wildcard_constraints:
+        savi=names_of("savi", is_pretrained=True),
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("import_savi", "threads")
+    resources:
+        mem_mb=resource_of("import_savi", "mem_mb"),
+        runtime=resource_of("import_savi", "runtime"),
+        gpu=resource_of("import_savi", "gpu"),
+    params:
+        config=stage_config("import_savi"),
+        code=stage_digest("import_savi"),
+        origin=origin_digest,
+        options=origin_options,
+    shell:
+        r"""
+        python -m ocvp.import_checkpoint \
+            --config {params.config:q} {params.options:q} --seed {wildcards.seed:q} \
             --output {output.checkpoint:q} --log {log:q}
         """
 
