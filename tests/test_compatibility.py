@@ -3,11 +3,17 @@
 Commands run in a copy of a finished study, whose names stand for those of the page.
 """
 
+import contextlib
 import importlib
 import json
 import re
 import shlex
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,6 +201,35 @@ def check_command(command: Command, products: list[Path]) -> None:
     if command.name == "ocvp.import_checkpoint":
         content = read_checkpoint(products[0], kinds=("savi", "ocvp_seq"))
         assert content["imported"]["checkpoint"] == Path(argument(command, "--checkpoint")).name
+
+
+def test_tensorboard_shows_the_runs(work):
+    # What `make tensorboard` runs, on a port of its own.
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^tensorboard:.*\n\t\$\(BIN\)/tensorboard (.+)$", makefile, re.M)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    words = [sys.executable, "-m", "tensorboard.main", *shlex.split(recipe), "--port", port]
+    server = subprocess.Popen(words, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        runs = wait_for_runs(f"http://127.0.0.1:{port}/data/runs", server)
+    finally:
+        server.kill()
+        server.wait()
+    assert "tiny/small/seed1/tensorboard" in runs
+    assert "tiny/small/seed1/ocvp_seq/tensorboard" in runs
+
+
+def wait_for_runs(url: str, server: "subprocess.Popen[bytes]") -> list[str]:
+    """Return what TensorBoard lists, once it has read it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            if runs := json.load(answer):
+                return list(runs)
+        time.sleep(0.2)
+    raise AssertionError("TensorBoard showed no runs")
 
 
 # --- the tables ----------------------------------------------------------------------------------

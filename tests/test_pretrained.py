@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from published_files import checkpoint_of, import_case
+from published_files import checkpoint_of, import_case, params_of
 from raw_trees import write_obj3d
 from snakemake_runs import Job, Run, jobs_in, run_snakemake, stale_jobs
 
 from ocvp.checkpoint import read_checkpoint
+from ocvp.published_settings import savi_arguments
 
 KINDS = {
     "lstm": "LSTM",
@@ -141,3 +142,32 @@ def test_settings_that_the_checkpoint_does_not_have_stop_the_import(tmp_path):
     assert run.status == 1
     assert "model.num_slots is 4 in the checkpoint and 6 in the config" in run.text
     assert not (tmp_path / CHAIN / "savi.pt").exists()
+
+
+def test_a_savi_of_the_study_is_fine_tuned_after_it_was_imported(tmp_path):
+    write_obj3d(tmp_path / "OBJ3D", {"train": 2, "val": 1, "test": 1}, num_frames=12)
+    path = study(tmp_path)
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    arguments = savi_arguments(params_of("Obj3D/savi"))
+    del arguments["resolution"]  # the data set's
+    config["savi"]["tuned"] = {
+        "start_from": f"{CHAIN}/savi.pt",
+        "model": json.loads(json.dumps(arguments)),
+        # One step, of rate 0: the weights stay those that it starts from.
+        "training": {"num_steps": 1, "batch_size": 2, "clip_length": 2, "num_threads": 1},
+    }
+    config["study"] = [
+        {"datasets": ["obj3d"], "savi": [name], "seeds": [0]} for name in ("published", "tuned")
+    ]
+    path.write_text(yaml.dump(config), encoding="utf-8")
+    arguments = ("train_savi", "--cores", "2", "--configfile", path)
+    run = run_snakemake(*arguments, folder=tmp_path, environment=ENVIRONMENT)
+    assert run.status == 0, run.text
+    tuned = "results/obj3d/tuned/seed0/savi.pt"
+    jobs = jobs_in(run.text)
+    assert {Job("import_savi", f"{CHAIN}/savi.pt"), Job("fit_savi", tuned)} <= jobs
+    digests = {
+        read_checkpoint(tmp_path / made, ("savi",))["weights_digest"]
+        for made in (tuned, f"{CHAIN}/savi.pt")
+    }
+    assert len(digests) == 1
