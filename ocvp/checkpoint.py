@@ -319,12 +319,6 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: str | Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _build(
     module_class: Callable[..., nn.Module], checkpoint: Mapping[str, Any], path: str | Path
 ) -> nn.Module:

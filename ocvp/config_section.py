@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 PositiveInt = Annotated[int, Field(ge=1)]
 Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

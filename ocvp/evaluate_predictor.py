@@ -15,16 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ocvp.bootstrap import paired_bootstrap
-from ocvp.checkpoint import (
-    check_belongs,
-    file_digest,
-    load_predictor,
-    load_savi,
-    read_checkpoint,
-)
+from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
 from ocvp.config import PredictorScoring
 from ocvp.device import prepare_device
-from ocvp.files import check_writable, write_json
+from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.program import (
     progress,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocvp.checkpoint import file_digest, load_savi, read_checkpoint
+from ocvp.checkpoint import load_savi, read_checkpoint
 from ocvp.config_models import SaviScoring
 from ocvp.device import prepare_device
-from ocvp.files import check_writable, write_json
+from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.program import (

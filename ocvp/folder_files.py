@@ -1,6 +1,7 @@
 """Which files a data set of one's own consists of: frame folders or films, and their masks."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 from ocvp.config_datasets import FolderDataset, SplitShares
@@ -43,14 +44,14 @@ def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
     if not paths:
         raise MissingDataError(f"{folder} holds no videos.\n{HELP}")
     paths = sorted(paths, key=lambda path: natural_order(path.name))
-    names = [_name(path) for path in paths]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{folder} holds several videos named {', '.join(sorted(twice))}")
+    counts = Counter(_name(path) for path in paths)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        raise ValueError(f"{folder} holds several videos named {', '.join(twice)}")
     if dataset.shares:
         paths = _share(paths, dataset.shares, split)
         if not paths:
             raise ValueError(
-                f"shares.{split} is {getattr(dataset.shares, split)}, which of the {len(names)} "
+                f"shares.{split} is {getattr(dataset.shares, split)}, which of the {len(counts)} "
                 f"videos in {folder} leaves none; give a larger share, or more videos"
             )
     return [_folder_video(dataset, path, mask_folder) for path in paths]

@@ -18,7 +18,6 @@ import torch
 from ocvp.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
-    file_digest,
     load_predictor,
     load_savi,
     model_class,
@@ -27,7 +26,7 @@ from ocvp.checkpoint import (
     save_tensors,
 )
 from ocvp.config_models import ImportStage
-from ocvp.files import check_writable
+from ocvp.files import check_writable, file_digest
 from ocvp.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.program import read_section, run, stage_parser, start_logging, write_companions
 from ocvp.published import load_published, read_tensors

@@ -14,13 +14,14 @@ from typing import Any
 import yaml
 
 from ocvp.config import Config, Study
+from ocvp.config_section import NAME_PATTERN
 from ocvp.config_text import commented_yaml
 from ocvp.files import write_text
 from ocvp.program import logger, run, start_logging
 from ocvp.study import read_config
 
 CONFIGS = Path("config")
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(NAME_PATTERN)
 RENAMED = ("savi", "predictors", "evaluation")
 """Sections whose entries get new names; data sets keep theirs, and with them their videos."""
 

@@ -18,7 +18,7 @@ def list_videos(dataset: Obj3dDataset, split: Split) -> list[RawVideo]:
 
     Raises:
         MissingDataError: If the data are not there.
-        ValueError: If a folder is no episode, or two have one number.
+        ValueError: If a folder is no episode.
     """
     folder = Path(dataset.root) / split
     check_folder(folder, HELP.format(root=dataset.root))

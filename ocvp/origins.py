@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocvp.config_models import Origin
-from ocvp.files import read_json, write_json
+from ocvp.files import file_digest, read_json, write_json
 
 RECORD = "origin.json"
 PARAMS = "experiment_params.json"
@@ -84,8 +84,7 @@ def files_digest(files: Sequence[Path]) -> str:
     for path in files:
         if not path.is_file():
             raise ValueError(f"{path} does not exist; the config names it as the origin of weights")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(file_digest(path)))
     return digest.hexdigest() if files else ""
 
 

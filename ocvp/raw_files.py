@@ -17,13 +17,8 @@ from typing import Any, NamedTuple
 from ocvp.config_datasets import AnyDataset, MoviDataset, TabletopDataset
 from ocvp.config_section import Split
 from ocvp.files import read_json
+from ocvp.stages import SOURCE_MODULES
 
-LISTING_MODULES = {
-    "obj3d": "ocvp.obj3d_files",
-    "movi": "ocvp.movi_files",
-    "folder": "ocvp.folder_files",
-}
-"""Kind of data set to the module that lists its files, loaded by need."""
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures."""
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
@@ -75,7 +70,7 @@ def list_videos(dataset: AnyDataset, split: Split) -> list[RawVideo]:
     """
     if isinstance(dataset, TabletopDataset):
         return [RawVideo(f"{split}_{video:05d}", ()) for video in range(_simulated(dataset, split))]
-    module = importlib.import_module(LISTING_MODULES[dataset.kind])
+    module = importlib.import_module(SOURCE_MODULES[dataset.kind][1])
     videos: list[RawVideo] = module.list_videos(dataset, split)
     return videos[: getattr(dataset.max_videos, split)]
 
@@ -115,11 +110,11 @@ def file_sizes(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, int
 def videos_digest(dataset: AnyDataset, videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
     """Return the digest of names and sizes of the files of videos; empty for no files."""
     # The root may point anywhere into the tree of MOVi, so of a shard only its own name counts.
-    start = "/" if isinstance(dataset, MoviDataset) else ""
+    of_shards = isinstance(dataset, MoviDataset)
     digest = hashlib.sha256()
     for video in videos:
         for name in (*video.files, *video.masks):
-            short = name.rpartition(start)[2] if start else name
+            short = name.rpartition("/")[2] if of_shards else name
             digest.update(f"{video.record}\0{short}\0{sizes[name]}\n".encode())
     return digest.hexdigest() if sizes else ""
 

@@ -14,9 +14,9 @@ from typing import Any, Self, TextIO
 
 from pydantic import BaseModel
 
-from ocvp.checkpoint import file_digest, read_tensors, save_tensors
+from ocvp.checkpoint import read_tensors, save_tensors
 from ocvp.config_section import canonical_json
-from ocvp.files import check_writable, read_json, write_json
+from ocvp.files import check_writable, file_digest, read_json, write_json
 from ocvp.stages import stage_digest
 
 try:

@@ -29,7 +29,6 @@ from tiny import (
 from ocvp.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
-    file_digest,
     load_predictor,
     load_savi,
     read_checkpoint,
@@ -38,6 +37,7 @@ from ocvp.checkpoint import (
 )
 from ocvp.config_models import PredictorTraining, SaviTraining
 from ocvp.extract_slots import main as extract_slots
+from ocvp.files import file_digest
 from ocvp.import_checkpoint import main
 from ocvp.origins import files_digest, origin_digest
 from ocvp.videos import Video, VideoWriter
