@@ -15,30 +15,37 @@ from typing import Any
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where a disk or a quota is full, or a file may not grow."""
 
+NO_FOLDER_SYNC = (
+    *(errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM),
+)
+"""What the system says where folders cannot be synced, or not be opened for it."""
 
 UNFINISHED_SECONDS = 60.0
 """A temporary file that was not written to for so long belongs to a process that is gone."""
 
 
 @contextlib.contextmanager
-def atomic_path(final: str | Path) -> Iterator[Path]:
+def atomic_path(final: str | Path, num_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary path that becomes `final` when the block ends without an error.
 
     The temporary file lies in the folder of `final` (a rename is atomic only within one file
     system), is synced before it is renamed, and is removed when the block fails: what stood at
-    `final` before is then untouched.
+    `final` before is then untouched. The folder is synced after it, so that a power cut does not
+    undo the rename.
 
     Args:
         final: Path of the file to write; its folder is made where it is missing.
+        num_bytes: How much will be written, where that is known; for the message on a full disk.
 
     Raises:
         OSError: If the folder cannot be written or the disk is full, naming `final`, and for a
-            full disk the space that is left.
+            full disk the space that is needed and left.
     """
     final = Path(final)
     temporary = final
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(final.parent)
         descriptor, name = tempfile.mkstemp(
             prefix=f".{final.stem}.", suffix=final.suffix, dir=final.parent
         )
@@ -49,9 +56,10 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         # mkstemp makes files private; the product gets the mode that the user's umask asks for.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
+        sync_folder(final.parent)
     except Exception as error:
         # HDF5 and torch report a full disk as errors of other types too.
-        named = _named(error, final, temporary)
+        named = _named(error, final, temporary, num_bytes)
         if named is None:
             raise
         raise named from error
@@ -86,11 +94,11 @@ def check_writable(path: str | Path, num_bytes: int = 0) -> None:
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with tempfile.NamedTemporaryFile(prefix=f".{path.stem}.", dir=path.parent) as file:
             file.write(bytes(4096))
     except OSError as error:
-        raise _named(error, path, path) or error from None
+        raise _named(error, path, path, num_bytes or None) or error from None
     free = shutil.disk_usage(path.parent).free
     if free < num_bytes:
         raise OSError(
@@ -100,10 +108,15 @@ def check_writable(path: str | Path, num_bytes: int = 0) -> None:
         )
 
 
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path`, atomically (see `atomic_path`)."""
+    with atomic_path(path, len(content)) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` in UTF-8, atomically (see `atomic_path`)."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -134,6 +147,30 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(folder: Path) -> None:
+    """Make what was last made, renamed or removed in a folder outlast a power cut.
+
+    Nothing happens where the system cannot do it (elsewhere than on Unix; some file systems).
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power cut."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -159,13 +196,25 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
-def describe_full_disk(final: Path, num_written: int) -> str:
-    """Say that no space is left for `final`, what is free, and what to do."""
+def describe_full_disk(final: Path, num_written: int, num_needed: int | None = None) -> str:
+    """Say that no space is left for `final`, what is needed and free, and what to do.
+
+    Args:
+        final: The file that cannot be written.
+        num_written: Bytes that were written before there was no more space.
+        num_needed: Bytes of the whole file, where that is known.
+    """
     free = shutil.disk_usage(_existing(final)).free
+    limit = ""
+    if num_needed is None:
+        size = f"{num_written / 1e6:.1f} MB were written before the disk or the quota was full"
+    else:
+        size = f"{num_needed / 1e6:.1f} MB are needed"
+        if free >= num_needed:
+            limit = ", but a quota or a limit on the size of files (ulimit -f) forbids it"
     return (
-        f"no space left for {final}: {num_written / 1e6:.1f} MB were written before the disk or "
-        f"the quota was full, {free / 1e6:.1f} MB are free on its disk; free some space and run "
-        "the same command again (what stood there before is untouched)"
+        f"no space left for {final}: {size}, {free / 1e6:.1f} MB are free on its disk{limit}; free "
+        "some space and run the same command again (what stood there before is untouched)"
     )
 
 
@@ -174,11 +223,16 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
-def _named(error: Exception, final: Path, temporary: Path) -> OSError | None:
+def _named(
+    error: Exception, final: Path, temporary: Path, num_bytes: int | None = None
+) -> OSError | None:
     """Return an error that names the product and what can be done; None for any other fault."""
     if is_disk_full(error):
-        size = temporary.stat().st_size if temporary != final and temporary.exists() else 0
-        return OSError(describe_full_disk(final, size))
+        size = 0
+        if temporary != final and temporary.exists():
+            size = temporary.stat().st_size
+            temporary.unlink()  # what it takes is free again
+        return OSError(describe_full_disk(final, size, num_bytes))
     if not isinstance(error, OSError) or not _concerns(error, final):
         return None
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

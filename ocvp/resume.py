@@ -3,28 +3,57 @@
 Snakemake deletes the declared outputs of a job that failed; the folder is no declared output. It
 holds the fingerprint of the run (config, code, inputs): a run that differs starts anew, and moves
 the folder aside instead of overwriting it.
+
+Besides, it holds the last states, each in a file whose name carries a rising number and the digest
+of its bytes: one rename makes content, order and digest visible at once, and a state that a disk
+damaged is passed over.
 """
 
-import errno
+import contextlib
+import hashlib
 import json
 import logging
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from pydantic import BaseModel
 
-from ocvp.checkpoint import read_tensors, save_tensors
+from ocvp.checkpoint import read_tensors, tensor_bytes
 from ocvp.config_section import canonical_json
-from ocvp.files import check_writable, file_digest, read_json, write_json
+from ocvp.files import file_digest, read_json, sync_folder, write_bytes, write_json
+from ocvp.lock import Lock
 from ocvp.stages import stage_digest
 
-try:
-    import fcntl
-except ImportError:  # elsewhere than on Unix
-    fcntl = None  # type: ignore[assignment]
-
 logger = logging.getLogger(__name__)
+
+NUM_GENERATIONS = 2
+"""States that stay, besides the newest milestone."""
+
+EXTENDABLE = tuple(
+    f"config training.{key}" for key in ("num_steps", "num_epochs", "scheduler_steps")
+)
+"""What may differ in a run that is extended."""
+
+FINGERPRINT = "fingerprint"
+"""Where each state keeps it too, in case that the file of that name is damaged."""
+
+WITHOUT_EFFECT = ("recoveries", "recovery_factor")
+"""Settings of a training that change nothing until it stops being finite: whoever allows recoveries
+then goes on with the same run."""
+
+MOST_CHANGES = 4
+"""Keys of the config whose change is told in one message."""
+
+MOST_CHARACTERS = 40
+"""Length of a value in that message; texts that are longer (digests) are not shown at all."""
+
+STATE_NAME = re.compile(
+    r"state-(?P<number>\d+)(?P<milestone>-milestone)?-(?P<digest>[0-9a-f]{64})\.pt"
+)
 
 
 def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) -> dict[str, Any]:
@@ -36,114 +65,285 @@ def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) 
         seed: The run's seed.
         inputs: Files that are read; their contents count, not their names.
     """
+    config = json.loads(canonical_json(stage))
+    for key in WITHOUT_EFFECT:
+        config["training"].pop(key, None)
     return {
-        "config": json.loads(canonical_json(stage)),
+        "config": config,
         "code": stage_digest(rule),
         "seed": seed,
         "inputs": [file_digest(path) for path in inputs],
     }
 
 
+def lock_path(folder: Path) -> Path:
+    """Return the lock of a resume folder: beside it, so that it stays when that is moved aside."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
 class ResumeFolder:
     """The resume folder of one training, for one process at a time.
 
-    Use it as a context manager: leaving it lets another process have the folder.
+    Use it as a context manager: leaving it lets another process have the folder. The lock lies
+    beside the folder (`resume.lock`), so that it stays where it is when the folder is moved aside.
 
     Args:
         folder: Where it lies.
         fingerprint: What the run depends on, by name, for example `{"config": ..., "seed": ...}`.
         fresh: Whether to start anew even where the folder fits.
+        extend: Whether to go on with a run that differs only in how long it trains (EXTENDABLE).
+        must_extend: The same, and to refuse to train anew where it differs in more.
+        lock: Whether to take the folder's lock (`lock_path`); false where the caller has it.
 
     Raises:
-        ValueError: If another process has the folder.
+        ValueError: If another process has the folder, or a run that must be extended cannot be.
         OSError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, fingerprint: dict[str, Any], fresh: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: dict[str, Any],
+        fresh: bool = False,
+        extend: bool = False,
+        must_extend: bool = False,
+        lock: bool = True,
+    ):
         self.folder = folder
-        self._state = folder / "state.pt"
         self._fingerprint = json.loads(json.dumps(fingerprint))
-        self._lock = _lock(folder)
-        reason = "--fresh was given" if fresh else self._difference()
-        if reason and self.exists():
-            aside = _free_name(folder)
-            folder.rename(aside)
-            self._lock.close()
-            self._lock = _lock(folder)
-            logger.info("starting anew (%s); the earlier run's state is in %s", reason, aside)
-        # What a process that was killed in the middle of a write could not remove.
-        for unfinished in folder.glob(".state.*.pt"):
-            unfinished.unlink(missing_ok=True)
+        self._fingerprint_path = folder / "fingerprint.json"
+        self._damaged: set[Path] = set()
+        with contextlib.ExitStack() as stack:
+            if lock:
+                stack.enter_context(Lock(lock_path(folder)))
+            self._take_over(fresh, extend, must_extend)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.close()
+        self._stack.close()
 
     def exists(self) -> bool:
         """Tell whether there is something to resume from."""
-        return self._state.is_file()
+        return bool(self._generations())
+
+    def num_bytes(self) -> int:
+        """Return what the stored states take on disk."""
+        return sum(item.path.stat().st_size for item in self._generations())
 
     def read(self) -> dict[str, Any] | None:
-        """Return what was last written, or None.
+        """Return the last state that is whole, or None where none was written.
 
         Raises:
-            ValueError: If the file is damaged.
+            ValueError: If states were written and all of them are damaged.
         """
-        if not self.exists():
-            return None
-        try:
-            return read_tensors(self._state)
-        except ValueError as error:
-            raise ValueError(f"{error}; delete {self.folder} to train anew") from None
-
-    def write(self, state: dict[str, Any]) -> None:
-        """Replace what the run resumes from; an interrupted write leaves the former one."""
-        if not self.exists():
-            write_json(self.folder / "fingerprint.json", self._fingerprint)
-        save_tensors(self._state, state)
-
-    def _difference(self) -> str:
-        """Say what the stored run depends on and this one does not, or the other way round."""
-        path = self.folder / "fingerprint.json"
-        if not path.is_file():
-            return "the folder does not say what it belongs to"
-        try:
-            stored = read_json(path)
-        except ValueError:
-            return "what it belongs to cannot be read"
-        names = sorted(stored.keys() | self._fingerprint.keys())
-        changed = [name for name in names if stored.get(name) != self._fingerprint.get(name)]
-        return f"changed: {', '.join(changed)}" if changed else ""
-
-
-def _lock(folder: Path) -> TextIO:
-    """Take the folder's lock; closing the file, or the end of the process, gives it back.
-
-    A process that a cluster started twice, or that outlived its workflow, must not write into the
-    same folder.
-    """
-    check_writable(folder / "lock")
-    file = (folder / "lock").open("w", encoding="utf-8")
-    if fcntl is None:
-        return file
-    try:
-        # A record lock: unlike flock's it is not inherited by the processes that read ahead.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            file.close()
+        generations = self._generations()
+        state = self._newest(generations)
+        if generations and state is None:
             raise ValueError(
-                f"another process is training into {folder.parent}; wait for it or end it"
-            ) from None
-        # a file system without locks: nothing to be done
-        logger.debug("%s cannot be locked: %s", folder, error)
-    return file
+                f"all that {self.folder} holds to resume from is damaged ({len(generations)} "
+                f"of {len(generations)} files); delete {self.folder} to train anew"
+            )
+        return state
+
+    def read_milestone(self) -> dict[str, Any] | None:
+        """Return the last milestone that is whole, or None."""
+        return self._newest([item for item in self._generations() if item.is_milestone])
+
+    def write(self, state: dict[str, Any], milestone: bool = False) -> None:
+        """Add a state to resume from, and remove those that it makes superfluous.
+
+        The two last states stay, and the last milestone. A failed or interrupted write changes
+        nothing.
+
+        Args:
+            state: Tensors and containers.
+            milestone: Whether the run may go back to it later, however often it is saved since.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        content = tensor_bytes({**state, FINGERPRINT: self._fingerprint})
+        if self._stored_fingerprint() != self._fingerprint:
+            write_json(self._fingerprint_path, self._fingerprint)
+        number = 1 + max((item.number for item in self._generations()), default=0)
+        mark = "-milestone" if milestone else ""
+        digest = hashlib.sha256(content).hexdigest()
+        write_bytes(self.folder / f"state-{number:06d}{mark}-{digest}.pt", content)
+        self._remove_superfluous()
+
+    def _take_over(self, fresh: bool, extend: bool, must_extend: bool) -> None:
+        """Remove what killed writers left, and move a folder aside that is of another run."""
+        for pattern in (".state*", ".fingerprint.*"):
+            for unfinished in self.folder.glob(pattern):
+                unfinished.unlink(missing_ok=True)
+        if not any(self.folder.glob("state*.pt")):
+            return
+        if reason := "--fresh was given" if fresh else self._difference(extend, must_extend):
+            aside = _free_name(self.folder)
+            self.folder.rename(aside)
+            sync_folder(aside.parent)
+            logger.info("starting anew (%s); the earlier run's state is in %s", reason, aside)
+
+    def _difference(self, extend: bool, must_extend: bool) -> str:
+        """Say why the stored run is not this one; empty where it is, or can be extended to it."""
+        stored = self._stored_fingerprint() or self._fingerprint_of_state()
+        if stored is None:
+            return "what the folder belongs to is missing there or cannot be read"
+        changes = _changes(stored, self._fingerprint)
+        if not changes:
+            return ""
+        told = f"changed: {_describe(changes)}"
+        if not (extend or must_extend):
+            return told
+        if changes.keys() <= set(EXTENDABLE):
+            # Nothing is written before more was trained: until then it is the run that it was.
+            logger.info("extending the earlier run (%s)", told)
+            return ""
+        names = ", ".join(name.removeprefix("config ") for name in EXTENDABLE)
+        if must_extend:
+            raise ValueError(
+                f"--extend allows only {names} to change, but what the run in {self.folder} "
+                f"depends on did too ({told}); without --extend it is trained anew"
+            )
+        return f"{told}; only a run that differs in {names} is extended"
+
+    def _stored_fingerprint(self) -> dict[str, Any] | None:
+        with contextlib.suppress(ValueError):
+            stored = read_json(self._fingerprint_path)
+            return stored if isinstance(stored, dict) else None
+        return None
+
+    def _fingerprint_of_state(self) -> dict[str, Any] | None:
+        """Return what the newest whole state belongs to, where the file that says so is not."""
+        state = self._newest_with_fingerprint(self._generations())
+        if state is None:
+            return None
+        logger.warning(
+            "%s is missing or damaged; what the run depends on is taken from its newest state",
+            self._fingerprint_path,
+        )
+        return state.get(FINGERPRINT)
+
+    def _generations(self) -> list["_Generation"]:
+        """Return the stored states, the last one first."""
+        found = [
+            _Generation(path, int(match["number"]), match["digest"], bool(match["milestone"]))
+            for path in self.folder.glob("state-*.pt")
+            if (match := STATE_NAME.fullmatch(path.name))
+        ]
+        return sorted(found, key=lambda item: (item.number, item.path.name), reverse=True)
+
+    def _newest(self, generations: Iterable["_Generation"]) -> dict[str, Any] | None:
+        """Return the first of some states that is whole."""
+        state = self._newest_with_fingerprint(generations)
+        return state and {key: value for key, value in state.items() if key != FINGERPRINT}
+
+    def _newest_with_fingerprint(
+        self, generations: Iterable["_Generation"]
+    ) -> dict[str, Any] | None:
+        """Read the first of some states that is whole; warn of those that are not."""
+        faults = []
+        used, state = "", None
+        for item in generations:
+            try:
+                used, state = f"; {item.path.name} is used instead", item.read()
+                break
+            except PermissionError:  # no damage
+                raise
+            except (OSError, ValueError) as error:
+                self._damaged.add(item.path)
+                faults.append(error)
+        for fault in faults:
+            logger.warning("%s%s", fault, used if state is not None else "")
+        return state
+
+    def _remove_superfluous(self) -> None:
+        """Leave the last two whole states and the last milestone; a damaged one counts as none."""
+        generations = self._generations()
+        whole = [item for item in generations if item.path not in self._damaged]
+        milestones = [item for item in whole if item.is_milestone]
+        for item in generations:
+            if item in whole[:NUM_GENERATIONS] or item in milestones[:1]:
+                continue
+            item.path.unlink(missing_ok=True)
+            if item.path in self._damaged:
+                logger.info("removed %s, which was damaged", item.path)
+
+
+@dataclass(frozen=True)
+class _Generation:
+    """One stored state."""
+
+    path: Path
+    number: int
+    digest: str
+    is_milestone: bool
+
+    def read(self) -> dict[str, Any]:
+        """Read the state, after checking its bytes.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        found = file_digest(self.path)
+        if found != self.digest:
+            raise ValueError(
+                f"{self.path} is damaged (its bytes have the digest {found[:12]}, its name says "
+                f"{self.digest[:12]})"
+            )
+        return read_tensors(self.path)
+
+
+def _changes(former: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return what differs between two fingerprints: name to both values, as texts."""
+    values = [dict(_leaves(of)) for of in (now, former)]
+    names = [name for name in {**values[0], **values[1]} if _differs(name, *values)]
+    return {name: (_shown(values[1], name), _shown(values[0], name)) for name in names}
+
+
+def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return name not in one or name not in other or one[name] != other[name]
+
+
+def _leaves(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Yield the values of nested mappings under names such as `config training.num_steps`."""
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            yield from _leaves(item, f"{prefix}{key}{'.' if prefix else ' '}")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def _shown(values: dict[str, Any], name: str) -> str:
+    """Return a value for a message; empty where it says nothing to a reader (digests)."""
+    if name not in values:
+        return "absent"
+    text = json.dumps(values[name])
+    is_nested = " " in name
+    if is_nested and len(text) > MOST_CHARACTERS:
+        return f"{text[:MOST_CHARACTERS]}..."
+    return text if is_nested or isinstance(values[name], int | float) else ""
+
+
+def _describe(changes: dict[str, tuple[str, str]]) -> str:
+    """Name what changed; of each section some keys, with both values."""
+    told: list[str] = []
+    counts: dict[str, int] = {}
+    for name, (former, now) in changes.items():
+        section = name.partition(" ")[0]
+        counts[section] = counts.get(section, 0) + 1
+        if counts[section] == MOST_CHANGES + 1:
+            told.append("...")
+        elif counts[section] <= MOST_CHANGES:
+            told.append(f"{name} {former} -> {now}" if former and now else name)
+    return ", ".join(told)
 
 
 def _free_name(folder: Path) -> Path:
     number = 1
-    while (aside := folder.with_name(f"{folder.name}-old{number}")).exists():
+    while os.path.lexists(aside := folder.with_name(f"{folder.name}-old{number}")):
         number += 1
     return aside

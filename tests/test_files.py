@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import re
 import resource
 import signal
+import stat
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from tiny import small_disk, unwritable
 
+from ocvp import files
 from ocvp.checkpoint import save_tensors
 from ocvp.files import (
     atomic_path,
@@ -19,6 +22,8 @@ from ocvp.files import (
     is_disk_full,
     read_json,
     remove_unfinished,
+    sync_folder,
+    write_bytes,
     write_json,
     write_text,
 )
@@ -48,6 +53,52 @@ def test_a_file_gets_the_mode_that_the_umask_asks_for(tmp_path):
     finally:
         os.umask(former)
     assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_outlasts_a_power_cut(tmp_path, monkeypatch):
+    """Content, name and new folders are synced, each after it was made."""
+    synced = []
+    final = tmp_path / "new" / "folder" / "file.txt"
+
+    def fsync(descriptor, former=os.fsync):
+        status = os.fstat(descriptor)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        synced.append((is_folder, status.st_ino, final.exists()))
+        former(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(final, "all of it")
+    folders = [path.stat().st_ino for path in (final.parent, final.parent.parent, tmp_path)]
+    assert synced[:2] == [(True, number, False) for number in folders[1:]]
+    assert synced[2:] == [(False, final.stat().st_ino, False), (True, folders[0], True)]
+    synced.clear()
+    write_text(final, "again")
+    assert [is_folder for is_folder, *_ in synced] == [False, True]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES, errno.EBADF])
+def test_a_system_that_syncs_no_folders_is_no_fault(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    sync_folder(tmp_path)
+    monkeypatch.undo()
+    opened = os.open
+    monkeypatch.setattr(
+        files.os, "open", lambda path, *rest: refuse() if path == tmp_path else opened(path, *rest)
+    )
+    write_text(tmp_path / "file.txt", "all of it")
+    assert (tmp_path / "file.txt").read_text() == "all of it"
+
+
+def test_a_folder_that_a_fault_keeps_from_being_synced_is_a_fault(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_folder(tmp_path)
 
 
 @pytest.mark.parametrize("failure", [ValueError("bad"), KeyboardInterrupt(), SystemExit(143)])
@@ -103,26 +154,40 @@ def write_tensor(path):
     save_tensors(path, {"weights": torch.ones(1000, 1000)})
 
 
+def write_numbers(path):
+    write_bytes(path, bytes(4_000_000))
+
+
 def write_lines(path):
-    path.write_bytes(bytes(4_000_000))
+    """As a library does that does not say how much it will write."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(bytes(4_000_000))
 
 
-@pytest.mark.parametrize("write", [write_tensor, write_lines])
-def test_a_full_disk_is_named_with_what_is_free(tmp_path, write):
-    with small_disk(tmp_path / "disk", kilobytes=512) as disk:
+NEEDED = [
+    (write_tensor, r"4\.0 MB are needed, {free} MB are free on its disk"),
+    (write_numbers, r"4\.0 MB are needed, {free} MB are free on its disk"),
+    (write_lines, r"{written} MB were written before the disk or the quota was full, {free} MB"),
+]
+
+
+@pytest.mark.parametrize(("write", "expected"), NEEDED)
+def test_a_full_disk_is_named_with_what_is_needed_and_free(tmp_path, write, expected):
+    with small_disk(tmp_path / "disk", kilobytes=1024) as disk:
         final = disk / "product.bin"
         write_text(final, "before")
-        with pytest.raises(OSError, match="no space left") as caught, atomic_path(final) as path:
-            write(path)
-        message = str(caught.value)
-        assert str(final) in message
-        assert "MB are free" in message
+        with pytest.raises(OSError, match="no space left") as caught:
+            write(final)
+        # what the failed write took is free again
+        assert re.search(expected.format(free=r"1\.0", written=r"1\.0"), str(caught.value))
+        assert str(final) in str(caught.value)
+        assert "ulimit" not in str(caught.value)
         assert final.read_text() == "before"
         assert names(disk) == ["product.bin"]
 
 
-@pytest.mark.parametrize("write", [write_tensor, write_lines])
-def test_a_file_that_may_not_grow_counts_as_a_full_disk(tmp_path, write):
+@pytest.mark.parametrize(("write", "expected"), NEEDED)
+def test_a_file_that_may_not_grow_counts_as_a_full_disk(tmp_path, write, expected):
     """The same as above where nothing can be mounted: the process has a limit instead."""
     final = tmp_path / "product.bin"
     write_text(final, "before")
@@ -130,11 +195,15 @@ def test_a_file_that_may_not_grow_counts_as_a_full_disk(tmp_path, write):
     former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
     try:
-        with pytest.raises(OSError, match="no space left") as caught, atomic_path(final) as path:
-            write(path)
+        with pytest.raises(OSError, match="no space left") as caught:
+            write(final)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         signal.signal(signal.SIGXFSZ, former)
+    assert re.search(expected.format(free=r"\d+\.\d", written=r"0\.2"), str(caught.value))
+    assert ("a limit on the size of files (ulimit -f)" in str(caught.value)) is (
+        write is not write_lines
+    )
     assert str(final) in str(caught.value)
     assert final.read_text() == "before"
     assert names(tmp_path) == ["product.bin"]
