@@ -67,11 +67,13 @@ def savi_inputs(
     inputs = {"frames": to_model(batch["frames"], device)}
     kind, box_format = savi.initializer_kind, savi.box_format
     if kind in CONDITIONAL:
-        boxes = batch["boxes"][:, 0].to(device)  # the first frame's
+        boxes = batch["boxes"].to(device, non_blocking=True)[:, 0]  # the first frame's
         inputs |= model_conditions(boxes, initializer=kind, box_format=box_format)
     else:
         noise = slot_noise(seed, purpose, epoch, windows, savi.num_slots, savi.slot_dim)
-        inputs["noise"] = noise.to(device)
+        if device.type == "cuda":  # from other memory the copy would wait for the step before
+            noise = noise.pin_memory()
+        inputs["noise"] = noise.to(device, non_blocking=True)
     return inputs
 
 

@@ -3,20 +3,22 @@
 B batch, T frames, N slots, D slot_dim, H W pixels, V videos, K objects.
 """
 
-import contextlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from ocvp.interruption import leave_stopping_to_parent
 from ocvp.randomness import generator
+from ocvp.read_ahead import read_ahead
+from ocvp.stored_field import StoredField
+
+Residency = Literal["device", "memory", "disk"]
+
+STREAMING_WORKERS = 2
+"""Processes that read ahead from disk where the config leaves it open (`runtime.num_workers`)."""
 
 
 class Window(NamedTuple):
@@ -26,6 +28,9 @@ class Window(NamedTuple):
     start: int
     length: int | None = None
     """Frames; None: as many as the reader's windows have."""
+
+
+Batch = tuple[list[Window], dict[str, Tensor]]
 
 
 def epoch_batches(
@@ -136,104 +141,116 @@ def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int,
     return usable
 
 
-class WindowReader(Dataset):
+class WindowReader:
     """Reads windows of several HDF5 datasets that run over the same videos and frames.
+
+    However the data are kept, the batches are the same, but for the device they are on.
 
     Args:
         sources: For each field the file and the name of its dataset, of shape (V, T, ...).
         length: Frames of a window.
-        data: `memory` keeps a copy of the datasets, `disk` reads from the files.
+        residency: Where the data are kept, as they are stored: `device` and `memory` hold a copy
+            on the device or in main memory, and `disk` reads from the files.
+        device: Where batches are computed on; they come from there where the data are kept there,
+            else from main memory, pinned for a GPU.
 
     Raises:
-        ValueError: If a file is damaged, naming it.
+        ValueError: If a file is gone or damaged or does not fit, or the fields do not run over the
+            same videos and frames, naming it.
     """
 
     def __init__(
         self,
         sources: Mapping[str, tuple[Path, str]],
         length: int,
-        data: Literal["memory", "disk"] = "memory",
+        residency: Residency = "disk",
+        device: torch.device | str = "cpu",
     ):
-        self.sources = dict(sources)
         self.length = length
-        self._arrays: dict[str, np.ndarray] = {}
-        self._files: dict[tuple[int, Path], h5py.File] = {}
-        if data == "memory":
-            for field, (path, name) in self.sources.items():
-                with _naming(path), h5py.File(path, "r") as file:
-                    self._arrays[field] = file[name][()]
+        self._fields = {field: StoredField(path, name) for field, (path, name) in sources.items()}
+        first = next(iter(self._fields.values()))
+        self._num_videos, self._num_frames = first.shape[:2]
+        for field in self._fields.values():
+            if field.shape[:2] != first.shape[:2]:
+                raise ValueError(
+                    f"{field.path} holds {field.shape[0]} videos of {field.shape[1]} frames, but "
+                    f"{first.path} {first.shape[0]} of {first.shape[1]}"
+                )
+        self._is_pinned = torch.device(device).type == "cuda" and residency != "device"
+        self._kept: dict[str, Tensor] = {}
+        if residency != "disk":
+            place = device if residency == "device" else "cpu"
+            self._kept = {name: field.load(place) for name, field in self._fields.items()}
 
-    def __getitem__(self, windows: Sequence[Window]) -> tuple[list[Window], dict[str, Tensor]]:
-        """Return the windows and, for each field, a tensor (B, T, ...) of the stored type."""
-        batch = {
-            field: torch.from_numpy(np.stack([self._read(field, window) for window in windows]))
-            for field in self.sources
+    def __getitem__(self, windows: Sequence[Window]) -> Batch:
+        """Return the windows and, for each field, a tensor (B, T, ...) of the stored type.
+
+        Raises:
+            ValueError: If the windows have different lengths or lie outside of the videos, or a
+                file is gone or damaged, naming it.
+        """
+        length = self._length_of(windows)
+        if self._kept:
+            return list(windows), self._gather(windows, length)
+        stretches = [(window.video, window.start) for window in windows]
+        return list(windows), {
+            name: torch.from_numpy(field.read(stretches, length))
+            for name, field in self._fields.items()
         }
-        return list(windows), batch
-
-    def _read(self, field: str, window: Window) -> np.ndarray:
-        video, start = window.video, window.start
-        stop = start + (window.length or self.length)
-        if field in self._arrays:
-            return self._arrays[field][video, start:stop]
-        path, name = self.sources[field]
-        with _naming(path):
-            # Each process opens the file for itself: HDF5 handles cannot be shared.
-            handle = (os.getpid(), path)
-            if handle not in self._files:
-                self._files[handle] = h5py.File(path, "r")
-            return self._files[handle][name][video, start:stop]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}
 
     def batches(
-        self, plan: Sequence[Sequence[Window]], num_workers: int = 0
-    ) -> Iterator[tuple[list[Window], dict[str, Tensor]]]:
-        """Go through the batches of a plan in its order, read ahead by `num_workers` processes."""
-        # A copy in memory needs no workers: it would only be sent through a pipe.
-        workers = 0 if self._arrays else num_workers
-        # The loader draws a base seed even for no workers; a generator of its own keeps it from
-        # torch's, which dropout uses.
-        own = torch.Generator()
-        loader = DataLoader(
-            _Reported(self),
-            batch_size=None,
-            sampler=plan,
-            num_workers=workers,
-            generator=own,
-            worker_init_fn=leave_stopping_to_parent,
-        )
-        for batch in loader:
-            if isinstance(batch, ValueError):
-                raise batch
-            yield batch
+        self, plan: Sequence[Sequence[Window]], num_workers: int | None = 0
+    ) -> Iterator[Batch]:
+        """Go through the batches of a plan, in its order.
 
+        Args:
+            plan: The windows of each batch; a batch may have none.
+            num_workers: Processes that read ahead from disk, 0 for none; None: 2. Data that are
+                kept need none.
 
-class _Reported(Dataset):
-    """Hands errors over as values: raised in a worker they would come with its traceback."""
+        Raises:
+            ValueError: If a file is gone or damaged, or such a process was killed.
+        """
+        num_workers = STREAMING_WORKERS if num_workers is None else num_workers
+        files = ", ".join(sorted({str(field.path) for field in self._fields.values()}))
+        # A worker would only send a copy of what is kept here.
+        for windows, batch in read_ahead(self, plan, 0 if self._kept else num_workers, files):
+            if self._is_pinned and not self._kept:  # here: workers must not touch the GPU
+                batch = {name: values.pin_memory() for name, values in batch.items()}
+            yield windows, batch
 
-    def __init__(self, reader: WindowReader):
-        self._reader = reader
+    def _length_of(self, windows: Sequence[Window]) -> int:
+        lengths = {window.length or self.length for window in windows} or {self.length}
+        if len(lengths) > 1:
+            raise ValueError(f"the windows of a batch have several lengths, {sorted(lengths)}")
+        length = lengths.pop()
+        last = self._num_frames - length
+        for video, start, _ in windows:
+            if not (0 <= video < self._num_videos and 0 <= start <= last):
+                path = next(iter(self._fields.values())).path
+                raise ValueError(
+                    f"frames {start} to {start + length} of video {video} are asked for, but "
+                    f"{path} holds {self._num_videos} videos of {self._num_frames} frames"
+                )
+        return length
 
-    def __getitem__(
-        self, windows: Sequence[Window]
-    ) -> tuple[list[Window], dict[str, Tensor]] | ValueError:
-        try:
-            return self._reader[windows]
-        except ValueError as error:
-            return error
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn what h5py says of a damaged file into a message that names it."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); delete it and run the workflow again"
-        ) from error
+    def _gather(self, windows: Sequence[Window], length: int) -> dict[str, Tensor]:
+        """Return the windows of the fields that are kept, with one operation for each."""
+        firsts = [window.video * self._num_frames + window.start for window in windows]
+        index = torch.tensor(firsts, dtype=torch.long)[:, None] + torch.arange(length)  # (B, L)
+        batch = {}
+        for name, kept in self._kept.items():
+            values = torch.empty(
+                (index.numel(), *kept.shape[2:]),
+                dtype=kept.dtype,
+                device=kept.device,
+                pin_memory=self._is_pinned,
+            )
+            # Several times faster on a CPU than kept[videos, frames].
+            rows = index.flatten().to(kept.device, non_blocking=True)
+            torch.index_select(kept.flatten(0, 1), 0, rows, out=values)
+            batch[name] = values.view(*index.shape, *kept.shape[2:])
+        return batch
 
 
 def to_model(frames: Tensor, device: torch.device | str) -> Tensor:
