@@ -29,6 +29,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ocvp.position import SoftPositionEmbedding
+from ocvp.precision import full_precision
 
 
 def parity_taps(kernel_size: int) -> Tensor:
@@ -145,7 +146,8 @@ class Decoder(nn.Module):
             slots: Shape (S, D).
 
         Returns:
-            Shape (S, 4, H, W): red, green, blue and the mask logit, not clamped.
+            Shape (S, 4, H, W): red, green, blue and the mask logit, not clamped; bfloat16 where
+            autocast is on.
         """
         if not self.fast:
             return self._plain(slots)
@@ -163,7 +165,9 @@ class Decoder(nn.Module):
 
     def _plain(self, slots: Tensor) -> Tensor:
         """Decode as the paper describes it."""
-        features = slots[:, :, None, None].expand(-1, -1, *self.resolution) + self.position()
+        with full_precision(slots.device):
+            positions = self.position()
+        features = slots[:, :, None, None].expand(-1, -1, *self.resolution) + positions
         for index, convolution in enumerate(self._layers()):
             if self.upsample and index > 0:
                 features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
@@ -178,20 +182,21 @@ class Decoder(nn.Module):
         """Broadcast, add positions, convolve: (S, D) to (S, C, H, W)."""
         convolution = self._layers()[0]
         # autocast would round the sums of weights before the convolution rounds them again
-        with torch.autocast(slots.device.type, enabled=False):
+        with full_precision(slots.device):
             kernels = torch.einsum(
                 "ocij,hi,wj->hwoc", convolution.weight, self.border_rows, self.border_columns
             )
+            position = self.position()
         values = functional.linear(slots, kernels.flatten(0, 2))
         values = values.view(-1, *kernels.shape[:3])
         values = spread(values, 1, self.resolution[0], self.kernel_size)
         values = spread(values, 2, self.resolution[1], self.kernel_size)
-        positions = convolution(self.position()).permute(0, 2, 3, 1)
+        positions = convolution(position).permute(0, 2, 3, 1)
         return (values + positions).permute(0, 3, 1, 2)
 
     def _to_blocks(self, convolution: nn.Conv2d, features: Tensor) -> Tensor:
         """Upsample and convolve: (S, C, H, W) to (S, 4 C', H, W), channels (row, column, C')."""
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device):
             kernels = torch.einsum(
                 "ocij,pai,qbj->pqocab", convolution.weight, self.parities, self.parities
             ).flatten(0, 2)
@@ -201,7 +206,7 @@ class Decoder(nn.Module):
 
     def _output_of_blocks(self, features: Tensor) -> Tensor:
         """Apply the output convolution to blocks: (S, 4 C, H, W) to (S, 4, 2 H, 2 W)."""
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device):
             kernels = torch.einsum(
                 "ocij,pui,qvj->opqcuv", self.output.weight, self.windows, self.windows
             )

@@ -2,28 +2,41 @@
 
 import ctypes
 import logging
+import os
+import shutil
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
+from ocvp.precision import set_tf32
+
+Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
+
+MOST_GRAPHS = 32
+"""Shapes of batches for which a function is compiled; others run as it is."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KEPT_BYTES = 1 << 30
 
 
-def prepare_device(name: str, num_threads: int) -> torch.device:
+def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.device:
     """Set up threads and memory, and return the device to compute on.
 
     Args:
         name: `auto` (a GPU where there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
         num_threads: Threads of CPU operators, at least 1.
+        tf32: Whether an NVIDIA GPU may round the factors of float32 products (see
+            `ocvp.precision.set_tf32`).
 
     Raises:
         ValueError: If the device is not there.
     """
     torch.set_num_threads(num_threads)
     keep_large_buffers()
+    set_tf32(tf32)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -54,3 +67,29 @@ def keep_large_buffers() -> None:
         mallopt(
             ctypes.c_int(option), ctypes.c_int(_KEPT_BYTES if option != _M_TOP_PAD else 1 << 26)
         )
+
+
+def compiled(function: Callable[..., Result], is_wanted: bool) -> Callable[..., Result]:
+    """Return a function of tensors as torch.compile makes it, or as it is.
+
+    Args:
+        function: The function; the first call with each shape takes up to minutes.
+        is_wanted: `runtime.compile`.
+
+    Raises:
+        ValueError: If there is no C++ compiler.
+    """
+    if not is_wanted:
+        return function
+    names = [os.environ.get("CXX", "g++"), "g++", "clang++", "c++"]
+    if not any(map(shutil.which, names)):
+        raise ValueError(
+            f"runtime.compile is true, but no C++ compiler ({', '.join(dict.fromkeys(names))}) is "
+            "on the path; install one, or set runtime.compile: false"
+        )
+    logger.info("runtime.compile: the first step of each size takes minutes")
+    # Whole and last batches of training and validation, of two clip lengths, and their parts.
+    torch._dynamo.config.recompile_limit = MOST_GRAPHS
+    # Not dynamic: which kernel a batch meets must not depend on what came before, as a run that
+    # was interrupted is to end with the same weights.
+    return torch.compile(function, dynamic=False)

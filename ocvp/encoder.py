@@ -10,6 +10,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ocvp.position import SoftPositionEmbedding
+from ocvp.precision import full_precision
 
 NUM_STRIDED_LAYERS = 3  # layers of stride 2 where the encoder downsamples, as in the published code
 
@@ -62,10 +63,12 @@ class Encoder(nn.Module):
             frames: Shape (F, 3, H, W), values in [0, 1].
 
         Returns:
-            Features, shape (F, P, mlp_dim).
+            Features, shape (F, P, mlp_dim); bfloat16 where autocast is on.
         """
         features = frames.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
             features = functional.relu(convolution(features), inplace=True)
-        features = features + self.position()
+        with full_precision(frames.device):  # then the sum that LayerNorm sees is float32 too
+            positions = self.position()
+        features = features + positions
         return self.mlp(features.flatten(2).transpose(1, 2))

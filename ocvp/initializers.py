@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ocvp.precision import full_precision
+
 PUBLISHED_ABSENT = -0.5  # every coordinate of an absent object, as the published networks saw it
 
 
@@ -104,5 +106,6 @@ class CoordinateSlots(nn.Module):
         coordinates = functional.pad(coordinates, (0, 0, 0, missing), value=PUBLISHED_ABSENT)
         absent = (coordinates < 0).all(dim=-1, keepdim=True)
         coordinates = coordinates.masked_fill(absent, PUBLISHED_ABSENT)
-        slots = self.mlp(2 * coordinates - 1 if self.are_fractions else coordinates)
+        with full_precision(coordinates.device):
+            slots = self.mlp(2 * coordinates - 1 if self.are_fractions else coordinates)
         return slots if self.absent_slots is None else torch.where(absent, self.absent_slots, slots)

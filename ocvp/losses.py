@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch.nn.functional as functional
 from torch import Tensor
 
+from ocvp.precision import at_least_float32
+
 
 def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
     """Mean squared error of reconstruction and frames, both clamped to [0, 1].
@@ -19,7 +21,7 @@ def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
-    return functional.mse_loss(reconstruction.clamp(0.0, 1.0), frames.clamp(0.0, 1.0))
+    return _mse(reconstruction.clamp(0.0, 1.0), frames.clamp(0.0, 1.0))
 
 
 class PredictorLoss(NamedTuple):
@@ -49,6 +51,11 @@ def predictor_loss(
         frame_weight: Weight of the mean squared error of the frames.
         slot_weight: Weight of the mean squared error of the slots.
     """
-    frame_mse = functional.mse_loss(predicted_frames, frames)
-    slot_mse = functional.mse_loss(predicted_slots, slots)
+    frame_mse = _mse(predicted_frames, frames)
+    slot_mse = _mse(predicted_slots, slots)
     return PredictorLoss(frame_weight * frame_mse + slot_weight * slot_mse, frame_mse, slot_mse)
+
+
+def _mse(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean squared error, summed up in float32 at least."""
+    return functional.mse_loss(at_least_float32(predicted), at_least_float32(true))

@@ -4,12 +4,15 @@ B batch, T frames, N slots, D slot_dim, E token_dim.
 
 Every predictor maps slots (B, T, N, D) to (B, T, N, D): the output at frame t is its guess for
 frame t + 1. `ocvp.rollout` calls `advance` (recurrent ones) or `predict_next` (windowed ones).
+Under autocast attention and feed-forward parts compute in bfloat16; each adds to tokens that stay
+float32, and the slots that come out are float32.
 """
 
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from ocvp.position import sinusoidal_time_encoding
+from ocvp.precision import full_precision
 
 LstmState = tuple[Tensor, Tensor]
 
@@ -55,7 +58,9 @@ class LSTMPredictor(nn.Module):
             Predictions, shape (B, T, N, D), and the state after the last frame.
         """
         sequences = slots.transpose(1, 2).flatten(0, 1)  # (B * N, T, D)
-        outputs, state = self.lstm(sequences, state)
+        # autocast would have cuDNN carry the state in float16, whatever dtype it is set to
+        with full_precision(slots.device):
+            outputs, state = self.lstm(sequences, state)
         outputs = outputs.unflatten(0, (len(slots), -1)).transpose(1, 2)
         return (slots + outputs if self.residual else outputs), state
 
@@ -77,6 +82,8 @@ class SelfAttention(nn.MultiheadAttention):
         Returns:
             Shape (..., num_queries, E).
         """
+        shape = tokens.shape[:-2]
+        tokens = tokens.flatten(0, -3)  # torch's fused attention takes one batch dimension
         if num_queries is None or num_queries == tokens.shape[-2]:
             projected = functional.linear(tokens, self.in_proj_weight, self.in_proj_bias)
             queries, keys, values = projected.chunk(3, dim=-1)
@@ -92,7 +99,7 @@ class SelfAttention(nn.MultiheadAttention):
             self._heads(values),
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.out_proj(attended.transpose(-2, -3).flatten(-2))
+        return self.out_proj(attended.transpose(-2, -3).flatten(-2)).unflatten(0, shape)
 
     def _heads(self, projected: Tensor) -> Tensor:
         """Split the channels into heads: (..., L, E) to (..., heads, L, E / heads)."""
@@ -255,16 +262,14 @@ class TransformerPredictor(nn.Module):
         tokens = self._tokens(slots)
         for layer in self.layers:
             tokens = layer(tokens)
-        outputs = self.to_slots(tokens)
-        return slots + outputs if self.residual else outputs
+        return self._slots(tokens, slots)
 
     def predict_next(self, slots: Tensor) -> Tensor:
         """Compute `forward(slots)[:, -1]`, shape (B, N, D), without the other frames' outputs."""
         tokens = self._tokens(slots)
         for layer in self.layers[:-1]:
             tokens = layer(tokens)
-        outputs = self.to_slots(self.layers[-1](tokens, last_only=True)[:, -1])
-        return slots[:, -1] + outputs if self.residual else outputs
+        return self._slots(self.layers[-1](tokens, last_only=True)[:, -1], slots[:, -1])
 
     def _tokens(self, slots: Tensor) -> Tensor:
         """Project slots to tokens and encode their time, shape (B, T, N, E)."""
@@ -279,6 +284,12 @@ class TransformerPredictor(nn.Module):
             self.time_encoding = longer.to(self.time_encoding)
         encoding = self.time_encoding[:num_frames, None]
         return self.dropout(self.to_tokens(slots) + encoding)
+
+    def _slots(self, tokens: Tensor, slots: Tensor) -> Tensor:
+        """Project tokens (..., E) back to slots (..., D), from the `slots` that they stand for."""
+        with full_precision(tokens.device):  # a rollout feeds what comes out back, again and again
+            outputs = self.to_slots(tokens)
+        return slots + outputs if self.residual else outputs
 
 
 class OCVPSeqPredictor(TransformerPredictor):

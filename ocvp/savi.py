@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ocvp.decoder import Decoder
 from ocvp.encoder import Encoder
 from ocvp.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
+from ocvp.precision import at_least_float32
 from ocvp.slot_attention import SlotAttention
 from ocvp.transition import Transition
 
@@ -22,7 +23,7 @@ Absent = Literal["learned", "published"]
 
 
 class SaviOutput(NamedTuple):
-    """Slots and what they decode to; `...` is (B, T) or what `decode` was given."""
+    """Slots and what they decode to, float32; `...` is (B, T) or what `decode` was given."""
 
     slots: Tensor
     """Shape (..., N, D)."""
@@ -207,7 +208,7 @@ class SAVi(nn.Module):
             )
         # time first, so that the features of one time step lie together in memory
         features = self.encoder(frames.transpose(0, 1).flatten(0, 1))
-        features = self.corrector.norm_inputs(features)
+        features = self.corrector.norm_inputs(at_least_float32(features))
         corrected: list[Tensor] = []
         for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):
             if corrected:
@@ -231,7 +232,8 @@ class SAVi(nn.Module):
                 f"slots have shape {tuple(slots.shape)}; this model decodes (..., N, "
                 f"{self.slot_dim})"
             )
-        decoded = self.decoder(slots.reshape(-1, self.slot_dim)).unflatten(0, slots.shape[:-1])
+        decoded = at_least_float32(self.decoder(slots.reshape(-1, self.slot_dim)))
+        decoded = decoded.unflatten(0, slots.shape[:-1])
         objects, logits = decoded.split([3, 1], dim=-3)
         masks = logits.softmax(dim=-4)
         return SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)

@@ -5,10 +5,14 @@ B batch, N slots, D slot_dim, P positions, F width of the inputs.
 Queries, keys and values are linear, so keys and values of all positions are never formed:
 q k = (q W_k) x + q b_k, and, as the weights of a slot sum to one, sum a v = W_v (sum a x) + b_v.
 Slots are few and positions many, which saves most of the multiplications and of the memory.
+
+All of it stays float32 under autocast: slots are carried through every frame, and few.
 """
 
 import torch
 from torch import Tensor, nn
+
+from ocvp.precision import full_precision
 
 ATTENTION_EPS = 1e-8  # keeps a slot that wins no position from dividing by zero
 
@@ -65,11 +69,12 @@ class SlotAttention(nn.Module):
         Returns:
             Corrected slots, shape (B, N, D).
         """
-        for _ in range(num_iterations):
-            weights = self.attention(inputs, slots) + ATTENTION_EPS
-            means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)
-            # the state that the GRU carries is the slots before normalisation
-            corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
-            corrected = corrected.view_as(slots)
-            slots = corrected + self.mlp(self.norm_mlp(corrected))
+        with full_precision(slots.device):
+            for _ in range(num_iterations):
+                weights = self.attention(inputs, slots) + ATTENTION_EPS
+                means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)
+                # the state that the GRU carries is the slots before normalisation
+                corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
+                corrected = corrected.view_as(slots)
+                slots = corrected + self.mlp(self.norm_mlp(corrected))
         return slots

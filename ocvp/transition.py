@@ -1,10 +1,14 @@
 """SAVi's transition: from the corrected slots of a frame to the first guess for the next one.
 
 B batch, N slots, D slot_dim.
+
+All of it stays float32 under autocast, as in slot attention.
 """
 
 import torch.nn.functional as functional
 from torch import Tensor, nn
+
+from ocvp.precision import full_precision
 
 
 class Transition(nn.Module):
@@ -32,10 +36,11 @@ class Transition(nn.Module):
 
     def forward(self, slots: Tensor) -> Tensor:
         """Move slots one frame on, shape (B, N, D) to (B, N, D)."""
-        queries, keys, values = (
-            layer(slots).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        attended = functional.scaled_dot_product_attention(queries, keys, values)
-        slots = self.norm_attention(slots + self.output(attended.transpose(1, 2).flatten(2)))
-        return self.norm_mlp(slots + self.mlp(slots))
+        with full_precision(slots.device):
+            queries, keys, values = (
+                layer(slots).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+                for layer in (self.query, self.key, self.value)
+            )
+            attended = functional.scaled_dot_product_attention(queries, keys, values)
+            slots = self.norm_attention(slots + self.output(attended.transpose(1, 2).flatten(2)))
+            return self.norm_mlp(slots + self.mlp(slots))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.device import keep_large_buffers, prepare_device
+from ocvp.device import compiled, keep_large_buffers, prepare_device
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +60,22 @@ def test_keeping_buffers_survives_another_c_library(monkeypatch):
     monkeypatch.setattr("ocvp.device.ctypes.CDLL", missing)
     monkeypatch.setattr("ocvp.device.sys.platform", "linux")
     keep_large_buffers()
+
+
+def test_full_float32_unless_a_training_asks_for_tf32():
+    def settings():
+        backends = torch.backends
+        return backends.cuda.matmul.fp32_precision, backends.cudnn.conv.fp32_precision
+
+    prepare_device("cpu", 1, tf32=True)
+    assert settings() == ("tf32", "tf32")
+    prepare_device("cpu", 1)
+    assert "tf32" not in settings()
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler \(no-such-compiler, g\+\+"):
+        compiled(torch.exp, True)
+    assert compiled(torch.exp, False) is torch.exp
