@@ -1,35 +1,77 @@
-"""Signals that stop a program, held back where it must not stop."""
+"""Signals that stop a training: noted when they come, obeyed where nothing is lost."""
 
-import contextlib
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ONE_SIGNAL_SECONDS = 2.0
+"""Signals so soon after the first count as one: a launcher forwards what the terminal already
+sent, and a cluster signals every process of a job."""
 
 
-@contextlib.contextmanager
-def held_signals() -> Iterator[None]:
-    """Let Ctrl-C and a termination signal wait for the end of the block, so that it runs whole.
+class StopRequest:
+    """Notes Ctrl-C and a termination signal, for a loop that asks between its steps.
 
-    Elsewhere than in the main thread, which alone receives signals: nothing.
+    Use it as a context manager. A further signal more than 2 seconds after the first ends the
+    process at once. Elsewhere than in the main thread, which alone receives signals, and for a
+    signal that the process was started to ignore: nothing.
+
+    Args:
+        is_told: Whether to say what a signal does.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    former = {
-        number: signal.signal(number, lambda number, _: received.append(number))
-        for number in SIGNALS
-    }
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
+
+    def __init__(self, is_told: bool = True) -> None:
+        self._is_told = is_told
+        self._number: int | None = None
+        self._time = 0.0
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._former.items():
             signal.signal(number, handler)
-        if received:
-            signal.raise_signal(received[0])
+
+    @property
+    def is_made(self) -> bool:
+        """Tell whether a signal came."""
+        return self._number is not None
+
+    def obey(self) -> NoReturn:
+        """End the program as the signal that came would have ended it."""
+        # Where another process of the training received it: as a termination.
+        if self._number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + (self._number or signal.SIGTERM))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._number is None:
+            self._number, self._time = number, time.monotonic()
+            self._say("stopping after this step; a second signal stops at once")
+        elif time.monotonic() - self._time > ONE_SIGNAL_SECONDS:
+            self._say("stopped at once; the same command goes on from what was last saved")
+            os._exit(128 + number)
+
+    def _say(self, text: str) -> None:
+        if self._is_told:
+            # The system's own call: the signal may have come while Python was writing to stderr.
+            start = "\n" if sys.stderr.isatty() else ""
+            os.write(2, f"{start}{text}\n".encode())
 
 
 def leave_stopping_to_parent(worker: int = 0) -> None:

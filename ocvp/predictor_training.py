@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from ocvp.config import Runtime
 from ocvp.config_models import PredictorTraining
+from ocvp.device import compiled
 from ocvp.losses import predictor_loss
+from ocvp.residency import choose
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.slot_files import check_slots
-from ocvp.training import Batch
 from ocvp.videos import VideoFile
 from ocvp.windows import (
+    Batch,
     Window,
     WindowReader,
     check_buffer,
@@ -41,7 +43,7 @@ class PredictorTask:
         savi: The SAVi that made the slots, on the same device.
         savi_digest: Its weights_digest.
         settings: Batch size, context, predictions, weights of the losses.
-        runtime: Where the data are read from.
+        runtime: Where the data are kept, and whether to compile.
         train: (videos, slots) to train on.
         validation: (videos, slots) to validate on, on windows from frame 0.
         seed: Seed of data order.
@@ -85,12 +87,17 @@ class PredictorTask:
             sizes.append((num_videos, usable))
         (self._num_videos, num_frames), (self._num_validation, _) = sizes
         self._num_starts = num_frames - length + 1
-        self._train, self._validation = (
-            WindowReader(
-                {"frames": (videos, "frames"), "slots": (slots, "slots")}, length, runtime.data
-            )
+        sources = [
+            {"frames": (videos, "frames"), "slots": (slots, "slots")}
             for videos, slots in (train, validation)
+        ]
+        if settings.frame_loss_weight == 0:  # frames are only drawn, of validation videos
+            del sources[0]["frames"]
+        residency = choose(runtime.residency, sources, self._device)
+        self._train, self._validation = (
+            WindowReader(source, length, residency, self._device) for source in sources
         )
+        self._compute = compiled(self._errors, runtime.compile)
 
     def plan(self, epoch: int) -> list[list[Window]]:
         """Return the windows of each batch of an epoch."""
@@ -110,14 +117,17 @@ class PredictorTask:
         """Return the errors of a batch of rollouts."""
         return self._losses(batch, teacher_forcing=self._settings.teacher_forcing)
 
-    def validate(self) -> dict[str, float]:
-        """Return the mean errors of the validation windows, always without teacher forcing."""
-        totals: dict[str, float] = {}
-        plan = first_windows(self._num_validation, self._runtime.batch_videos)
-        for batch in self._validation.batches(plan, self._runtime.num_workers):
-            for name, value in self._losses(batch, teacher_forcing=False).items():
-                totals[name] = totals.get(name, 0.0) + value.item() * len(batch[0])
-        return {name: total / self._num_validation for name, total in totals.items()}
+    def validation_plan(self) -> list[list[Window]]:
+        """Return the validation windows, in batches."""
+        return first_windows(self._num_validation, self._runtime.batch_videos)
+
+    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+        """Read batches of validation windows."""
+        return self._validation.batches(plan, self._runtime.num_workers)
+
+    def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the errors of a batch of validation rollouts, always without teacher forcing."""
+        return self._losses(batch, teacher_forcing=False)
 
     def images(self) -> dict[str, np.ndarray]:
         """Return the rollout of the first validation video: truth, prediction and masks."""
@@ -132,7 +142,7 @@ class PredictorTask:
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
             output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
         strip = rollout_strip(
-            fields["frames"][0].numpy(),
+            fields["frames"][0].cpu().numpy(),
             to_pixels(output.reconstruction[0]),
             predicted_labels=labels_from_masks(output.masks[0, :, :, 0].cpu().numpy()),
             num_context=num_context,
@@ -145,19 +155,35 @@ class PredictorTask:
 
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch
-        num_context, settings = self._settings.num_context, self._settings
         slots = fields["slots"].to(self._device, non_blocking=True)
-        context, future = slots[:, :num_context], slots[:, num_context:]
+        frames = None
+        if self._settings.frame_loss_weight > 0:  # frames that do not count need no decoding
+            # All of them first: a part of a pinned tensor would be copied twice.
+            frames = fields["frames"].to(self._device, non_blocking=True)
+            frames = to_model(frames[:, self._settings.num_context :], self._device)
+        return self._compute(slots, frames, teacher_forcing)
+
+    def _errors(
+        self, slots: Tensor, frames: Tensor | None, teacher_forcing: bool
+    ) -> dict[str, Tensor]:
+        """Return the losses of a window; the part that is compiled.
+
+        Args:
+            slots: Shape (B, num_context + num_preds, N, D).
+            frames: The true frames that are predicted, shape (B, num_preds, 3, H, W); None where
+                they do not count.
+            teacher_forcing: Whether to go on from true slots.
+        """
+        settings = self._settings
+        context, future = slots[:, : settings.num_context], slots[:, settings.num_context :]
         predicted = rollout(
             self.module, context, settings.num_preds, future if teacher_forcing else None
         )
-        if settings.frame_loss_weight == 0:  # frames that do not count need no decoding
+        if frames is None:
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
-        frames = to_model(fields["frames"][:, num_context:], self._device)
-        decoded = self._savi.decode(predicted).reconstruction
         loss = predictor_loss(
-            decoded,
+            self._savi.decode(predicted).reconstruction,
             frames,
             predicted,
             future,

@@ -1,4 +1,4 @@
-"""What all programs of the package share: arguments, logging, progress, errors, companions.
+"""What all programs of the package share: arguments, logging, errors, companions.
 
 A program is `main(argv) -> int`: it parses, loads, calls and writes. `run(main)` turns what a user
 can get wrong into one line and a non-zero exit status.
@@ -16,9 +16,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import BaseModel
@@ -28,11 +28,10 @@ from ocvp.config import Runtime
 from ocvp.config_section import Model, canonical_json, validate
 from ocvp.files import is_disk_full, write_text
 
-Item = TypeVar("Item")
 logger = logging.getLogger("ocvp")
 
-LINE_INTERVAL_SECONDS = 30.0
-"""How often progress prints a line where the output is no terminal."""
+SECONDS_TO_REPORT = 10.0
+"""How long the first of several processes has for an error that all of them found."""
 
 
 def stage_parser(
@@ -80,7 +79,19 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "optimiser and schedule start anew (default: random weights). To go on with an interrupted "
         "training, run the same command again instead",
     )
-    group.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    how = group.add_mutually_exclusive_group()
+    how.add_argument("--fresh", action="store_true", help="train anew instead of resuming")
+    how.add_argument(
+        "--extend",
+        action="store_true",
+        help="train a run further that had fewer num_steps or num_epochs, instead of anew",
+    )
+    group.add_argument(
+        "--wait",
+        action="store_true",
+        help="where another process is training into the same folder, wait for it instead of "
+        "refusing (as the workflow does)",
+    )
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> None:
@@ -96,13 +107,17 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
     try:
         status = main(None)
     except KeyboardInterrupt:
-        print_above_bar("stopped by the user")
+        if rank() == 0:
+            print_above_bar("stopped by the user")
         status = 130
     except Exception as error:
         if not logger.handlers:  # it came before the program knew its log
             start_logging(None)
         message = _explanation(error)
-        if message is None:
+        if rank() and getattr(error, "is_agreed", False):
+            logger.debug("traceback:\n%s", traceback.format_exc())
+            time.sleep(SECONDS_TO_REPORT)  # the launcher ends this process after the first one
+        elif message is None:
             logger.critical("unexpected error:\n%s", traceback.format_exc())
         else:
             logger.debug("traceback:\n%s", traceback.format_exc())
@@ -111,6 +126,17 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
     if is_full and "h5py" in sys.modules:
         leave_at_once(status)
     sys.exit(status)
+
+
+def is_rank() -> bool:
+    """Return whether torchrun, or `ocvp.launch`, started this process."""
+    # Others set RANK too: clusters for all that they run.
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def rank() -> int:
+    """Return this process' number among those that were started together; 0 for one alone."""
+    return int(os.environ["RANK"]) if is_rank() else 0
 
 
 def leave_at_once(status: int) -> None:
@@ -132,8 +158,8 @@ def _explanation(error: Exception) -> str | None:
     # torch.OutOfMemoryError by its name, as the programs without a model do without torch.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
-            f"out of memory ({str(error) or 'no details'}); a smaller training.batch_size or "
-            "runtime.batch_videos needs less, and so does runtime.data: disk"
+            f"out of memory ({str(error) or 'no details'}); a smaller runtime.batch_videos needs "
+            "less"
         )
     return None
 
@@ -148,7 +174,7 @@ def read_section(model: type[Model], text: str, where: str) -> Model:
 
     Args:
         model: The section that it must be.
-        text: Path of a YAML or JSON file, or the JSON itself (which starts with a brace).
+        text: Path of a YAML or JSON file, or the text itself (which starts with a brace).
         where: Name of the option in messages.
 
     Raises:
@@ -160,9 +186,12 @@ def read_section(model: type[Model], text: str, where: str) -> Model:
             raise ValueError(f"{where} is {text}: neither a file nor inline JSON")
         text = path.read_text(encoding="utf-8")
     try:
-        value = yaml.safe_load(text) if not text.lstrip().startswith("{") else json.loads(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise ValueError(f"{where} is neither valid YAML nor JSON: {error}") from None
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{where} is neither valid YAML nor JSON: {error}") from None
     return validate(model, value, where)
 
 
@@ -179,19 +208,41 @@ def start_logging(log: Path | None) -> None:
     """
     logger.setLevel(logging.DEBUG)
     logger.handlers.clear()
-    terminal = _TerminalHandler(logging.INFO)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    name = f"process {rank()}: " if rank() else ""
+    terminal = _TerminalHandler(logging.WARNING if rank() else logging.INFO)
+    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
     logger.addHandler(terminal)
     if log is not None:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            file = _LogFile(log, mode="w", encoding="utf-8")
+            # What starts several processes made the file; they add to it.
+            mode = "a" if is_rank() else "w"
+            file = _LogFile(log, mode=mode, encoding="utf-8")
         except OSError as error:
             raise OSError(f"cannot write the log {log} ({error.strerror})") from error
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
         logger.addHandler(file)
     warnings.showwarning = _log_warning  # type: ignore[assignment]
     threading.excepthook = _log_thread
+
+
+@contextlib.contextmanager
+def also_logged(path: Path) -> Iterator[None]:
+    """Append records and warnings to a further file, which later runs append to as well.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = _LogFile(path, mode="a", encoding="utf-8")
+    file.setLevel(logging.INFO)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(file)
+    try:
+        yield
+    finally:
+        logger.removeHandler(file)
+        file.close()
 
 
 class _TerminalHandler(logging.Handler):
@@ -218,9 +269,7 @@ def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: An
 
 def _log_thread(failure: threading.ExceptHookArgs) -> None:
     details = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    # TensorBoard's writer hands an OSError on to the main thread, which reports it.
-    level = logging.DEBUG if issubclass(failure.exc_type, OSError) else logging.ERROR
-    logger.log(level, "a thread failed", exc_info=details)
+    logger.error("a thread failed", exc_info=details)
 
 
 def print_above_bar(text: str, style: str = "") -> None:
@@ -260,64 +309,3 @@ def write_companions(
 
 def _here() -> str:
     return "the folder that holds results/"
-
-
-class progress(tqdm):  # noqa: N801 - used like the function tqdm
-    """A tqdm bar on a terminal; elsewhere a line every 30 seconds, and one at the end.
-
-    Args:
-        iterable: What to go through; None where `update` is called by hand.
-        description: What is being done, in two or three words.
-        unit: What is counted.
-        total: How many there are, where `iterable` does not say.
-        initial: How many were done before (a resumed run).
-    """
-
-    def __init__(
-        self,
-        iterable: Iterable[Item] | None = None,
-        description: str = "",
-        unit: str = "video",
-        total: int | None = None,
-        initial: int = 0,
-    ):
-        self._is_terminal = sys.stderr.isatty()
-        self._last_line = time.monotonic()
-        super().__init__(
-            iterable,
-            desc=description,
-            unit=f" {unit}",
-            total=total,
-            initial=initial,
-            file=sys.stderr,
-            mininterval=0.2 if self._is_terminal else 1.0,
-            # A terminal that does not know its size (a container's) would hide the bar.
-            **({"dynamic_ncols": True} if _size_is_known() else {"ncols": 100, "nrows": 24}),
-        )
-
-    def display(self, *args: Any, **kwargs: Any) -> Any:
-        """Show the bar, or a line where it is due."""
-        if self._is_terminal:
-            return super().display(*args, **kwargs)
-        if time.monotonic() - self._last_line >= LINE_INTERVAL_SECONDS:
-            self._print_line()
-        return None
-
-    def close(self) -> None:
-        """End the bar; where there is no terminal, print how it ended."""
-        if not self._is_terminal and not self.disable:
-            self._print_line()
-            self.delay = float("inf")  # nothing was shown that tqdm would have to end with a line
-        super().close()
-
-    def _print_line(self) -> None:
-        self._last_line = time.monotonic()
-        values = {**self.format_dict, "ncols": 0}
-        print(self.format_meter(**values), file=sys.stderr, flush=True)
-
-
-def _size_is_known() -> bool:
-    try:
-        return min(os.get_terminal_size(sys.stderr.fileno())) > 0
-    except (OSError, ValueError):  # no terminal at all
-        return False

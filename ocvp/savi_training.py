@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ocvp.config import Runtime
 from ocvp.config_models import SaviTraining
+from ocvp.device import compiled
 from ocvp.losses import savi_loss
+from ocvp.residency import choose
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
-from ocvp.training import Batch
 from ocvp.videos import VideoFile
-from ocvp.windows import Window, WindowReader, epoch_batches, first_windows, usable_frames
+from ocvp.windows import Batch, Window, WindowReader, epoch_batches, first_windows, usable_frames
 
 
 class SaviTask:
@@ -26,7 +27,7 @@ class SaviTask:
     Args:
         savi: The model, on the device to train on.
         settings: Batch size and clip length.
-        runtime: Where the data are read from.
+        runtime: Where the data are kept, and whether to compile.
         train: Videos to train on.
         validation: Videos to validate on, on clips from frame 0.
         seed: Seed of data order and slot noise.
@@ -60,10 +61,13 @@ class SaviTask:
             )
             sizes.append((num_videos, usable))
         (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
+        sources = [video_sources(savi, path) for path in (train, validation)]
+        device = next(savi.parameters()).device
+        residency = choose(runtime.residency, sources, device)
         self._train, self._validation = (
-            WindowReader(video_sources(savi, path), settings.clip_length, runtime.data)
-            for path in (train, validation)
+            WindowReader(source, settings.clip_length, residency, device) for source in sources
         )
+        self._compute = compiled(self._error, runtime.compile)
 
     def plan(self, epoch: int) -> list[list[Window]]:
         """Return the windows of each batch of an epoch; early ones may be shorter, and more."""
@@ -87,13 +91,17 @@ class SaviTask:
         """Return the reconstruction error of a batch of clips."""
         return {"loss": self._loss(batch, "train", epoch)}
 
-    def validate(self) -> dict[str, float]:
-        """Return the mean reconstruction error of the validation clips."""
-        total = 0.0
-        plan = first_windows(self._num_validation, self._runtime.batch_videos)
-        for batch in self._validation.batches(plan, self._runtime.num_workers):
-            total += self._loss(batch, "validation", 0).item() * len(batch[0])
-        return {"loss": total / self._num_validation}
+    def validation_plan(self) -> list[list[Window]]:
+        """Return the validation clips, in batches."""
+        return first_windows(self._num_validation, self._runtime.batch_videos)
+
+    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+        """Read batches of validation clips."""
+        return self._validation.batches(plan, self._runtime.num_workers)
+
+    def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the reconstruction error of a batch of validation clips."""
+        return {"loss": self._loss(batch, "validation", 0)}
 
     def images(self) -> dict[str, np.ndarray]:
         """Return what each slot holds, for the first validation clip."""
@@ -104,7 +112,7 @@ class SaviTask:
         with torch.no_grad():
             output = self.module(**inputs)
         panel = slots_panel(
-            batch["frames"][0].numpy(),
+            batch["frames"][0].cpu().numpy(),
             output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
             output.masks[0].squeeze(-3).cpu().numpy(),
         )
@@ -115,4 +123,8 @@ class SaviTask:
         inputs = savi_inputs(
             self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
         )
-        return savi_loss(self.module(**inputs).reconstruction, inputs["frames"])
+        return self._compute(**inputs)
+
+    def _error(self, frames: Tensor, **conditions: Tensor) -> Tensor:
+        """Return the loss of what a SAVi is given; the part that is compiled."""
+        return savi_loss(self.module(frames, **conditions).reconstruction, frames)

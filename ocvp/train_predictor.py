@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
-from ocvp.checkpoint import load_savi, read_checkpoint, save_training, start_from
+from ocvp.checkpoint import load_savi, read_checkpoint, start_from
 from ocvp.config_models import PredictorStage
-from ocvp.device import prepare_device
 from ocvp.files import check_writable
-from ocvp.origins import files_digest, write_record
+from ocvp.origins import files_digest
 from ocvp.predictor_training import PredictorTask
 from ocvp.predictors import PREDICTORS
 from ocvp.program import (
@@ -23,11 +22,9 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
 from ocvp.randomness import derived_seed
-from ocvp.resume import ResumeFolder, fingerprint
-from ocvp.training import train
+from ocvp.training_program import launched, prepared, train_and_save
 
 PROGRAM = "ocvp.train_predictor"
 
@@ -39,55 +36,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     stage = read_section(PredictorStage, args.config, "--config").root
     runtime = read_runtime(args.runtime)
-    device = prepare_device(runtime.device, stage.training.num_threads)
-
-    savi = load_savi(args.savi, device)
-    savi_digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
-    arguments = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
-    torch.manual_seed(derived_seed(args.seed, "initialisation"))
-    predictor = PREDICTORS[stage.kind](**arguments).to(device)
+    if (status := launched(PROGRAM, argv, args, runtime, stage.training)) is not None:
+        return status
     origin = files_digest([args.checkpoint]) if args.checkpoint else ""
-    start = (
-        start_from(predictor, args.checkpoint, stage.kind, arguments) if args.checkpoint else None
-    )
-    task = PredictorTask(
-        predictor,
-        savi,
-        stage.training,
-        runtime,
-        savi_digest=savi_digest,
-        train=args.train,
-        validation=args.val,
-        seed=args.seed,
-    )
-    run_of = fingerprint("fit_predictor", stage, args.seed, [*args.train, *args.val])
-    run_of["savi"] = savi_digest
-    if start:
-        run_of["start"] = start
-    with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
-        state = train(
-            task,
-            stage.training,
-            seed=args.seed,
-            folder=args.output.parent / "tensorboard",
-            resume=resume,
-            save_interval_minutes=runtime.save_interval_minutes,
-            description=f"training {stage.kind}",
+    with prepared(args, runtime, stage.training) as (device, group):
+        savi = load_savi(args.savi, device)
+        digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+        model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
+        torch.manual_seed(derived_seed(args.seed, "initialisation"))
+        predictor = PREDICTORS[stage.kind](**model).to(device)
+        start = (
+            start_from(predictor, args.checkpoint, stage.kind, model) if args.checkpoint else None
         )
-        save_training(
-            args.output,
-            state,
-            last_weights=predictor.state_dict(),
-            select=stage.training.select,
+        data = {"savi_digest": digest, "train": args.train, "validation": args.val}
+        train_and_save(
+            PredictorTask(predictor, savi, stage.training, runtime, **data, seed=args.seed),
+            stage,
+            runtime,
+            args,
+            argv,
+            group,
+            rule="fit_predictor",
+            program=PROGRAM,
             kind=stage.kind,
-            model=arguments,
-            config=stage,
-            seed=args.seed,
-            savi_digest=savi_digest,
-            sources=run_of["inputs"],
+            model=model,
+            inputs=[*args.train, *args.val],
+            start=start,
+            origin=origin,
+            savi_digest=digest,
         )
-    write_companions(args.output, PROGRAM, stage, argv)
-    write_record(args.output, args.checkpoint, digest=origin)
     return 0
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 
-from ocvp.checkpoint import save_training, start_from
+from ocvp.checkpoint import start_from
 from ocvp.config_models import SaviStage
-from ocvp.device import prepare_device
 from ocvp.files import check_writable
-from ocvp.origins import files_digest, write_record
+from ocvp.origins import files_digest
 from ocvp.program import (
     add_training_options,
     read_runtime,
@@ -21,13 +20,11 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
 from ocvp.randomness import derived_seed
-from ocvp.resume import ResumeFolder, fingerprint
 from ocvp.savi import SAVi
 from ocvp.savi_training import SaviTask
-from ocvp.training import train
+from ocvp.training_program import launched, prepared, train_and_save
 from ocvp.videos import VideoFile
 
 PROGRAM = "ocvp.train_savi"
@@ -40,43 +37,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     stage = read_section(SaviStage, args.config, "--config")
     runtime = read_runtime(args.runtime)
-    device = prepare_device(runtime.device, stage.training.num_threads)
-
-    with VideoFile(args.train) as videos:
-        arguments = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
-    torch.manual_seed(derived_seed(args.seed, "initialisation"))
-    savi = SAVi(**arguments).to(device)
+    if (status := launched(PROGRAM, argv, args, runtime, stage.training)) is not None:
+        return status
     origin = files_digest([args.checkpoint]) if args.checkpoint else ""
-    start = start_from(savi, args.checkpoint, "savi", arguments) if args.checkpoint else None
-    task = SaviTask(
-        savi, stage.training, runtime, train=args.train, validation=args.val, seed=args.seed
-    )
-    run_of = fingerprint("fit_savi", stage, args.seed, [args.train, args.val])
-    if start:
-        run_of["start"] = start
-    with ResumeFolder(args.output.parent / "resume", run_of, fresh=args.fresh) as resume:
-        state = train(
-            task,
-            stage.training,
-            seed=args.seed,
-            folder=args.output.parent / "tensorboard",
-            resume=resume,
-            save_interval_minutes=runtime.save_interval_minutes,
-            description="training SAVi",
-        )
-        save_training(
-            args.output,
-            state,
-            last_weights=savi.state_dict(),
-            select=stage.training.select,
+    with prepared(args, runtime, stage.training) as (device, group):
+        with VideoFile(args.train) as videos:
+            model = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
+        torch.manual_seed(derived_seed(args.seed, "initialisation"))
+        savi = SAVi(**model).to(device)
+        start = start_from(savi, args.checkpoint, "savi", model) if args.checkpoint else None
+        data = {"train": args.train, "validation": args.val}
+        train_and_save(
+            SaviTask(savi, stage.training, runtime, **data, seed=args.seed),
+            stage,
+            runtime,
+            args,
+            argv,
+            group,
+            rule="fit_savi",
+            program=PROGRAM,
             kind="savi",
-            model=arguments,
-            config=stage,
-            seed=args.seed,
-            sources=run_of["inputs"],
+            model=model,
+            inputs=[args.train, args.val],
+            start=start,
+            origin=origin,
         )
-    write_companions(args.output, PROGRAM, stage, argv)
-    write_record(args.output, args.checkpoint, digest=origin)
     return 0
 
 

@@ -1,9 +1,7 @@
 """The training loop against known answers, and that no interruption changes a bit."""
 
 import itertools
-import os
 import signal
-import subprocess
 import time
 
 import h5py
@@ -13,22 +11,19 @@ import torch
 from published_files import checkpoint_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import (
-    CPU,
     NUM_FRAMES,
     PREDICTOR_TRAINING,
     SAVI_TRAINING,
     call,
-    command,
     make_savi,
     predictor_stage,
-    quiet_environment,
     savi_stage,
     write_predictor,
-    write_random_slots,
     write_savi,
     write_videos,
 )
 from torch import nn
+from trainings import curves, digests, predictor_arguments, savi_arguments, write_data
 
 from ocvp import train_predictor, train_savi
 from ocvp.checkpoint import load_savi, read_checkpoint, weights_digest
@@ -37,7 +32,10 @@ from ocvp.config_models import PredictorTraining, SaviTraining, Training
 from ocvp.predictor_training import PredictorTask
 from ocvp.resume import ResumeFolder
 from ocvp.savi_training import SaviTask
-from ocvp.training import LOG_EVERY_STEPS, make_optimizer, train, train_step
+from ocvp.training import LOG_EVERY_STEPS, train
+from ocvp.training_state import load_state
+from ocvp.training_step import Losses, make_optimizer, train_step
+from ocvp.validation import validation_losses
 from ocvp.windows import Window, epoch_batches
 
 
@@ -82,9 +80,15 @@ class Toy:
         loss = self.scale * (self.module.weight.sum() - 3).abs()
         return {"loss": loss, "twice": 2 * loss}
 
-    def validate(self):
+    def validation_plan(self):
+        return [[Window(0, 0)]]
+
+    def read_validation(self, plan):
+        return self.read(plan)
+
+    def validation_losses(self, batch):
         self.modes.append(("validate", self.module.training or torch.is_grad_enabled()))
-        return {"loss": abs(self.module.weight.item() - self.valley)}
+        return {"loss": (self.module.weight.sum() - self.valley).abs()}
 
     def images(self):
         return {"picture": np.full((4, 6, 3), len(self.seen) % 256, np.uint8)}
@@ -98,16 +102,16 @@ def settings(**changes):
     )
 
 
-def train_toy(task, folder, changes=None, **options):
+def train_toy(task, folder, changes=None, **runtime):
     chosen = settings(**(changes or {}))
     with ResumeFolder(folder / "resume", {"toy": 1}) as resume:
         return train(
             task,
             chosen,
+            Runtime(**{"save_interval_minutes": 1e9} | runtime),
             seed=0,
             folder=folder / "tensorboard",
             resume=resume,
-            **{"save_interval_minutes": 1e9} | options,
         )
 
 
@@ -117,16 +121,6 @@ def wait_for_the_next_second():
     Their names hold the second and a number within the process, by which 9 comes after 10.
     """
     time.sleep(1.01 - time.time() % 1)
-
-
-def curves(folder):
-    """Return each curve as [(step, value)], read as TensorBoard reads it."""
-    events = EventAccumulator(str(folder / "tensorboard"), {"scalars": 0, "images": 0}).Reload()
-    tags = events.Tags()
-    return (
-        {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]},
-        {tag: [e.step for e in events.Images(tag)] for tag in tags["images"]},
-    )
 
 
 def test_a_step_moves_the_weight_as_adam_does(tmp_path):
@@ -177,11 +171,16 @@ def test_the_rate_warms_up_and_falls_along_a_cosine(tmp_path):
 def test_gradients_are_clipped_to_the_norm_and_the_norm_before_is_logged(tmp_path):
     task = Toy(scale=10.0)
     optimizer = torch.optim.SGD(task.module.parameters(), lr=1.0)
-    batch = ([Window(0, 0)], {})
-    _, norm = train_step(task, batch, 0, optimizer, rate=1.0, gradient_clip=0.05)
+
+    def step(gradient_clip):
+        batches = iter([([Window(0, 0)], {})])
+        losses = Losses(task, "float32")
+        return train_step(losses, batches, [1.0], 0, optimizer, 1.0, gradient_clip)
+
+    _, norm = step(0.05)
     assert norm.item() == pytest.approx(10.0)
     assert task.module.weight.item() == pytest.approx(0.05, rel=1e-4)
-    train_step(task, batch, 0, optimizer, rate=1.0, gradient_clip=None)
+    step(None)
     assert task.module.weight.item() == pytest.approx(10.05, rel=1e-4)
 
 
@@ -216,14 +215,6 @@ def test_curves_and_pictures_are_written(tmp_path):
     assert (picture.height, picture.width) == (4, 6)
 
 
-def test_a_long_training_draws_some_epochs_only(tmp_path):
-    train_toy(Toy(), tmp_path, {"num_steps": 400})  # 200 epochs
-    scalars, images = curves(tmp_path)
-    assert len(scalars["validation/loss"]) == 200
-    assert len(images["picture"]) == 51  # each fourth epoch, and the end
-    assert images["picture"][-1] == 400
-
-
 # --- interruptions -----------------------------------------------------------------------------
 
 
@@ -253,7 +244,8 @@ def test_a_broken_run_goes_on_to_the_same_end_without_double_points(tmp_path, la
     wait_for_the_next_second()
     again = Toy(num_videos=6)
     found = train_toy(again, tmp_path / "broken", {"num_steps": 10})
-    assert vars(found) | {"seconds": 0} == vars(expected) | {"seconds": 0}
+    when = {"seconds": 0, "sessions": []}  # how often and how long, not what
+    assert vars(found) | when == vars(expected) | when
     whole, broken = curves(tmp_path / "whole"), curves(tmp_path / "broken")
     assert broken == whole
     # saved at the ends of epochs, so what came after the last of them was done again
@@ -286,10 +278,11 @@ def test_a_signal_waits_for_the_step_and_what_is_done_is_kept(tmp_path, caplog, 
 def test_a_signal_in_the_last_validation_costs_no_step(tmp_path):
     task = Toy()
 
-    def interrupted():
-        raise KeyboardInterrupt
+    def interrupted(batch):
+        signal.raise_signal(signal.SIGINT)
+        return Toy.validation_losses(task, batch)
 
-    task.validate = interrupted
+    task.validation_losses = interrupted
     with pytest.raises(KeyboardInterrupt):
         train_toy(task, tmp_path, {"num_steps": 2})
     again = Toy()
@@ -328,7 +321,7 @@ def test_what_is_not_finite_ends_the_run_and_is_not_saved(tmp_path, bad):
             task.module.weight.register_hook(lambda gradient: gradient * float("inf"))
 
     if bad == "validation":
-        task.validate = lambda: {"loss": float("inf")}
+        task.validation_losses = lambda batch: {"loss": torch.tensor(float("inf"))}
     else:
         task.before_step = stop_at(3, spoil)
     where = "the validation after step 2" if bad == "validation" else "step 4, learning rate 0.5"
@@ -338,7 +331,7 @@ def test_what_is_not_finite_ends_the_run_and_is_not_saved(tmp_path, bad):
     with ResumeFolder(tmp_path / "resume", {"toy": 1}) as resume:
         stored = resume.read()
     if bad == "validation":
-        assert stored is None
+        assert stored["state"]["step"] == 0
     else:
         assert stored["state"]["step"] == 2
         assert torch.isfinite(stored["weights"]["weight"]).all()
@@ -359,40 +352,7 @@ def test_another_runs_points_do_not_stand_beside_those_of_a_new_one(tmp_path):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Videos, a SAVi, and slots in its name."""
-    folder = tmp_path_factory.mktemp("data")
-    write_videos(folder / "train.h5", num_videos=5)
-    write_videos(folder / "val.h5", num_videos=3, first=10)
-    savi = write_savi(folder / "savi.pt")
-    write_random_slots(folder / "slots" / "train.h5", savi, num_videos=5)
-    write_random_slots(folder / "slots" / "val.h5", savi, num_videos=3, seed=1)
-    return folder
-
-
-def savi_arguments(folder, output, stage=None, **runtime):
-    return [
-        *("--config", stage or savi_stage(), "--runtime", CPU | runtime, "--seed", 7),
-        *("--train", folder / "train.h5", "--val", folder / "val.h5"),
-        *("--output", output / "savi.pt"),
-    ]
-
-
-def predictor_arguments(folder, output, stage=None, **runtime):
-    splits = itertools.chain.from_iterable(
-        (f"--{split}", folder / f"{split}.h5", folder / "slots" / f"{split}.h5")
-        for split in ("train", "val")
-    )
-    return [
-        *("--config", stage or predictor_stage(), "--runtime", CPU | runtime, "--seed", 7),
-        *("--savi", folder / "savi.pt", *splits, "--output", output / "predictor.pt"),
-    ]
-
-
-def digests(folder):
-    """Return the digests of all weights of a training, best and last."""
-    return {
-        path.name: read_checkpoint(path, ("savi", "lstm", "ocvp_seq"))["weights_digest"]
-        for path in sorted(folder.glob("*.pt"))
-    }
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def savi_task(data, savi=None, **training):
@@ -476,7 +436,7 @@ def test_validation_of_a_savi_is_the_mean_over_its_videos(data):
         task = savi_task(data)
         task._runtime = Runtime(device="cpu", batch_videos=batch_videos)
         with torch.no_grad():
-            means.append(task.validate()["loss"])
+            means.append(validation_losses(task)["loss"])
     assert means[0] == pytest.approx(means[1], rel=1e-5)
     assert means[0] == pytest.approx(means[2], rel=1e-5)
 
@@ -552,7 +512,7 @@ def test_teacher_forcing_is_for_training_only(data):
         spy.eval()
         spy.seen.clear()
         with torch.no_grad():
-            task.validate()
+            validation_losses(task)
             task.images()
         assert len(spy.seen) == 4
         for training, window in spy.seen:
@@ -599,7 +559,7 @@ def test_the_programs_resume_bit_for_bit_however_data_are_read(
         assert call(main, *arguments(data, tmp_path / "broken", stage)) == 1
     assert digests(tmp_path / "broken") == {}
     wait_for_the_next_second()
-    runtime = {"data": "disk", "num_workers": 2}
+    runtime = {"residency": "disk", "num_workers": 2}
     assert call(main, *arguments(data, tmp_path / "broken", stage, **runtime)) == 0
     assert digests(tmp_path / "broken") == expected
     assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
@@ -609,36 +569,57 @@ def test_the_programs_resume_bit_for_bit_however_data_are_read(
     assert not set(digests(tmp_path / "other").values()) & set(expected.values())
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_process_goes_on_to_the_same_weights(data, tmp_path, number):
-    """A real process with real readers, stopped by the system while it computes."""
-    stage = savi_stage(num_steps=40, select="best")
-    runtime = {"data": "disk", "num_workers": 1, "save_interval_minutes": 1e-9}
-    arguments = savi_arguments(data, tmp_path / "killed", stage, **runtime)
-    process = subprocess.Popen(
-        command("ocvp.train_savi", *arguments, "--log", tmp_path / "log"),
-        env=quiet_environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    state = tmp_path / "killed" / "resume" / "state.pt"
-    deadline = time.monotonic() + 60
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, number)  # its readers too, as a cluster or a terminal does
-    _, text = process.communicate(timeout=60)
-    assert "Traceback" not in text, text
-    assert not (tmp_path / "killed" / "savi.pt").exists()
-    if number == signal.SIGTERM:
-        assert process.returncode == 143
-        assert "the same command goes on from step" in text
-    assert 0 < torch.load(state, weights_only=True)["state"]["step"] < 40
-
+@pytest.mark.parametrize("residency", ["device", "memory", "disk"])
+def test_where_the_data_are_kept_does_not_matter(data, tmp_path, capsys, residency):
+    assert call(train_savi.main, *savi_arguments(data, tmp_path / "auto")) == 0
+    assert "kept in memory" in capsys.readouterr().err
+    arguments = savi_arguments(data, tmp_path / residency, residency=residency)
     assert call(train_savi.main, *arguments) == 0
-    assert call(train_savi.main, *savi_arguments(data, tmp_path / "whole", stage)) == 0
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
-    assert not list(tmp_path.rglob(".*.pt"))
+    assert digests(tmp_path / residency) == digests(tmp_path / "auto")
+
+
+@pytest.mark.parametrize(
+    ("changes", "runtime", "tolerance"),
+    [
+        ({"precision": "bfloat16"}, {}, 0.02),
+        ({}, {"fused_adam": False}, 1e-5),
+        pytest.param({}, {"compile": True}, 1e-4, marks=pytest.mark.slow),
+    ],
+    ids=["bfloat16", "not fused", "compiled"],
+)
+@pytest.mark.parametrize("kind", ["savi", "predictor"])
+def test_switches_change_how_a_training_computes_and_hardly_what(
+    data, tmp_path, kind, changes, runtime, tolerance
+):
+    main, arguments, stage_of = {
+        "savi": (train_savi.main, savi_arguments, savi_stage),
+        "predictor": (train_predictor.main, predictor_arguments, predictor_stage),
+    }[kind]
+    stage = stage_of(num_steps=9, learning_rate=1e-3)
+    assert call(main, *arguments(data, tmp_path / "plain", stage)) == 0
+    stage = stage_of(num_steps=9, learning_rate=1e-3, **changes)
+    assert call(main, *arguments(data, tmp_path / "other", stage, **runtime)) == 0
+    assert digests(tmp_path / "plain") != digests(tmp_path / "other"), "the switch did nothing"
+    plain, other = (curves(tmp_path / name)[0] for name in ("plain", "other"))
+    for tag in ("train/loss", "validation/loss"):
+        assert [step for step, _ in other[tag]] == [step for step, _ in plain[tag]]
+        for (_, value), (_, expected) in zip(other[tag], plain[tag], strict=True):
+            assert value == pytest.approx(expected, rel=tolerance)
+    checkpoint = read_checkpoint(tmp_path / f"other/{kind}.pt", ("savi", "lstm"))
+    assert checkpoint["sessions"][0]["precision"] == changes.get("precision", "float32")
+
+
+def test_the_optimiser_is_fused_as_this_process_says(tmp_path):
+    """Not as it was when the run was saved."""
+    train_toy(Toy(), tmp_path, {"num_steps": 4})
+    for fused in (False, True):
+        module = Toy().module
+        optimizer = make_optimizer(module, settings(), fused=fused)
+        with ResumeFolder(tmp_path / "resume", {"toy": 1}) as resume:
+            load_state(resume.read(), module, optimizer)
+        assert optimizer.param_groups[0]["fused"] is fused
+        module.weight.grad = torch.ones(1, 1)
+        optimizer.step()
 
 
 def test_the_chosen_weights_reproduce_their_validation_loss(tmp_path):
@@ -655,7 +636,9 @@ def test_the_chosen_weights_reproduce_their_validation_loss(tmp_path):
         task = savi_task(tmp_path, savi)
         task._seed = 7
         with torch.no_grad():
-            assert task.validate()["loss"] == pytest.approx(checkpoint["metrics"]["loss"], rel=1e-4)
+            assert validation_losses(task)["loss"] == pytest.approx(
+                checkpoint["metrics"]["loss"], rel=1e-4
+            )
         found[name] = checkpoint
     best, last = found["savi.pt"], found["savi.last.pt"]
     assert best["metrics"]["loss"] < last["metrics"]["loss"]

@@ -1,0 +1,94 @@
+"""What goes wrong in a training: values that are not finite, and memory that does not suffice."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ocvp.config import Runtime
+from ocvp.config_models import PredictorTraining, SaviTraining, Training
+from ocvp.windows import Window
+
+CPU_SAYS = ("can't allocate memory", "could not create a primitive")
+"""What torch's allocator on the CPU says where memory does not suffice, and what oneDNN does."""
+
+
+class NotFiniteError(ValueError):
+    """A loss or a gradient is NaN or infinite."""
+
+    is_agreed = True
+    """All processes raise it; the first one reports it."""
+
+
+class PoisonError(ValueError):
+    """A loss is not finite because of what was read, so that going back would not help."""
+
+    is_agreed = True
+
+
+def is_finite(values: Mapping[str, float]) -> bool:
+    """Tell whether all values are finite."""
+    return all(math.isfinite(value) for value in values.values())
+
+
+def describe_not_finite(values: Mapping[str, float], where: str) -> str:
+    """Say which values stopped being finite, and where."""
+    parts = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    return f"the training stopped being finite ({where}: {parts})"
+
+
+def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
+    """Say what of a batch is not finite already in the file; empty if nothing is."""
+    for name, field in fields.items():
+        for window, values in zip(windows, field, strict=True):
+            if not torch.isfinite(values).all():
+                return (
+                    f"{name} of video {window.video} are not finite in the file that was read; "
+                    "delete that file and run the workflow again"
+                )
+    return ""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error means that memory, of the GPU or of the machine, does not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in CPU_SAYS)
+
+
+def describe_out_of_memory(
+    settings: Training, runtime: Runtime, step: int, saved_step: int, num_processes: int
+) -> str:
+    """Say what takes the memory of a training, and what to change.
+
+    Args:
+        settings: The training's settings.
+        runtime: Where and how it runs.
+        step: Steps that are done.
+        saved_step: Steps that are saved.
+        num_processes: Processes that train together.
+    """
+    length, keys = "", "training.batch_size"
+    if isinstance(settings, SaviTraining):
+        length, keys = f", training.clip_length {settings.clip_length}", f"{keys} or clip_length"
+    if isinstance(settings, PredictorTraining):
+        length = f", training.num_context {settings.num_context}, num_preds {settings.num_preds}"
+        keys = f"{keys}, num_context or num_preds"
+    parts = runtime.accumulation_steps
+    return (
+        f"out of memory in step {step + 1} (training.batch_size {settings.batch_size}{length}, "
+        f"runtime.accumulation_steps {parts}, {num_processes} processes). A larger "
+        f"runtime.accumulation_steps, {2 * parts} for example, needs less for the same training, "
+        f"which then goes on from step {saved_step}; runtime.residency: disk leaves the data on "
+        f"disk; a smaller {keys} is another training"
+    )
+
+
+def describe_out_of_memory_in_validation(runtime: Runtime, saved_step: int) -> str:
+    """Say what takes the memory of a validation, and what to change."""
+    return (
+        f"out of memory in the validation after step {saved_step} (runtime.batch_videos "
+        f"{runtime.batch_videos}); a smaller runtime.batch_videos needs less, and the training "
+        "goes on with that validation"
+    )

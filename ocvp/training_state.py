@@ -1,0 +1,54 @@
+"""Where a training is: what it resumes from, besides the weights and the optimiser."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class TrainingState:
+    """Where a run is. Every random draw and the rate are functions of it and of the seed."""
+
+    step: int = 0
+    """Optimiser steps that are done."""
+    epoch: int = 0
+    batch: int = 0
+    """Batches of the epoch that are done."""
+    seconds: float = 0.0
+    """Time that it took, interruptions apart."""
+    examples: int = 0
+    """Windows that were trained on."""
+    best_loss: float = float("inf")
+    best_step: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The last validation."""
+    validated_step: int = -1
+    """The step of the last validation."""
+    recoveries: int = 0
+    """How often the run went back, as it stopped being finite."""
+    rate_factor: float = 1.0
+    """What that left of the rate."""
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    """For each time that the run was started or gone on with: first and last step, seconds, where
+    it ran."""
+    num_steps: int = 0
+    """Steps that the run is to have at its end."""
+    extended_from: list[int] = field(default_factory=list)
+    """What `num_steps` was before the run was extended."""
+
+
+def load_state(
+    stored: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer
+) -> TrainingState:
+    """Load weights and optimiser from what was saved, and return where the run was."""
+    module.load_state_dict(stored["weights"])
+    for group, former in zip(
+        stored["optimizer"]["param_groups"], optimizer.param_groups, strict=True
+    ):
+        group["fused"] = former["fused"]  # how to compute is this process' choice
+    optimizer.load_state_dict(stored["optimizer"])
+    return TrainingState(**stored["state"])

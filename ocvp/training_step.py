@@ -1,0 +1,124 @@
+"""One optimiser step: its rate, and a batch that may be cut into parts."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ocvp.config_models import Training
+from ocvp.precision import Precision, autocast
+from ocvp.process_group import Group, part_of
+from ocvp.schedule import learning_rate
+from ocvp.training_state import TrainingState
+from ocvp.training_task import Task
+from ocvp.windows import Batch, Window
+
+
+def make_optimizer(
+    module: nn.Module, settings: Training, fused: bool = True
+) -> torch.optim.Optimizer:
+    """Return Adam over the parameters that need a gradient (AdamW's decay, which may be 0)."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
+    )
+
+
+class Losses(nn.Module):
+    """A task's losses as a module, whose gradients several processes can average.
+
+    Args:
+        task: The task.
+        precision: `float32` or `bfloat16`, of what is not delicate.
+    """
+
+    def __init__(self, task: Task, precision: Precision):
+        super().__init__()
+        self.module = task.module
+        self._task, self._precision = task, precision
+        self._device = next(task.module.parameters()).device
+
+    def forward(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Return what the task's `losses` returns."""
+        with autocast(self._precision, self._device):
+            return self._task.losses(batch, epoch)
+
+
+def train_step(
+    losses: nn.Module,
+    batches: Iterator[Batch],
+    weights: Sequence[float],
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    gradient_clip: float | None,
+    num_processes: int = 1,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Take one optimiser step on the parts of a batch.
+
+    Args:
+        losses: `Losses`, or what averages their gradients over processes.
+        batches: Gives the parts.
+        weights: Each part's share of the whole batch, whose sum over parts and processes is 1.
+        epoch: Number of the epoch.
+        optimizer: Steps at the end.
+        rate: Its learning rate.
+        gradient_clip: Largest norm of the gradients; None: no clipping.
+        num_processes: Processes over which gradients are averaged.
+
+    Returns:
+        This process' share of the losses, and the norm of the gradients before clipping.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    totals: dict[str, Tensor] = {}
+    no_sync = getattr(losses, "no_sync", contextlib.nullcontext)
+    for number, weight in enumerate(weights, 1):
+        # Gradients are averaged once, with those of the last part.
+        with no_sync() if number < len(weights) else contextlib.nullcontext():
+            values = losses(next(batches), epoch)
+            (values["loss"] * (weight * num_processes)).backward()
+        for name, value in values.items():
+            totals[name] = totals.get(name, 0.0) + value.detach() * weight
+    limit = gradient_clip if gradient_clip is not None else float("inf")
+    norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limit)
+    optimizer.step()
+    return totals, norm
+
+
+def parts_of(
+    windows: Sequence[Window], group: Group, num_parts: int
+) -> tuple[list[list[Window]], list[float]]:
+    """Return the parts of a batch that this process goes through, and their shares of it.
+
+    Args:
+        windows: The whole batch.
+        group: The processes that divide it.
+        num_parts: Parts of each process' share; fewer where it has fewer windows.
+    """
+    mine = group.share_of(windows)
+    parts = [list(part_of(mine, number, num_parts)) for number in range(num_parts)]
+    parts = [part for part in parts if part]
+    # A process without a window of its own takes part with one that does not count.
+    if not parts:
+        return [list(windows[:1])], [0.0]
+    return parts, [len(part) / len(windows) for part in parts]
+
+
+def rate_of(settings: Training, state: TrainingState, steps_per_epoch: int) -> float:
+    """Return the learning rate of the next step."""
+    cosine_steps: int | None = None
+    if settings.schedule == "cosine":
+        rest = max(state.num_steps - settings.warmup_steps, 1)
+        cosine_steps = settings.scheduler_steps or rest
+    rate = learning_rate(
+        state.step,
+        target=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        scheduler_steps=cosine_steps,
+        warmup_epochs=settings.warmup_epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+    return rate * state.rate_factor
