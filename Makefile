@@ -1,6 +1,9 @@
 # Targets build .venv once, and again when the pins or pyproject.toml change.
 
-PYTHON ?= python3
+# Found before .venv is on the path: a broken one must not be asked to mend itself.
+ifndef PYTHON
+PYTHON := $(or $(shell command -v python3),python3)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -53,10 +56,10 @@ format: $(STAMP) ## Format all code
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-tensorboard: $(STAMP) ## Watch the trainings in the browser
-	$(BIN)/tensorboard --logdir results --bind_all
+tensorboard: $(STAMP) ## Watch the trainings in the browser (options: make tensorboard OPTIONS="--port 6007")
+	@$(BIN)/python -m ocvp.watch $(OPTIONS)
 
 clean: ## Delete products and logs; spare what trainings resume from
-	find results -type f ! -name README.md ! -path '*/resume*/*' ! -path '*/tensorboard/*' -delete
+	find results -type f ! -name README.md ! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete
 	find results -mindepth 1 -type d -empty -delete
 	rm -rf logs

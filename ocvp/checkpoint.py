@@ -2,13 +2,13 @@
 
 A checkpoint is a dict: `format`, `kind` (savi or a predictor's kind), `model` (the arguments that
 build the module), `config` (the stage's config), `weights`, `weights_digest`, `step`, `epoch`,
-`seed`, `metrics`, `sources` (digests of what it was trained on) and `versions`.
+`seed`, `metrics`, `sources` (digests of what it was trained on), and what made it: `versions`,
+`device` and `git` (see `ocvp.environment`; None where that is not known).
 """
 
 import hashlib
 import inspect
 import io
-import platform
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from ocvp.files import atomic_path
+from ocvp.environment import software_versions
+from ocvp.files import write_bytes
 from ocvp.pickle_names import ZIP_START, refused_names
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ SAME_FUNCTION = (
     "residual",
 )
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+TRAINED = ("seed", "step", "examples", "training_seconds")
+"""What a checkpoint says of its training."""
 MOST_NAMES = 6  # in a message
 
 
@@ -107,27 +110,34 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
     Args:
         path: File to write.
         weights: Parameters and buffers by name.
-        content: The other entries (see the module's description).
+        content: The other entries (see the module's description), for example all of
+            `ocvp.environment.made_by`.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     checkpoint = {
         "format": FORMAT,
+        "versions": software_versions(),
+        "device": None,
+        "git": None,
         **content,
         "weights": weights,
         "weights_digest": weights_digest(weights),
-        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
     }
     save_tensors(path, checkpoint)
 
 
 def save_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write tensors and containers atomically; the same content gives the same bytes."""
+    write_bytes(path, tensor_bytes(content))
+
+
+def tensor_bytes(content: Mapping[str, Any]) -> memoryview:
+    """Return the bytes of a file of tensors and containers, which `read_tensors` reads."""
     # Through memory: torch's own writer does not say why a write failed, may crash the process
     # later on, and puts the name of the file into the bytes.
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    return buffer.getbuffer()
 
 
 def save_training(
@@ -163,6 +173,10 @@ def save_training(
         "epoch": state.epoch,
         "examples": state.examples,
         "training_seconds": round(state.seconds, 1),
+        "recoveries": state.recoveries,
+        "extended_from": state.extended_from,
+        "sessions": state.sessions,
+        **state.sessions[-1]["made_by"],  # what trained it, not what writes it again
         **content,
     }
     save_checkpoint(path.with_suffix(f".{other}.pt"), **versions[other], **common)
@@ -246,6 +260,14 @@ def read_tensors(
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     return content
+
+
+def how_trained(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a checkpoint's weights were trained, for records; None for what it does not say.
+
+    It does not, where the weights were imported.
+    """
+    return {name: checkpoint.get(name) for name in TRAINED}
 
 
 def load_weights(module: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> Any:

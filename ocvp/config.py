@@ -59,14 +59,29 @@ class Runtime(Section):
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """Torch device; auto: a GPU where there is one."""
-    data: Literal["memory", "disk"] = "memory"
-    """Where training reads frames from: a copy in memory, or the file."""
-    num_workers: int = Field(default=0, ge=0)
-    """Processes that read ahead from disk; used where `data` is disk."""
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that train one model together (torchrun, DistributedDataParallel), each on its own
+    GPU where there are any; null: as many as the rule's `gpu`, at least 1."""
+    accumulation_steps: int = Field(default=1, ge=1)
+    """Parts in which each process goes through its share of a batch, one after the other: less
+    memory for the same training."""
+    residency: Literal["auto", "device", "memory", "disk"] = "auto"
+    """Where training keeps its data: on the GPU, in main memory, or in the file, from which it
+    streams them; auto: the first of these in which they fit with room to spare."""
+    num_workers: int | None = Field(default=None, ge=0)
+    """Processes that read ahead where data are streamed; null: 2 in training, else 0."""
     batch_videos: int = Field(default=16, ge=1)
     """Videos that extraction and evaluation hold at once."""
+    compile: bool = False
+    """Whether torch.compile builds kernels for the training step: minutes at its start, then
+    faster steps; needs a C++ compiler."""
+    fused_adam: bool = True
+    """Whether one kernel updates all weights (torch's fused AdamW)."""
     save_interval_minutes: float = Field(default=10.0, gt=0)
     """How often training writes what it resumes from, besides each epoch's end."""
+    extend: bool = False
+    """Whether a run that was trained with fewer `num_steps` or `num_epochs` is trained further
+    instead of anew, as `--extend` of the programs."""
 
 
 class RuleResources(Section):

@@ -38,6 +38,16 @@ class Training(Section):
     """Frames of each video that are trained on, from the first on; null: all."""
     num_threads: int = Field(default=2, ge=1)
     """Threads of a CPU run. They count as settings because sums in another order change bits."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers in which convolutions and large matrix products are computed; what is delicate stays
+    in float32; auto: bfloat16 on a GPU that supports it, else float32."""
+    tf32: bool = True
+    """Whether an NVIDIA GPU may round the factors of float32 products to 10 bits (TF32)."""
+    recoveries: int = Field(default=0, ge=0)
+    """How often a training whose loss or gradients stop being finite goes back to the end of the
+    epoch before and on from there with a lower rate; 0: it stops."""
+    recovery_factor: float = Field(default=0.5, gt=0, lt=1)
+    """What the rate is multiplied by then."""
 
     @model_validator(mode="after")
     def _check_length(self) -> "Training":

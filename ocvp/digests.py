@@ -16,9 +16,15 @@ NOT_CODE = (
     "ocvp.config_datasets",
     "ocvp.config_models",
     "ocvp.config_section",
+    "ocvp.environment",
+    "ocvp.event_file",
+    "ocvp.launch",
+    "ocvp.lock",
     "ocvp.stages",
+    "ocvp.training_log",
 )
-"""Modules whose effect is in the params already: the values of the config, and the digests."""
+"""Modules whose effect is in the params already (the values of the config, and the digests), or
+that only record how and decide where a product is made: it does not change with them."""
 
 
 def code_digest(*modules: str) -> str:

@@ -33,6 +33,12 @@ _SPLIT_GAP = 18  # between the context and what is predicted
 _LABEL_GAP = 10
 _BAR = 4
 
+MAX_WIDTH = 1600
+"""Of pictures whose frames are not enlarged by a given factor, in pixels."""
+MAX_CELL = 128
+"""To how much frames are enlarged at most, where no factor is given."""
+_LABEL_ROOM = 230
+
 
 class Row(NamedTuple):
     """One row of a strip: pictures of consecutive frames under one label."""
@@ -96,7 +102,7 @@ def rollout_strip(
     predicted_frames: np.ndarray,
     *,
     num_context: int,
-    factor: int = 3,
+    factor: int | None = None,
     true_labels: np.ndarray | None = None,
     predicted_labels: np.ndarray | None = None,
     colours: np.ndarray | None = None,
@@ -109,7 +115,8 @@ def rollout_strip(
         predicted_frames: Predictions for the last frames of these, uint8, shape (up to T, H, W, 3);
             with all T, the context shows SAVi's reconstruction.
         num_context: Context frames.
-        factor: Enlargement of the frames.
+        factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
+            fewer.
         true_labels: True labels, 0 for the background, shape (T, H, W), or None.
         predicted_labels: Slot of each pixel, shape (as many as predicted frames, H, W), or None.
         colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
@@ -121,6 +128,7 @@ def rollout_strip(
     Raises:
         ValueError: If shapes do not match, a label has no colour, or a number is out of range.
     """
+    factor, max_columns = _fit(frames, factor, max_columns)
     rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
     columns = choose_columns(len(frames), num_context, max_columns)
     return strip(rows, num_context=num_context, columns=columns)
@@ -163,18 +171,19 @@ def slots_panel(
     masks: np.ndarray,
     *,
     num_context: int = 0,
-    factor: int = 3,
+    factor: int | None = None,
     colours: np.ndarray | None = None,
     max_columns: int = 16,
 ) -> np.ndarray:
-    """Draw what each slot holds over time, under the frames and what the slots make of them.
+    """Draw frames, reconstruction, the slot of each pixel, and what each slot holds, over time.
 
     Args:
         frames: True frames, uint8, shape (T, H, W, 3).
         objects: Each slot's picture before masking, shape (T, N, H, W, 3), in [0, 1].
         masks: Soft masks, shape (T, N, H, W), in [0, 1].
         num_context: Context frames; 0 where nothing is predicted.
-        factor: Enlargement of the frames.
+        factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
+            fewer.
         colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
         max_columns: Most frames to show, at least 2; see `choose_columns`.
 
@@ -186,19 +195,31 @@ def slots_panel(
     """
     if len(objects) != len(frames):
         raise ValueError(f"{len(frames)} frames, but objects of {len(objects)} frames")
+    factor, max_columns = _fit(frames, factor, max_columns)
     num_slots = masks.shape[1]
     colours = palette(num_slots) if colours is None else colours
     held = slot_pictures(objects, masks)
     together = np.clip((objects * masks[..., None]).sum(axis=1), 0, 1)
     rows = [
         Row("Truth", upscale(frames, factor)),
-        Row("All slots", upscale(np.rint(255 * together).astype(np.uint8), factor)),
+        Row("Reconstruction", upscale(np.rint(255 * together).astype(np.uint8), factor)),
+        Row("Masks", overlay(frames, masks.argmax(axis=1), colours, factor)),
     ]
     for n in range(num_slots):
         red, green, blue = (int(part) for part in colours[n])
         rows.append(Row(f"Slot {n}", upscale(held[:, n], factor), 0, (red, green, blue)))
     columns = choose_columns(len(frames), num_context, max_columns)
     return strip(rows, num_context=num_context, columns=columns)
+
+
+def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int, int]:
+    """Return a factor and how many columns to show, so that a picture fits a screen."""
+    if factor is not None:
+        return factor, max_columns
+    width = frames.shape[2]
+    room, columns = MAX_WIDTH - _LABEL_ROOM, max(min(len(frames), max_columns), 1)
+    factor = max(min(room // columns - _COLUMN_GAP, MAX_CELL) // width, 1)
+    return factor, min(max_columns, max(room // (factor * width + _COLUMN_GAP), 2))
 
 
 def choose_columns(num_frames: int, num_context: int, max_columns: int) -> list[int]:
@@ -308,8 +329,9 @@ def _draw_row(
         draw.text(position, text, INK, layout.font, anchor="rm")
     if row.colour:
         side = layout.line - 6
+        right = layout.lefts[0] - _LABEL_GAP - _text_width(row.label, layout.font) - 10
         top = middle - side // 2
-        draw.rectangle((_MARGIN, top, _MARGIN + side, top + side), row.colour)
+        draw.rectangle((right - side, top, right, top + side), row.colour)
     for x, column in zip(layout.lefts, layout.columns, strict=True):
         draw.rectangle((x - 1, y - 1, x + layout.width, y + layout.height), EMPTY, outline=EDGE)
         index = column - row.first

@@ -15,13 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from ocvp.bootstrap import paired_bootstrap
-from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
+from ocvp.checkpoint import (
+    PREDICTOR_KINDS,
+    check_belongs,
+    how_trained,
+    load_predictor,
+    load_savi,
+    read_checkpoint,
+)
 from ocvp.config import PredictorScoring
 from ocvp.device import prepare_device
+from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.program import (
-    progress,
     read_runtime,
     read_section,
     run,
@@ -29,6 +36,7 @@ from ocvp.program import (
     start_logging,
     write_companions,
 )
+from ocvp.progress import progress
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.scoring import (
@@ -73,10 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = read_section(PredictorScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
+    environment = made_by(device)
     savi = load_savi(args.savi, device)
     predictor = load_predictor(args.predictor, device)
+    checkpoints = {
+        "savi": read_checkpoint(args.savi, kinds=("savi",)),
+        "predictor": read_checkpoint(args.predictor, kinds=PREDICTOR_KINDS),
+    }
     digests = {
-        "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+        "savi": checkpoints["savi"]["weights_digest"],
         "predictor": check_belongs(args.predictor, args.savi),
         "videos": file_digest(args.videos),
     }
@@ -101,12 +114,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
-    reader = WindowReader(sources, length, data="disk")
+    reader = WindowReader(sources, length, residency="disk")
     scorer = FrameScorer(savi.resolution, device)
     batches = []
     plan = first_windows(num_videos, runtime.batch_videos)
     with progress(description="scoring predictor", total=num_videos) as bar, torch.no_grad():
-        for windows, batch in reader.batches(plan, runtime.num_workers):
+        for windows, batch in reader.batches(plan, runtime.num_workers or 0):
             batches.append(
                 score_batch(savi, predictor, windows, batch, protocol.num_context, scorer)
             )
@@ -122,6 +135,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_videos": num_videos,
         "digests": digests,
         "seed": args.seed,
+        "config": stage.model_dump(mode="json"),
+        "trained": {name: how_trained(checkpoint) for name, checkpoint in checkpoints.items()},
+        "made_by": environment,
         "metrics": summarize_scores(scores, scorer.reasons),
         "comparisons": compare(scores, moving, args.seed) if has_masks else {"reason": NO_MASKS},
         "per_video": {

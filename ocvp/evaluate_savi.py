@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocvp.checkpoint import load_savi, read_checkpoint
+from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.config_models import SaviScoring
 from ocvp.device import prepare_device
+from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.program import (
-    progress,
     read_runtime,
     read_section,
     run,
@@ -23,6 +23,7 @@ from ocvp.program import (
     start_logging,
     write_companions,
 )
+from ocvp.progress import progress
 from ocvp.randomness import derived_seed
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.scoring import (
@@ -49,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = read_section(SaviScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
+    environment = made_by(device)
     savi = load_savi(args.savi, device)
+    checkpoint = read_checkpoint(args.savi, kinds=("savi",))
 
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
@@ -63,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     sources = video_sources(savi, args.videos)
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     sources |= {"boxes": (args.videos, "boxes")} if has_boxes else {}
-    reader = WindowReader(sources, num_frames, data="disk")
+    reader = WindowReader(sources, num_frames, residency="disk")
     scorer = FrameScorer(savi.resolution, device)
     scores: list[Scores] = []
     naive: dict[str, list[Scores]] = {"kmeans_colour": [], "held_boxes": []}
     plan = first_windows(num_videos, runtime.batch_videos)
     with progress(description="scoring SAVi", total=num_videos) as bar, torch.no_grad():
-        for windows, batch in reader.batches(plan, runtime.num_workers):
+        for windows, batch in reader.batches(plan, runtime.num_workers or 0):
             inputs = savi_inputs(savi, windows, batch, seed=args.seed, purpose="score")
             labels = batch["masks"].numpy() if has_masks else None
             output = savi(**inputs)
@@ -97,10 +100,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_frames": num_frames,
         "num_videos": num_videos,
         "digests": {
-            "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+            "savi": checkpoint["weights_digest"],
             "videos": file_digest(args.videos),
         },
         "seed": args.seed,
+        "config": stage.model_dump(mode="json"),
+        "trained": {"savi": how_trained(checkpoint)},
+        "made_by": environment,
         "metrics": metrics,
         "per_video": {name: plain(per_video(values)) for name, values in joined.items()},
     }

@@ -10,7 +10,6 @@ from ocvp.config_models import Encoding
 from ocvp.device import prepare_device
 from ocvp.files import check_writable
 from ocvp.program import (
-    progress,
     read_runtime,
     read_section,
     run,
@@ -18,6 +17,7 @@ from ocvp.program import (
     start_logging,
     write_companions,
 )
+from ocvp.progress import progress
 from ocvp.savi_inputs import encode_from_start, video_sources
 from ocvp.slot_files import write_slots
 from ocvp.videos import VideoFile
@@ -47,12 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
         purpose = f"slots {videos.attributes['split']}"
-    reader = WindowReader(video_sources(savi, args.videos), num_frames, data="disk")
+    reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
     plan = first_windows(num_videos, runtime.batch_videos)
 
     def batches() -> Iterator[np.ndarray]:
         with progress(description="extracting slots", total=num_videos) as bar:
-            for windows, batch in reader.batches(plan, runtime.num_workers):
+            for windows, batch in reader.batches(plan, runtime.num_workers or 0):
                 slots = encode_from_start(savi, windows, batch, seed=args.seed, purpose=purpose)
                 check_finite(slots, windows, f"the slots of {args.savi}")
                 yield slots.cpu().numpy()

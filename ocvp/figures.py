@@ -119,7 +119,7 @@ def draw_slots(args: argparse.Namespace, settings: Figures) -> None:
     savi = load_savi(args.savi, prepare_device(read_runtime(args.runtime).device, NUM_THREADS))
     with VideoFile(args.videos) as videos:
         num_frames = videos.num_frames
-    reader = WindowReader(video_sources(savi, args.videos), num_frames, data="disk")
+    reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
     windows, batch = reader[[Window(0, 0)]]
     output = savi(**savi_inputs(savi, windows, batch, seed=args.seed, purpose="score"))
     panel = slots_panel(
@@ -151,7 +151,7 @@ def draw_rollouts(args: argparse.Namespace, settings: Figures) -> None:
         )
         if videos.has("masks"):
             sources["masks"] = (args.videos, "masks")
-    reader = WindowReader(sources, num_context + num_preds, data="disk")
+    reader = WindowReader(sources, num_context + num_preds, residency="disk")
     for index, picture in enumerate(args.pictures):
         # A split smaller than the number of figures is drawn from its start again.
         _, batch = reader[[Window(index % num_videos, 0)]]

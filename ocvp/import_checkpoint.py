@@ -26,6 +26,7 @@ from ocvp.checkpoint import (
     save_tensors,
 )
 from ocvp.config_models import ImportStage
+from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest
 from ocvp.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.program import read_section, run, stage_parser, start_logging, write_companions
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "weights_digest" in content:
         save_tensors(args.output, content)
     else:
-        save_checkpoint(args.output, **content)
+        save_checkpoint(args.output, **made_by(), **content)
     write_record(args.output, args.checkpoint, args.params, digest)
     write_companions(args.output, PROGRAM, stage, argv)
     remove_siblings(args.output, [args.checkpoint, args.savi])

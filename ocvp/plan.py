@@ -1,5 +1,6 @@
 """What a run of the workflow will do, how long it may take, and the disk it needs."""
 
+import contextlib
 import csv
 import os
 import shutil
@@ -11,10 +12,14 @@ from typing import Any, NamedTuple
 
 from ocvp.config import Config
 from ocvp.config_models import SaviModel
+from ocvp.files import read_json
 from ocvp.raw_files import Listing
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
+TRAININGS = ("fit_savi", "fit_predictor")
+TRAINING_TIME = "training_time.json"
+"""Beside a checkpoint: what its training took in all sessions together."""
 # Stands for the model of an entry that only its pretrained file knows.
 UNKNOWN_MODEL = SaviModel(num_slots=11)
 
@@ -91,13 +96,13 @@ def estimate_seconds(
     """
     by_rule: dict[str, list[float]] = defaultdict(list)
     for path in (folder / "logs").rglob("*.tsv"):
-        seconds = _benchmark_seconds(path)
+        seconds = _seconds(path, folder)
         if seconds is not None:
             by_rule[path.stem].append(seconds)
     total, unknown = 0.0, set()
     known = False
     for job in jobs:
-        own = _benchmark_seconds(folder / job.benchmark) if job.benchmark else None
+        own = _seconds(folder / job.benchmark, folder) if job.benchmark else None
         if own is None and by_rule[job.rule]:
             own = sum(by_rule[job.rule]) / len(by_rule[job.rule])
         if own is None:
@@ -119,7 +124,7 @@ def estimate_bytes(jobs: Iterable[Job], config: Config, listings: Listings) -> f
             model = config.savi[job.wildcards["savi"]].model or UNKNOWN_MODEL
             frames = listings(name, split).num_videos * config.datasets[name].num_frames
             total += 4.0 * frames * model.num_slots * model.slot_dim
-        elif job.rule in ("fit_savi", "fit_predictor"):
+        elif job.rule in TRAININGS:
             total += TRAINING_BYTES
     return total
 
@@ -134,6 +139,21 @@ def _video_bytes(config: Config, job: Job, listings: Listings) -> float:
     fields = getattr(dataset, "fields", ())
     per_pixel = 3.1 + 4.0 * ("depth" in fields) + 8.0 * ("flow" in fields)
     return videos * dataset.num_frames * height * width * per_pixel
+
+
+def _seconds(benchmark: Path, folder: Path) -> float | None:
+    """Return how long a job took, None where that is unknown.
+
+    Args:
+        benchmark: Its benchmark file, in `logs/<output path>/`.
+        folder: Folder of `results/` and `logs/`.
+    """
+    # A training's benchmark is that of its last session, or of writing its results again.
+    product = folder / benchmark.relative_to(folder / "logs").parent
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        if benchmark.stem in TRAININGS:
+            return float(read_json(product.parent / TRAINING_TIME)["seconds"])
+    return _benchmark_seconds(benchmark)
 
 
 def _benchmark_seconds(path: Path) -> float | None:

@@ -30,7 +30,8 @@ from ocvp.device import prepare_device
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.files import atomic_path, check_writable
 from ocvp.overlays import overlay, slot_colours, upscale
-from ocvp.program import progress, read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.progress import progress
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import CONDITIONAL, encode_from_start

@@ -15,13 +15,13 @@ from ocvp.config_section import Split, canonical_json
 from ocvp.files import atomic_path, check_writable, remove_unfinished, write_json
 from ocvp.program import (
     companion,
-    progress,
     read_section,
     run,
     stage_parser,
     start_logging,
     write_companions,
 )
+from ocvp.progress import progress
 from ocvp.raw_files import check_videos, list_videos, manifest
 from ocvp.video_sources import open_source
 from ocvp.videos import Video, VideoFile, VideoWriter

@@ -236,6 +236,9 @@ def _optimisation(account: Account, ours: str) -> dict[str, Any]:
     if take("gradient_clipping", "gradient_clip", bool):
         training["gradient_clip"] = take("clipping_max_value", "gradient_clip")
     account.no_effect(f"{section}.clipping_max_value", "gradient_clipping is false")
+    # The published code knows no other precision. (It left torch's defaults, by which recent GPUs
+    # use TF32 for convolutions; the switch here is for all products.)
+    training |= {"precision": "float32", "tf32": False}
     return training
 
 

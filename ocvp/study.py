@@ -287,6 +287,13 @@ def _check_buffer(p: str, predictor: Any, e: str, protocol: Protocol) -> Iterato
         )
 
 
-def runtime_json(config: Config) -> str:
-    """Return where and how fast jobs run, for their `--runtime`."""
-    return json.dumps(config.runtime.model_dump(mode="json"), sort_keys=True)
+def runtime_json(config: Config, processes: int | None = None) -> str:
+    """Return where and how fast jobs run, for their `--runtime`.
+
+    Args:
+        config: The whole config.
+        processes: Processes that train together where the config does not say.
+    """
+    runtime = config.runtime.model_dump(mode="json")
+    runtime["processes"] = runtime["processes"] or processes
+    return json.dumps(runtime, sort_keys=True)

@@ -239,10 +239,12 @@ def test_damaged_files(capsys, inputs, name, file, damage):
     assert_refused(capsys, name, inputs, inputs / file, *advice.get(damage, ["damaged"]))
 
 
-@pytest.mark.parametrize(("name", "data"), [("train_savi", "memory"), ("train_savi", "disk")])
-def test_one_bit_of_a_video(capsys, inputs, name, data):
+@pytest.mark.parametrize("residency", ["memory", "device", "disk"])
+def test_one_bit_of_a_video(capsys, inputs, residency):
     spoil(inputs / "val.h5")
-    assert_refused(capsys, name, inputs, inputs / "val.h5", "is damaged", data=data)
+    assert_refused(
+        capsys, "train_savi", inputs, inputs / "val.h5", "is damaged", residency=residency
+    )
 
 
 @pytest.mark.parametrize("name", ["train_predictor", "evaluate_predictor"])
@@ -290,7 +292,8 @@ def test_a_learning_rate_that_is_too_large(capsys, inputs):
     config = savi_stage(learning_rate=1e30, warmup_steps=0, gradient_clip=None)
     parts = ["the training stopped being finite (step 2, learning rate", "a lower learning_rate"]
     assert_refused(capsys, "train_savi", inputs, *parts, config=config)
-    assert not (inputs / "results" / "resume" / "state.pt").exists()
+    (state,) = (inputs / "results" / "resume").glob("state-*.pt")
+    assert "state-000001-" in state.name, "that of step 0 alone"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -386,7 +389,7 @@ def test_a_limit_on_the_size_of_files(inputs):
     assert_one_error(process.stderr, "no space left for", inputs / "results")
     after = snapshot(inputs)
     assert {path: after[path] for path in before} == before
-    assert not (inputs / "results" / "resume" / "state.pt").exists()
+    assert not list((inputs / "results" / "resume").glob("state-*.pt"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

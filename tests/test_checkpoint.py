@@ -89,7 +89,9 @@ def test_the_digest_sees_names_types_shapes_and_bytes_and_no_order():
 def test_the_selected_weights_are_the_product_and_the_others_lie_beside(
     tmp_path, select, product, beside
 ):
+    made = {"versions": {"torch": "9"}, "device": {"type": "cpu"}, "git": None}
     state = TrainingState(step=9, epoch=3, best_loss=0.25, best_step=6)
+    state.sessions = [{"made_by": {}}, {"made_by": made}]
     state.metrics, state.best_weights = {"loss": 0.5}, {"w": torch.full((2,), 2.0)}
     save_training(
         tmp_path / "savi.pt",

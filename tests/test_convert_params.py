@@ -115,6 +115,8 @@ def test_the_file_of_a_savi_on_obj3d():
         "schedule": "cosine",
         "scheduler_steps": 50,
         "gradient_clip": 0.05,
+        "precision": "float32",
+        "tf32": False,
     }
     names = ["lstm_obj3d", "transformer_obj3d", "ocvp_seq_obj3d", "ocvp_par_obj3d"]
     assert list(config["predictors"]) == config["study"]["predictors"] == names

@@ -1,13 +1,20 @@
 """Strips whose cells can be read back pixel by pixel."""
 
+import gc
+from collections.abc import Callable
+
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
+from ocvp import curves
 from ocvp.drawing import (
     CONTEXT_COLOUR,
     EMPTY,
     INK,
+    MAX_CELL,
+    MAX_WIDTH,
     PREDICTED_COLOUR,
     Row,
     choose_columns,
@@ -17,6 +24,7 @@ from ocvp.drawing import (
     strip,
 )
 from ocvp.overlays import palette
+from ocvp.training_log import TrainingLog
 
 SIZE = 16
 
@@ -129,6 +137,45 @@ def test_slots_panel_has_a_row_and_a_colour_for_each_slot():
         slots_panel(flat_frames(3), objects[:2], masks[:2])
 
 
+def test_slots_panel_shows_the_slot_of_each_pixel_in_the_colour_of_its_row():
+    objects = np.zeros((1, 2, SIZE, SIZE, 3))
+    objects[:, 0], objects[:, 1] = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+    masks = np.full((1, 2, SIZE, SIZE), 0.4)
+    masks[:, 0, :, :8], masks[:, 1, :, 8:] = 0.6, 0.6
+    colours = np.array([[0, 255, 0], [255, 0, 255]], dtype=np.uint8)
+    white = np.full((1, SIZE, SIZE, 3), 255, dtype=np.uint8)
+    picture = slots_panel(white, objects, masks, factor=2, colours=colours)
+    # The reconstruction is of 0.6 of one colour and 0.4 of the other; below it, one of both.
+    rows, columns = find(picture, (153, 0, 102))
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (2 * SIZE, SIZE)
+    below = picture[rows.stop + 6 : rows.stop + 6 + 2 * SIZE]
+    assert (below[:, columns] == colours[0]).all()
+    assert (below[:, columns.stop : columns.stop + SIZE] == colours[1]).all()
+    for colour in colours:  # the squares, left of the frames and below that row
+        square_rows, _ = find(picture[:, : columns.start], colour)
+        assert square_rows.start > rows.stop + 6 + 2 * SIZE
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64, 100, 128, 200])
+@pytest.mark.parametrize("num_frames", [1, 2, 6, 10, 20])
+def test_pictures_fit_a_screen_where_no_factor_is_given(side, num_frames):
+    frames = np.zeros((num_frames, side, side, 3), np.uint8)
+    frames[..., 0] = 255
+    masks = np.ones((num_frames, 1, side, side))
+    rollout = rollout_strip(frames, frames, num_context=num_frames // 2)
+    slots = slots_panel(frames, masks[..., None] * [0, 1, 0], masks)
+    for picture, colour in ((rollout, (255, 0, 0)), (slots, (0, 255, 0))):
+        assert picture.shape[1] <= MAX_WIDTH
+        # The width of the first cell, to the first pixel of another colour.
+        rows, columns = find(picture, colour)
+        row = (picture[rows.start, columns.start :] == colour).all(axis=-1)
+        cell = int(np.argmin(row))
+        assert cell % side == 0
+        assert side == cell or 64 <= cell <= MAX_CELL
+        if num_frames <= 2 and side <= MAX_CELL:
+            assert cell > MAX_CELL / 2
+
+
 @pytest.mark.parametrize("num_frames", [1, 2, 7, 16, 17, 24, 50])
 @pytest.mark.parametrize("num_context", [0, 1, 5, 16, 49, 99])
 @pytest.mark.parametrize("max_columns", [2, 3, 16])
@@ -181,3 +228,61 @@ def test_more_predictions_than_frames_are_refused():
         rollout_strip(flat_frames(3), flat_frames(4), num_context=1)
     with pytest.raises(ValueError, match="max_columns 1"):
         rollout_strip(flat_frames(3), flat_frames(2), num_context=1, max_columns=1)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+MOST_GROWTH = 4e6  # bytes; less than ten of the pictures below
+
+
+def growth(draw: Callable[[int], object], num_times: int, num_before: int = 40) -> int:
+    """Return by how many bytes the process grows with drawings, after others that warm it up."""
+    process = psutil.Process()
+    for i in range(num_before):
+        draw(i)
+    gc.collect()
+    before = process.memory_info().rss
+    for i in range(num_times):
+        draw(num_before + i)
+    gc.collect()
+    return process.memory_info().rss - before
+
+
+def pictures(i: int) -> dict[str, np.ndarray]:
+    """Draw what trainings draw, which changes from one validation to the next."""
+    rng = np.random.default_rng(i)
+    frames = rng.integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    masks = rng.dirichlet(np.ones(2), (3, SIZE, SIZE)).transpose(0, 3, 1, 2)
+    objects = rng.random((3, 2, SIZE, SIZE, 3))
+    labels = masks.argmax(axis=1)
+    arguments = {"num_context": 2, "factor": 4, "predicted_labels": labels}
+    return {
+        "slots": slots_panel(frames, objects, masks, factor=4),
+        "rollout": rollout_strip(frames, frames, **arguments),
+    }
+
+
+def test_memory_is_flat_over_500_drawings_of_a_training(tmp_path):
+    with TrainingLog(tmp_path, 0) as log:
+        assert growth(lambda i: log.images(pictures(i), i + 1), 500) < MOST_GROWTH
+        # Were they kept, it would show.
+        kept: list[object] = []
+        assert growth(lambda i: kept.append(pictures(i)), 60) > MOST_GROWTH
+
+
+def figure(i: int) -> object:
+    values = np.random.default_rng(i).random(8)
+    panel = [curves.Curve("lstm", values, values / 9), curves.Curve("ceiling", values + 1)]
+    drawn = curves.metric_curves({"psnr": panel})
+    curves.figure_picture(drawn)
+    return drawn
+
+
+def test_figures_that_are_kept_show_in_the_memory():
+    kept: list[object] = []
+    assert growth(lambda i: kept.append(figure(i)), 30, num_before=3) > MOST_GROWTH
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_500_figures_of_curves():
+    assert growth(figure, 500) < MOST_GROWTH

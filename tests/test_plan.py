@@ -60,6 +60,15 @@ def test_a_job_takes_as_long_as_when_it_last_ran(tmp_path):
     assert estimate_seconds(jobs, tmp_path, cores=2) == (400, [])
 
 
+def test_a_training_takes_as_long_as_all_its_sessions(tmp_path):
+    """Its benchmark is the last session's, or that of writing its results again."""
+    write_benchmark(tmp_path, "logs/results/a/savi.pt/fit_savi.tsv", 4)
+    (tmp_path / "results/a").mkdir(parents=True)
+    (tmp_path / "results/a/training_time.json").write_text('{"seconds": 3000.0, "steps": 5}')
+    jobs = [job("fit_savi", 2, "logs/results/a/savi.pt/fit_savi.tsv")]
+    assert estimate_seconds(jobs, tmp_path, cores=2) == (3000, [])
+
+
 def test_a_new_job_takes_as_long_as_its_rule_on_average(tmp_path):
     write_benchmark(tmp_path, "logs/a/fit_savi.tsv", 100)
     write_benchmark(tmp_path, "logs/b/fit_savi.tsv", 300)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_environment_is_built_once_and_again_when_the_pins_change(folder: Path) 
 def test_clean_spares_what_trainings_resume_from(folder: Path) -> None:
     seed = folder / "results/tabletop/savi/seed0"
     kept = [seed / "resume/state.pt", seed / "resume-old1/state.pt", folder / "results/README.md"]
-    kept.append(seed / "ocvp_seq/tensorboard/events.out")
+    kept += [seed / "ocvp_seq/tensorboard/events.out", seed / "resume.lock"]
     deleted = [seed / "savi.pt", seed / "config.json", folder / "results/summary.csv"]
     deleted += [seed / "slots/train.h5", folder / "logs/results/summary.csv/summarize.log"]
     for path in kept + deleted:
@@ -120,7 +121,9 @@ def normal(name: str) -> str:
 def test_the_lock_pins_all_that_is_installed() -> None:
     if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         pytest.skip("runs in an environment that make did not build")
-    installed = {normal(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()}
+    # In this folder alone: setuptools, once imported, adds its own copies to the path.
+    found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    installed = {normal(d.metadata["Name"]): d.version for d in found}
     assert {name: v for name, v in installed.items() if name not in ("ocvp", "pip")} == lock()
 
 

@@ -121,6 +121,8 @@ SAME_TRAINING = {
     "gradient_clip": 0.05,
     "weight_decay": 0.0,
     "select": "last",
+    "precision": "float32",
+    "tf32": False,
 }
 TRANSFORMER = {
     "obj3d": {"token_dim": 128, "hidden_dim": 256, "num_heads": 4, "buffer_size": 5},

@@ -11,7 +11,7 @@ import yaml
 from snakemake_runs import run_snakemake
 from staleness_rows import KEYS, set_key
 
-from ocvp.config import Config
+from ocvp.config import Config, Runtime
 from ocvp.config_section import validate
 from ocvp.stages import STAGES
 from ocvp.study import chains, read_config, runtime_json, stage_config
@@ -313,13 +313,16 @@ def test_runtime_resources_and_study_are_in_no_part(name):
 
 def test_the_runtime_is_handed_over_whole():
     config = read_config(tiny(runtime__num_workers=3))
-    assert json.loads(runtime_json(config)) == {
-        "device": "auto",
-        "data": "memory",
-        "num_workers": 3,
-        "batch_videos": 16,
-        "save_interval_minutes": 10.0,
-    }
+    expected = Runtime(num_workers=3).model_dump(mode="json")
+    assert json.loads(runtime_json(config)) == expected
+    assert expected["processes"] is None
+
+
+def test_a_training_has_as_many_processes_as_its_job_has_gpus_or_as_the_config_says():
+    config = read_config(tiny())
+    assert json.loads(runtime_json(config, processes=2))["processes"] == 2
+    config = read_config(tiny(runtime__processes=3))
+    assert json.loads(runtime_json(config, processes=2))["processes"] == 3
 
 
 def test_numbers_null_and_switches_of_the_command_line_are_no_text():

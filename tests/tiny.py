@@ -261,11 +261,13 @@ class Payload:
 
 
 def snapshot(folder):
-    """Return the bytes of every file below a folder, without what only records runs."""
+    """Return the bytes of every file below a folder, without what records runs or resumes them."""
     return {
         path.relative_to(folder): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.name != "lock" and "tensorboard" not in path.parts
+        if path.is_file()
+        and path.name not in ("resume.lock", "training.log")
+        and not {"tensorboard", "resume"}.intersection(path.parts)
     }
 
 

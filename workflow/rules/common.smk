@@ -73,6 +73,11 @@ def runtime(wildcards, resources):
     return runtime_json(CONFIG)
 
 
+def training_runtime(wildcards, resources):
+    """Return where and how fast to train, with as many processes as the job has GPUs."""
+    return runtime_json(CONFIG, processes=max(resources.gpu, 1))
+
+
 # Rule to cores, memory in MB, time limit in minutes and GPUs, for the embedded data set; larger
 # data sets override them in the config, under `resources`. Trainings take their num_threads.
 RESOURCES = {
@@ -106,10 +111,12 @@ def resource_of(rule, kind):
 
 
 def training_threads(rule):
-    """Return a threads function: the num_threads of the entry that is trained, or the override."""
+    """Return a threads function: those of each process of a training, or the override."""
 
     def of(wildcards):
-        return resource_of(rule, "threads") or entry_of(wildcards).training.num_threads
+        num_processes = CONFIG.runtime.processes or max(resource_of(rule, "gpu"), 1)
+        num_threads = entry_of(wildcards).training.num_threads
+        return resource_of(rule, "threads") or num_processes * num_threads
 
     return of
 

@@ -44,13 +44,13 @@ rule fit_predictor:
         code=stage_digest("fit_predictor"),
         origin=origin_digest,
         options=origin_options,
-        runtime=runtime,
+        runtime=training_runtime,
     shell:
         r"""
         python -m ocvp.train_predictor \
             --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --savi {input.savi:q} --train {input.train:q} --val {input.val:q} \
-            --seed {wildcards.seed:q} --output {output.checkpoint:q} --log {log:q}
+            --seed {wildcards.seed:q} --output {output.checkpoint:q} --wait --log {log:q}
         """
 
 

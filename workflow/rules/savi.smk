@@ -43,13 +43,13 @@ rule fit_savi:
         code=stage_digest("fit_savi"),
         origin=origin_digest,
         options=origin_options,
-        runtime=runtime,
+        runtime=training_runtime,
     shell:
         r"""
         python -m ocvp.train_savi \
             --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --train {input.train:q} --val {input.val:q} --seed {wildcards.seed:q} \
-            --output {output.checkpoint:q} --log {log:q}
+            --output {output.checkpoint:q} --wait --log {log:q}
         """
 
 
