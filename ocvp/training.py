@@ -396,8 +396,7 @@ class _Loop:
         state.seconds = self._seconds_before + seconds
         state.sessions[-1] |= {"last_step": state.step, "seconds": round(seconds, 1)}
         if self._resume:
-            self._log.flush()  # first: a point that is not in the file would never come again
-            save(self._resume, state, self._task.module, self._optimizer, is_milestone)
+            save(self._resume, state, self._task.module, self._optimizer, self._log, is_milestone)
         self._saved_step = state.step
 
     # --- rate and display ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from torch import nn
 
 from ocvp.files import check_writable
 from ocvp.resume import ResumeFolder
+from ocvp.training_log import TrainingLog
 from ocvp.training_state import TrainingState
 
 STATE_FACTOR = 4
@@ -38,14 +39,16 @@ def save(
     state: TrainingState,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
+    log: TrainingLog,
     is_milestone: bool,
 ) -> None:
-    """Write a state (see `ResumeFolder.write`).
+    """Write the curves up to a state, and the state (see `ResumeFolder.write`).
 
     Raises:
         OSError: If it cannot be written; the former states are whole.
     """
     check_writable(resume.folder / "state.pt", _state_bytes(module) + SPARE_BYTES)
+    log.flush()  # first: a point that is not in the file would never come again
     content = {
         "weights": module.state_dict(),
         "optimizer": optimizer.state_dict(),

@@ -176,7 +176,9 @@ def fingerprint_of(disk):
 # --- memory --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runtime", [{}, {"accumulation_steps": 2}])
+@pytest.mark.parametrize(
+    "runtime", [{}, pytest.param({"accumulation_steps": 2}, marks=pytest.mark.slow)]
+)
 def test_lack_of_memory_names_what_to_change(data, tmp_path, runtime):
     """A limit of the address space, set when the first step begins."""
     stage = savi_stage({"decoder_channels": [64, 64]}, batch_size=5, clip_length=8, num_steps=9)
@@ -209,8 +211,17 @@ def test_lack_of_memory_in_a_validation_keeps_its_epoch(data, tmp_path):
 # --- files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["gone", "truncated", "replaced"])
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("fault", "num_workers"),
+    [
+        ("truncated", 0),
+        ("gone", 2),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("gone", 0), ("truncated", 2), ("replaced", 0), ("replaced", 2)]
+        ),
+    ],
+)
 def test_a_file_that_is_gone_or_damaged_is_named(data, tmp_path, capsys, fault, num_workers):
     """It was whole when the training started."""
     stage = savi_stage(num_steps=30)

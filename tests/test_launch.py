@@ -17,6 +17,9 @@ from tiny import quiet_environment
 
 from ocvp.launch import is_rank
 
+pytestmark = pytest.mark.slow  # each run imports torch in several processes
+
+
 RANK = """
     import json, os, signal, subprocess, sys, time
     from pathlib import Path

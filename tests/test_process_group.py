@@ -293,6 +293,7 @@ def test_a_savi_on_clips_of_one_frame_leaves_its_transition_without_gradient(
             assert (rank[step]["savi.transition.query.weight"] is None) == (num_frames == 1)
 
 
+@pytest.mark.slow
 def test_a_rank_that_raises_ends_whatever_holds_it_up_and_so_does_the_other(scripts, tmp_path):
     with started(scripts, tmp_path, "raise") as process:
         said = process.communicate(timeout=50)[1]
@@ -304,6 +305,7 @@ def test_a_rank_that_raises_ends_whatever_holds_it_up_and_so_does_the_other(scri
     assert not any(map(is_running, read(tmp_path, "pid")))
 
 
+@pytest.mark.slow
 def test_ranks_die_with_a_launcher_that_is_killed(scripts, tmp_path):
     with started(scripts, tmp_path, "wait") as process:
         wait_until(lambda: all((tmp_path / f"pid{rank}").exists() for rank in range(2)), 60)
@@ -314,6 +316,7 @@ def test_ranks_die_with_a_launcher_that_is_killed(scripts, tmp_path):
     wait_until(lambda: not any(map(is_running, pids)), 2.0)
 
 
+@pytest.mark.slow
 def test_a_rank_without_a_launcher_says_that_it_lost_another_one(scripts, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -61,7 +61,7 @@ def assert_curves_agree(found, expected, tolerance):
             assert value == pytest.approx(other, rel=tolerance, abs=tolerance), (tag, step)
 
 
-@pytest.mark.parametrize("kind", ["savi", "predictor"])
+@pytest.mark.parametrize("kind", ["savi", pytest.param("predictor", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_does(data, tmp_path, kind):
     """The same global batches, one of them divided unevenly; losses over 20 steps."""
     train_alone(kind, data, tmp_path / "one", STAGES[kind])
@@ -96,6 +96,7 @@ def test_accumulation_trains_as_whole_batches_do(data, tmp_path, kind):
         assert_curves_agree(curves(tmp_path / name)[0], expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_validation_is_reduced_exactly_and_accumulation_goes_with_processes(data, tmp_path):
     """A step of rate 0 leaves the weights alone: then both validate the same model."""
     stage = savi_stage(num_steps=1, warmup_steps=5)

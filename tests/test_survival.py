@@ -172,8 +172,15 @@ def test_a_job_of_the_workflow_waits_and_has_as_many_processes_as_gpus(finished_
 # --- signals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("moment", ["step", "validation"])
+@pytest.mark.parametrize(
+    ("number", "status", "moment"),
+    [
+        (signal.SIGTERM, 143, "step"),
+        (signal.SIGINT, 130, "validation"),
+        pytest.param(signal.SIGTERM, 143, "validation", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, "step", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_lets_the_step_end_and_what_is_done_is_kept(
     data, whole, tmp_path, number, status, moment
 ):
