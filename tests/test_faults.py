@@ -196,6 +196,7 @@ def test_lack_of_memory_names_what_to_change(data, tmp_path, runtime):
     )
 
 
+@pytest.mark.slow
 def test_lack_of_memory_in_a_validation_keeps_its_epoch(data, tmp_path):
     stage = savi_stage({"decoder_channels": [64, 64]}, batch_size=1, clip_length=3, num_steps=5)
     arguments = savi_arguments(data, tmp_path / "out", stage)

@@ -232,6 +232,7 @@ def exchange(scripts, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_ranks_exchange_flags_and_values(exchange):
     first, second = read(exchange, "exchanged")
     assert (first["group"], second["group"]) == ([0, 2, 0, True], [1, 2, 1, False])
@@ -242,10 +243,12 @@ def test_two_ranks_exchange_flags_and_values(exchange):
     assert first["passed"] > second["arrived"]  # the barrier
 
 
+@pytest.mark.slow
 def test_ranks_leave_together(exchange):
     assert abs(read(exchange, "left")[0] - read(exchange, "left")[1]) < 2.0
 
 
+@pytest.mark.slow
 def test_a_launcher_that_ended_before_the_rank_began_is_noticed(exchange):
     assert [rank["noticed"] for rank in read(exchange, "exchanged")] == [
         "the process that launched this one has ended"
@@ -261,6 +264,7 @@ def assert_same_gradients(found, expected):
             assert difference.abs().max() < 1e-6, name
 
 
+@pytest.mark.slow
 def test_gradients_of_two_ranks_are_those_of_one_process(exchange, scripts, monkeypatch):
     monkeypatch.syspath_prepend(scripts)
     from toy import Toy, gradients, toy_batch
@@ -277,6 +281,7 @@ def test_gradients_of_two_ranks_are_those_of_one_process(exchange, scripts, monk
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_a_savi_on_clips_of_one_frame_leaves_its_transition_without_gradient(
     exchange, scripts, monkeypatch
 ):
