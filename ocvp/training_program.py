@@ -46,16 +46,17 @@ def launched(
         ValueError: If there are too few devices or videos in a batch, or another process is
             training into the same folder.
     """
-    if is_rank() or (runtime.processes or 1) == 1:
+    num_processes = runtime.processes or 1
+    if is_rank() or num_processes == 1:
         return None
-    check_devices(runtime.device, runtime.processes or 1)
-    if (runtime.processes or 1) > settings.batch_size:
+    check_devices(runtime.device, num_processes)
+    if num_processes > settings.batch_size:
         raise ValueError(
-            f"runtime.processes is {runtime.processes}, but training.batch_size is "
+            f"runtime.processes is {num_processes}, but training.batch_size is "
             f"{settings.batch_size}: there is nothing to do for more processes than that"
         )
     with Lock(lock_path(resume_folder(args.output)), wait=args.wait):
-        return launch(module, argv, runtime.processes or 1)
+        return launch(module, argv, num_processes)
 
 
 def resume_folder(output: Path) -> Path:

@@ -11,9 +11,10 @@ import sys
 import textwrap
 import time
 
-import psutil
 import pytest
 from tiny import quiet_environment
+from trainings import is_running
+from trainings import of_both as read
 
 from ocvp.launch import is_rank
 
@@ -117,17 +118,6 @@ def started(folder, runs):
             yield process
         finally:
             process.kill()
-
-
-def read(folder, name):
-    return [json.loads((folder / f"{name}{rank}").read_text()) for rank in range(2)]
-
-
-def is_running(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def assert_none_remains(folder):

@@ -9,11 +9,12 @@ import sys
 import textwrap
 import time
 
-import psutil
 import pytest
 import torch
 from tiny import SAVI_MODEL, SIDE, quiet_environment
 from torch import nn
+from trainings import is_running
+from trainings import of_both as read
 
 from ocvp.process_group import Group, check_devices, device_of_rank, joined, part_of
 
@@ -203,22 +204,11 @@ def started(scripts, folder, behaviour, *words, **variables):
             process.kill()
 
 
-def read(folder, name):
-    return [json.loads((folder / f"{name}{rank}").read_text()) for rank in range(2)]
-
-
 def wait_until(condition, seconds):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def is_running(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 from snakemake_runs import PROJECT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import (
@@ -109,3 +111,16 @@ def holder(folder: Path) -> int:
         return int(json.loads((folder / "resume.lock").read_text())["pid"])
     except (OSError, ValueError, KeyError):
         return 0
+
+
+def of_both(folder: Path, name: str) -> list[Any]:
+    """Return what each of two processes wrote into a folder under a name."""
+    return [json.loads((folder / f"{name}{rank}").read_text()) for rank in range(2)]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be collected does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
