@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ocvp.config_datasets import Dataset
 from ocvp.config_models import PredictorEntry, SaviEntry
-from ocvp.config_section import Name, Section, Split
+from ocvp.config_section import Name, NameOfVariant, Section, Split
 
 RESERVED_NAMES = ("videos", "slots", "evaluation", "figures", "resume", "tensorboard")
 
@@ -85,16 +85,21 @@ class Runtime(Section):
 
 
 class RuleResources(Section):
-    """Resources of one rule, where they differ from the workflow's table."""
+    """Resources of one rule, where they differ from the workflow's table (`ocvp/resources.py`)."""
 
     threads: int | None = Field(default=None, ge=1)
     """Cores."""
     mem_mb: int | None = Field(default=None, ge=1)
-    """Memory in MB."""
+    """Memory in MB; the n-th try of a job gets n times as much."""
     runtime: int | None = Field(default=None, ge=1)
-    """Time limit in minutes."""
+    """Time limit in minutes; the n-th try of a job gets n times as much."""
     gpu: int | None = Field(default=None, ge=0)
     """GPUs."""
+    max_mem_mb: int | None = Field(default=None, ge=1)
+    """The most memory in MB that a job is tried with again; null: no bound."""
+    max_runtime: int | None = Field(default=None, ge=1)
+    """The longest time limit in minutes that a job is tried with again (that of the partition, say);
+    null: no bound."""
 
 
 class Study(Section):
@@ -102,10 +107,10 @@ class Study(Section):
 
     datasets: list[Name] = Field(min_length=1)
     """Names under `datasets`."""
-    savi: list[Name] = Field(min_length=1)
-    """Names under `savi`."""
-    predictors: list[Name] = Field(default=[])
-    """Names under `predictors`."""
+    savi: list[NameOfVariant] = Field(min_length=1)
+    """Names under `savi`; that of an entry with a `grid` means all its variants."""
+    predictors: list[NameOfVariant] = Field(default=[])
+    """Names under `predictors`; that of an entry with a `grid` means all its variants."""
     evaluation: list[Name] = Field(default=[])
     """Names under `evaluation`."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
@@ -138,7 +143,7 @@ class Config(Section):
     runtime: Runtime = Runtime()
     """Where and how fast everything runs."""
     resources: dict[str, RuleResources] = Field(default={})
-    """Resources by rule name."""
+    """Resources by rule name; `every_rule` stands for all rules."""
     study: Studies
     """What to build: one cross product, or a list of them."""
 

@@ -154,7 +154,10 @@ def describe(value: dict[str, Any]) -> str:
         return f"[{', '.join(describe(item) for item in value['prefixItems'])}]"
     if value["type"] == "array":
         least = value.get("minItems")
-        return f"list of {describe(value['items'])}" + (f", at least {least}" if least else "")
+        what = describe(value["items"]) if value["items"] else "values"
+        return f"list of {what}" + (f", at least {least}" if least else "")
+    if value["type"] == "object":
+        return f"mapping of keys, each to a {describe(value['additionalProperties'])}"
     return _WORDS[value["type"]] + _range(value)
 
 

@@ -1,6 +1,6 @@
 """The config of what is trained or imported: SAVi models and slot predictors."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, RootModel, model_validator
 
@@ -137,7 +137,9 @@ class Origin(Section):
     """Where weights come from that are not trained from scratch."""
 
     pretrained: str | None = None
-    """Checkpoint to use instead of training: one made here (`.pt`), or a published one (`.pth`)."""
+    """Checkpoint to use instead of training: one made here (`.pt`), or a published one (`.pth`). In
+    this path and the next two, `{dataset}`, `{savi}`, `{seed}` and `{predictor}` stand for the names
+    of the model that is made of it."""
     pretrained_params: str | None = None
     """The `experiment_params.json` of a published checkpoint; null: it lies in the folder of the
     checkpoint, or in the one above."""
@@ -167,6 +169,42 @@ class Origin(Section):
         return self
 
 
+Grid = Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+
+
+class ModelEntry(Origin):
+    """What entries of `savi` and of `predictors` have in common."""
+
+    grid: Grid | None = None
+    """Keys of this entry, each with a list of values: every combination of them is an entry of its
+    own, named after its values (`NAME-num_layers4`). A key that stands in several sections is
+    written with its section (`training.num_frames`)."""
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> "ModelEntry":
+        if self.grid and self.pretrained:
+            raise ValueError(
+                f"grid: it varies {', '.join(self.grid)}, but pretrained is given, which is not "
+                "trained; give one of the two"
+            )
+        return self
+
+    def of_job(self, **names: object) -> Self:
+        """Return the entry with `{dataset}`, `{savi}`, `{seed}`, `{predictor}` in its paths filled.
+
+        Args:
+            names: What a job's wildcards are.
+        """
+        changes = {}
+        for key in Origin.model_fields:
+            text = path = getattr(self, key)
+            for name, value in names.items():
+                path = path and path.replace(f"{{{name}}}", str(value))
+            if path != text:
+                changes[key] = path
+        return self.model_copy(update=changes)
+
+
 class SaviStage(Section):
     """What the training of a SAVi depends on."""
 
@@ -176,7 +214,7 @@ class SaviStage(Section):
     """How it is trained."""
 
 
-class SaviEntry(Origin):
+class SaviEntry(ModelEntry):
     """One SAVi: its architecture, training and scoring."""
 
     model: SaviModel | None = None
@@ -294,7 +332,7 @@ class PredictorStage(
     """What the training of a predictor depends on."""
 
 
-class LstmEntry(Origin):
+class LstmEntry(ModelEntry):
     """An LSTM predictor."""
 
     kind: Literal["lstm"]
@@ -305,7 +343,7 @@ class LstmEntry(Origin):
     """How it is trained; not used where `pretrained` is given."""
 
 
-class TransformerEntry(Origin):
+class TransformerEntry(ModelEntry):
     """A transformer predictor: Transformer, OCVP-Seq or OCVP-Par."""
 
     kind: Literal["transformer", "ocvp_seq", "ocvp_par"]

@@ -11,6 +11,8 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+NameOfVariant = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(-[A-Za-z0-9_.-]+)?$")]
+"""A name, or that of one variant of an entry with a grid (see `ocvp.grid`)."""
 Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 PositiveInt = Annotated[int, Field(ge=1)]
 Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -14,7 +14,7 @@ import yaml
 
 from ocvp import config_docs
 from ocvp.config import Config
-from ocvp.config_models import Origin
+from ocvp.config_models import ModelEntry, Origin
 from ocvp.config_section import Section
 
 WIDTH = 100
@@ -36,9 +36,9 @@ def commented_yaml(config: Config, header: Sequence[str] = ()) -> str:
 
 
 def _section_lines(section: Section, indent: str) -> Iterator[str]:
-    """Yield the keys of a section: its kind first, and origins, which are seldom used, last."""
+    """Yield the keys of a section: its kind first; origins and grids, which are seldom used, last."""
     keys = type(section).model_fields
-    for key in sorted(keys, key=lambda key: (key != "kind", key in Origin.model_fields)):
+    for key in sorted(keys, key=lambda key: (key != "kind", key in ModelEntry.model_fields)):
         yield from _key_lines(section, key, indent)
 
 
@@ -58,7 +58,7 @@ def _value_lines(key: str, value: Any, indent: str) -> Iterator[str]:
     if isinstance(value, Section):
         yield f"{indent}{key}:"
         yield from _section_lines(value, inner)
-    elif isinstance(value, dict) and value:
+    elif isinstance(value, dict) and value and key != "grid":
         yield f"{indent}{key}:"
         for name, entry in value.items():
             yield from _comment(_one_line(type(entry).__doc__ or ""), inner)

@@ -18,7 +18,7 @@ from ocvp.config_section import NAME_PATTERN
 from ocvp.config_text import commented_yaml
 from ocvp.files import write_text
 from ocvp.program import logger, run, start_logging
-from ocvp.study import read_config
+from ocvp.study import read_as_written
 
 CONFIGS = Path("config")
 NAME = re.compile(NAME_PATTERN)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictors=args.predictors,
     )
     text = commented_yaml(config, _header(args.name, template, output))
-    assert read_config(yaml.safe_load(text)) == config
+    assert read_as_written(yaml.safe_load(text)) == config
     write_text(output, text)
     logger.info(
         "wrote %s; edit it, see what would run, and run it:\n"
@@ -122,7 +122,7 @@ def read_template(path: Path) -> Config:
     if not isinstance(value, dict) or not {"datasets", "study"} <= value.keys():
         raise ValueError(f"{path} is no whole config: it needs datasets and a study")
     try:
-        return read_config(value)
+        return read_as_written(value)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -165,13 +165,24 @@ def new_experiment(
     renamed["study"] = [
         study.model_copy(
             update={
-                section: [new_names[section][old] for old in getattr(study, section)]
+                section: [_renamed(old, new_names[section]) for old in getattr(study, section)]
                 for section in RENAMED
             }
         )
         for study in config.study
     ]
     return config.model_copy(update=renamed)
+
+
+def _renamed(name: str, new_names: Mapping[str, str]) -> str:
+    """Return the new name of an entry, or of one variant of an entry with a grid."""
+    entry = _entry(name)
+    return new_names[entry] + name.removeprefix(entry)
+
+
+def _entry(name: str) -> str:
+    """Return the entry that a study's name stands for, itself or by one of its variants."""
+    return name.partition("-")[0]
 
 
 def selected(config: Config, savi: str | None, predictors: Sequence[str] | None) -> Config:
@@ -193,8 +204,8 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
             raise ValueError(f"--predictors names {unknown[0]!r}; the template has {names}")
     studies: list[Study] = []
     for study in config.study:
-        models = [key for key in study.savi if savi in (None, key)]
-        on_them = [key for key in study.predictors if key in kept]
+        models = [key for key in study.savi if savi in (None, _entry(key))]
+        on_them = [key for key in study.predictors if _entry(key) in kept]
         if models and (on_them or not kept):
             update = {"savi": models, "predictors": on_them}
             studies.append(study.model_copy(update=update))
@@ -204,7 +215,7 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
         )
     named: dict[str, Any] = {"study": studies}
     for section in ("datasets", *RENAMED):
-        used = {key for study in studies for key in getattr(study, section)}
+        used = {_entry(key) for study in studies for key in getattr(study, section)}
         entries = getattr(config, section)
         named[section] = {key: entry for key, entry in entries.items() if key in used}
     return config.model_copy(update=named)

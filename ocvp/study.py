@@ -20,6 +20,7 @@ from ocvp.config_models import (
     TransformerStage,
 )
 from ocvp.config_section import Section, canonical_json, validate
+from ocvp.grid import expand
 
 
 class Chain(NamedTuple):
@@ -44,9 +45,17 @@ def read_config(value: dict[str, Any]) -> Config:
     Args:
         value: The config as YAML gives it.
 
+    Returns:
+        The config, in which variants stand for the entries with a grid (`ocvp.grid`).
+
     Raises:
         ValueError: With what is wrong, where, and what would be right.
     """
+    return expand(read_as_written(value))
+
+
+def read_as_written(value: dict[str, Any]) -> Config:
+    """Validate a whole config like `read_config`, and return it with its grids."""
     if "datasets" in value and "study" not in value:
         raise ValueError(
             "the config defines datasets but no study, so the default config was not loaded; give "
@@ -54,7 +63,7 @@ def read_config(value: dict[str, Any]) -> Config:
             "mine.yaml"
         )
     config = validate(Config, _scalars(value))
-    faults = list(cross_check(config))
+    faults = list(cross_check(expand(config)))
     if faults:
         raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
     return config

@@ -51,9 +51,12 @@ COMPARISON_COLUMNS = (
 DECOMPOSITION = "decomposition"
 """What stands for the protocol in rows about a SAVi by itself."""
 
+NAME = "[a-z0-9_]+"
+MODEL = NAME + r"(-[A-Za-z0-9_.-]+)?"
+"""A name, or that of one variant of an entry with a grid."""
 PATH = re.compile(
-    r"(?P<dataset>[a-z0-9_]+)/(?P<savi>[a-z0-9_]+)/seed(?P<seed>\d+)/"
-    r"(evaluation|(?P<predictor>[a-z0-9_]+)/evaluation/(?P<protocol>[a-z0-9_]+))\.json$"
+    rf"(?P<dataset>{NAME})/(?P<savi>{MODEL})/seed(?P<seed>\d+)/"
+    rf"(evaluation|(?P<predictor>{MODEL})/evaluation/(?P<protocol>{NAME}))\.json$"
 )
 
 

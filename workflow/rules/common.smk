@@ -7,12 +7,14 @@ the paths that collectors and input functions need.
 
 import functools
 import os
+import re
 import sys
 
 from snakemake.exceptions import WorkflowError
 
 from ocvp import origins, plan, raw_files
 from ocvp.config_section import SPLITS
+from ocvp.resources import GROWING, check_rules, resource
 from ocvp.stages import stage_digest
 from ocvp.study import chains, read_config, runtime_json
 from ocvp.study import stage_config as part_of_config
@@ -27,6 +29,7 @@ if "datasets" not in config:
 
 try:
     CONFIG = read_config(config)
+    check_rules(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -37,7 +40,7 @@ plan.put_python_on_path()
 
 def any_of(names):
     """Return a regular expression that matches these names only."""
-    return "|".join(sorted(names)) or "(?!)"
+    return "|".join(sorted(map(re.escape, names))) or "(?!)"
 
 
 wildcard_constraints:
@@ -78,36 +81,18 @@ def training_runtime(wildcards, resources):
     return runtime_json(CONFIG, processes=max(resources.gpu, 1))
 
 
-# Rule to cores, memory in MB, time limit in minutes and GPUs, for the embedded data set; larger
-# data sets override them in the config, under `resources`. Trainings take their num_threads.
-RESOURCES = {
-    "make_chunk": (1, 1000, 60, 0),
-    "make_videos": (1, 1000, 60, 0),
-    "fit_savi": (None, 4000, 1440, 0),
-    "import_savi": (1, 2000, 30, 0),
-    "score_savi": (2, 4000, 120, 0),
-    "encode_slots": (2, 4000, 120, 0),
-    "fit_predictor": (None, 4000, 1440, 0),
-    "import_predictor": (1, 2000, 30, 0),
-    "score_predictor": (2, 4000, 120, 0),
-    "draw_slots": (1, 2000, 30, 0),
-    "draw_rollouts": (1, 2000, 30, 0),
-    "draw_curves": (1, 1000, 30, 0),
-    "summarize": (1, 1000, 30, 0),
-}
-unknown = set(CONFIG.resources) - set(RESOURCES)
-if unknown:
-    raise WorkflowError(
-        f"config is not valid:\n  resources names {', '.join(sorted(unknown))}; "
-        f"the rules are {', '.join(RESOURCES)}"
-    )
-
-
 def resource_of(rule, kind):
-    """Return how much of `threads`, `mem_mb`, `runtime` or `gpu` a rule gets."""
-    default = RESOURCES[rule][("threads", "mem_mb", "runtime", "gpu").index(kind)]
-    own = getattr(CONFIG.resources.get(rule), kind, None)
-    return default if own is None else own
+    """Return how much of `threads` or `gpu` a rule gets; of `mem_mb` or `runtime` a function.
+
+    They grow when a job is tried again.
+    """
+    if kind not in GROWING:
+        return resource(CONFIG, rule, kind)
+
+    def of(wildcards, attempt):
+        return resource(CONFIG, rule, kind, attempt)
+
+    return of
 
 
 def training_threads(rule):
@@ -201,8 +186,10 @@ def chunks_of(wildcards):
 def entry_of(wildcards):
     """Return the predictor's entry of a job that has one, else the SAVi's."""
     if hasattr(wildcards, "predictor"):
-        return CONFIG.predictors[wildcards.predictor]
-    return CONFIG.savi[wildcards.savi]
+        entry = CONFIG.predictors[wildcards.predictor]
+    else:
+        entry = CONFIG.savi[wildcards.savi]
+    return entry.of_job(**dict(wildcards.items()))
 
 
 def model_folder(wildcards):
