@@ -98,8 +98,8 @@ class RuleResources(Section):
     max_mem_mb: int | None = Field(default=None, ge=1)
     """The most memory in MB that a job is tried with again; null: no bound."""
     max_runtime: int | None = Field(default=None, ge=1)
-    """The longest time limit in minutes that a job is tried with again (that of the partition, say);
-    null: no bound."""
+    """The longest time limit in minutes that a job is tried with again, that of the cluster's
+    partition, say; null: no bound."""
 
 
 class Study(Section):

@@ -138,8 +138,8 @@ class Origin(Section):
 
     pretrained: str | None = None
     """Checkpoint to use instead of training: one made here (`.pt`), or a published one (`.pth`). In
-    this path and the next two, `{dataset}`, `{savi}`, `{seed}` and `{predictor}` stand for the names
-    of the model that is made of it."""
+    this path and the next two, `{dataset}`, `{savi}`, `{seed}` and `{predictor}` stand for the
+    names of the model that is made of it."""
     pretrained_params: str | None = None
     """The `experiment_params.json` of a published checkpoint; null: it lies in the folder of the
     checkpoint, or in the one above."""
@@ -214,6 +214,15 @@ class SaviStage(Section):
     """How it is trained."""
 
 
+class Extraction(Section):
+    """How the slots of a split are extracted."""
+
+    videos_per_chunk: int = Field(default=1000, ge=1)
+    """Videos that one job encodes; a larger split is encoded by several jobs side by side. The
+    slots do not depend on it where it is a multiple of `runtime.batch_videos`, but to change it
+    extracts those of larger splits anew."""
+
+
 class SaviEntry(ModelEntry):
     """One SAVi: its architecture, training and scoring."""
 
@@ -221,6 +230,8 @@ class SaviEntry(ModelEntry):
     """The architecture; where `pretrained` is given, the keys that are there are compared."""
     training: SaviTraining | None = None
     """How it is trained; not used where `pretrained` is given."""
+    extraction: Extraction = Extraction()
+    """How its slots are extracted."""
     evaluation: SaviEvaluation = SaviEvaluation()
     """What its decomposition is scored on."""
 

@@ -36,7 +36,7 @@ def commented_yaml(config: Config, header: Sequence[str] = ()) -> str:
 
 
 def _section_lines(section: Section, indent: str) -> Iterator[str]:
-    """Yield the keys of a section: its kind first; origins and grids, which are seldom used, last."""
+    """Yield the keys of a section: its kind first; origins and grids, seldom used, last."""
     keys = type(section).model_fields
     for key in sorted(keys, key=lambda key: (key != "kind", key in ModelEntry.model_fields)):
         yield from _key_lines(section, key, indent)

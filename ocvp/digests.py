@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "ocvp"
 NOT_CODE = (
@@ -20,7 +21,11 @@ NOT_CODE = (
     "ocvp.event_file",
     "ocvp.launch",
     "ocvp.lock",
+    "ocvp.products",
+    "ocvp.records",
     "ocvp.stages",
+    "ocvp.study",
+    "ocvp.study_records",
     "ocvp.training_log",
 )
 """Modules whose effect is in the params already (the values of the config, and the digests), or
@@ -94,7 +99,25 @@ def _tree_digest(name: str) -> str:
         if isinstance(body, list):
             # A string that stands alone is a docstring, also under a field or a constant.
             node.body = [item for item in body if not _is_docstring(item)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    return hashlib.sha256(_text(tree).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    """Return a syntax tree as text that every version of Python gives alike.
+
+    Those of `ast.dump` and `ast.unparse` change with it: what is empty is left out here, as newer
+    versions add fields that are, and empty pieces of formatted strings.
+    """
+    if isinstance(value, ast.JoinedStr):
+        pieces = [piece for piece in value.values if getattr(piece, "value", None) != ""]
+        return f"JoinedStr({_text(pieces)})"
+    if isinstance(value, ast.AST):
+        fields = [(name, getattr(value, name, None)) for name in value._fields if name != "kind"]
+        parts = [f"{name}={_text(part)}" for name, part in fields if part not in (None, [])]
+        return f"{type(value).__name__}({','.join(parts)})"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return repr(value)
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -34,9 +34,9 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
 from ocvp.progress import progress
+from ocvp.records import Making
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.scoring import (
@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     start_logging(args.log)
+    making = Making("score_predictor", argv)
     check_writable(args.output)
     stage = read_section(PredictorScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
@@ -145,7 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     }
     write_json(args.output, result)
-    write_companions(args.output, PROGRAM, stage, argv)
+    inputs = {
+        "savi": args.savi,
+        "predictor": args.predictor,
+        "videos": args.videos,
+        "slots": args.slots,
+    }
+    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
     return 0
 
 

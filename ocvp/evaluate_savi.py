@@ -21,10 +21,10 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
 from ocvp.progress import progress
 from ocvp.randomness import derived_seed
+from ocvp.records import Making
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.scoring import (
     FrameScorer,
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     start_logging(args.log)
+    making = Making("score_savi", argv)
     check_writable(args.output)
     stage = read_section(SaviScoring, args.config, "--config")
     runtime = read_runtime(args.runtime)
@@ -111,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "per_video": {name: plain(per_video(values)) for name, values in joined.items()},
     }
     write_json(args.output, result)
-    write_companions(args.output, PROGRAM, stage, argv)
+    inputs = {"savi": args.savi, "videos": args.videos}
+    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
     return 0
 
 

@@ -1,25 +1,26 @@
-"""Extract the slots of every frame of a split with a trained SAVi, without decoding them."""
+"""Extract the slots of every frame of a split with a trained SAVi, without decoding them.
 
+With --chunk, only those of one part of the split; with --chunks, the parts are joined. Any process
+can make any part, and the joined file does not depend on how the split was cut.
+"""
+
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ocvp.checkpoint import load_savi, read_checkpoint
+from ocvp.config import Runtime
 from ocvp.config_models import Encoding
 from ocvp.device import prepare_device
-from ocvp.files import check_writable
-from ocvp.program import (
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-    write_companions,
-)
+from ocvp.files import check_writable, remove_unfinished
+from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.progress import progress
+from ocvp.records import Making
+from ocvp.savi import SAVi
 from ocvp.savi_inputs import encode_from_start, video_sources
-from ocvp.slot_files import write_slots
+from ocvp.slot_files import join_slots, write_slots
 from ocvp.videos import VideoFile
 from ocvp.windows import WindowReader, check_finite, first_windows
 
@@ -28,40 +29,87 @@ PROGRAM = "ocvp.extract_slots"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
+    args = _parse(argv)
+    start_logging(args.log)
+    making = Making("encode_slots", argv)
+    check_writable(args.output)
+    remove_unfinished(args.output)
+    stage = read_section(Encoding, args.config, "--config")
+    runtime = read_runtime(args.runtime)
+    device = prepare_device(runtime.device, stage.num_threads)
+    savi = load_savi(args.savi, device)
+    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+    with VideoFile(args.videos) as videos:
+        num_videos, num_frames = videos.num_videos, videos.num_frames
+    shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
+    if args.chunks:
+        join_slots(args.output, args.chunks, shape, digest)
+    elif args.chunk is not None:
+        part = _part(args.chunk, args.videos_per_chunk, num_videos)
+        batches = encoded(savi, args.savi, args.videos, part, runtime, args.seed)
+        write_slots(args.output, batches, (len(part), *shape[1:]), digest, first_video=part.start)
+        return 0  # the workflow deletes parts, and would leave what accompanies them behind
+    else:
+        batches = encoded(savi, args.savi, args.videos, range(num_videos), runtime, args.seed)
+        write_slots(args.output, batches, shape, digest)
+    inputs = {"savi": args.savi, "videos": args.videos}
+    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
+    return 0
+
+
+def encoded(
+    savi: SAVi, checkpoint: Path, path: Path, part: range, runtime: Runtime, seed: int
+) -> Iterator[np.ndarray]:
+    """Yield the slots of consecutive videos, batch by batch.
+
+    Args:
+        savi: The model.
+        checkpoint: Where it comes from, for messages.
+        path: Videos of a split.
+        part: Indices of the videos to encode.
+        runtime: How many at once.
+        seed: Seed of the first slots' noise, which is a function of it and of the video.
+
+    Raises:
+        ValueError: If slots are not finite, naming the video.
+    """
+    with VideoFile(path) as videos:
+        num_frames, split = videos.num_frames, videos.attributes["split"]
+    reader = WindowReader(video_sources(savi, path), num_frames, residency="disk")
+    plan = first_windows(len(part), runtime.batch_videos, part.start)
+    with progress(description="extracting slots", total=len(part)) as bar:
+        for windows, batch in reader.batches(plan, runtime.num_workers or 0):
+            slots = encode_from_start(savi, windows, batch, seed=seed, purpose=f"slots {split}")
+            check_finite(slots, windows, f"the slots of {checkpoint}")
+            yield slots.cpu().numpy()
+            bar.update(len(windows))
+
+
+def _part(chunk: int, size: int | None, num_videos: int) -> range:
+    """Return the videos of one part of a split."""
+    if size is None or size < 1:
+        raise ValueError(f"--videos-per-chunk is {size}; with --chunk it must be at least 1")
+    part = range(num_videos)[chunk * size : (chunk + 1) * size]
+    if chunk < 0 or not part:
+        raise ValueError(f"--chunk is {chunk}; the parts are 0 to {(num_videos - 1) // size}")
+    return part
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = stage_parser(__doc__, PROGRAM, "`num_threads`")
     files = parser.add_argument_group("files")
     files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
     files.add_argument("--videos", type=Path, required=True, help="videos of the split (HDF5)")
     files.add_argument("--output", type=Path, required=True, help="slots to write (HDF5)")
-    parser.add_argument_group("run").add_argument(
+    how = parser.add_argument_group("run")
+    how.add_argument(
         "--seed", type=int, default=0, help="seed of the first slots' noise (default: 0)"
     )
-    args = parser.parse_args(argv)
-    start_logging(args.log)
-    check_writable(args.output)
-    stage = read_section(Encoding, args.config, "--config")
-    runtime = read_runtime(args.runtime)
-    savi = load_savi(args.savi, prepare_device(runtime.device, stage.num_threads))
-    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
-
-    with VideoFile(args.videos) as videos:
-        num_videos, num_frames = videos.num_videos, videos.num_frames
-        purpose = f"slots {videos.attributes['split']}"
-    reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
-    plan = first_windows(num_videos, runtime.batch_videos)
-
-    def batches() -> Iterator[np.ndarray]:
-        with progress(description="extracting slots", total=num_videos) as bar:
-            for windows, batch in reader.batches(plan, runtime.num_workers or 0):
-                slots = encode_from_start(savi, windows, batch, seed=args.seed, purpose=purpose)
-                check_finite(slots, windows, f"the slots of {args.savi}")
-                yield slots.cpu().numpy()
-                bar.update(len(windows))
-
-    shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
-    write_slots(args.output, batches(), shape, digest)
-    write_companions(args.output, PROGRAM, stage, argv)
-    return 0
+    parts = how.add_mutually_exclusive_group()
+    parts.add_argument("--chunk", type=int, help="make this part, from 0 (default: the whole)")
+    parts.add_argument("--chunks", type=Path, nargs="+", help="join these parts, in order")
+    how.add_argument("--videos-per-chunk", type=int, help="videos of each part, with --chunk")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
+from ocvp.records import Making
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
@@ -36,18 +36,22 @@ from ocvp.windows import Window, WindowReader, to_pixels
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
+INPUTS = ("savi", "predictor", "scores", "videos", "slots")
+"""Options that name files to read."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     start_logging(args.log)
+    making = Making(f"draw_{args.command}", argv)
     outputs = args.outputs(args)
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
-    args.draw(args, settings)
-    write_companions(outputs[0], PROGRAM, settings, argv)
+    device = args.draw(args, settings)
+    inputs = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
+    making.finish(outputs, settings, inputs, seed=getattr(args, "seed", None), device=device)
     return 0
 
 
@@ -97,7 +101,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _command(
     commands: argparse._SubParsersAction,
-    draw: Callable[[argparse.Namespace, Figures], None],
+    draw: Callable[[argparse.Namespace, Figures], torch.device | None],
     name: str,
     meaning: str,
 ) -> argparse._ArgumentGroup:
@@ -114,9 +118,10 @@ def _command(
 
 
 @torch.no_grad()
-def draw_slots(args: argparse.Namespace, settings: Figures) -> None:
-    """Draw what each slot of a SAVi holds, for the first video."""
-    savi = load_savi(args.savi, prepare_device(read_runtime(args.runtime).device, NUM_THREADS))
+def draw_slots(args: argparse.Namespace, settings: Figures) -> torch.device:
+    """Draw what each slot of a SAVi holds, for the first video; return where it was computed."""
+    device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
+    savi = load_savi(args.savi, device)
     with VideoFile(args.videos) as videos:
         num_frames = videos.num_frames
     reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
@@ -129,11 +134,12 @@ def draw_slots(args: argparse.Namespace, settings: Figures) -> None:
         factor=settings.upscale,
     )
     save_png(args.output, panel)
+    return device
 
 
 @torch.no_grad()
-def draw_rollouts(args: argparse.Namespace, settings: Figures) -> None:
-    """Draw the rollouts of the first videos, as a strip and as an animation each."""
+def draw_rollouts(args: argparse.Namespace, settings: Figures) -> torch.device:
+    """Draw rollouts of the first videos as strips and animations; return where that was done."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
     savi = load_savi(args.savi, device)
     predictor = load_predictor(args.predictor, device)
@@ -172,6 +178,7 @@ def draw_rollouts(args: argparse.Namespace, settings: Figures) -> None:
         if index < len(args.animations):
             moving = rollout_animation(frames, pixels, factor=settings.upscale + 1, **arguments)
             save_gif(args.animations[index], moving, settings.gif_fps)
+    return device
 
 
 def _colours(

@@ -27,9 +27,9 @@ PART_OF_A_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 class Variants(Section):
     """The variants of all grids, for one validation."""
 
-    savi: dict[str, SaviEntry] = {}
+    savi: dict[str, SaviEntry]
     """SAVi models by name."""
-    predictors: dict[str, PredictorEntry] = {}
+    predictors: dict[str, PredictorEntry]
     """Slot predictors by name."""
 
 

@@ -29,12 +29,13 @@ from ocvp.config_models import ImportStage
 from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest
 from ocvp.origins import PARAMS, files_digest, find_params, write_record
-from ocvp.program import read_section, run, stage_parser, start_logging, write_companions
+from ocvp.program import read_section, run, stage_parser, start_logging
 from ocvp.published import load_published, read_tensors
 from ocvp.published import read_checkpoint as read_published
 from ocvp.published_names import listed
 from ocvp.published_settings import read_params
 from ocvp.published_training import recorded_training
+from ocvp.records import Making
 
 PROGRAM = "ocvp.import_checkpoint"
 NOT_COMPARED = ("box_format", "absent")
@@ -46,8 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     start_logging(args.log)
+    making = Making("import_predictor" if args.savi else "import_savi", argv)
     check_writable(args.output)
-    stage = None
+    stage = params = None
     if args.config.strip() != "{}":
         stage = read_section(ImportStage, args.config, "--config")
     wanted = stage.kind if stage else None
@@ -71,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         save_checkpoint(args.output, **made_by(), **content)
     write_record(args.output, args.checkpoint, args.params, digest)
-    write_companions(args.output, PROGRAM, stage, argv)
+    inputs = {"checkpoint": args.checkpoint, "params": params, "savi": args.savi}
+    making.finish([args.output], stage, inputs, seed=args.seed)
     remove_siblings(args.output, [args.checkpoint, args.savi])
     return 0
 

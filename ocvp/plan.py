@@ -1,8 +1,8 @@
 """What a run of the workflow will do, how long it may take, and the disk it needs."""
 
 import contextlib
-import csv
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter, defaultdict
@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ocvp.benchmark_files import number, read_benchmark
 from ocvp.config import Config
 from ocvp.config_models import SaviModel
 from ocvp.files import read_json
+from ocvp.products import products
 from ocvp.raw_files import Listing
+from ocvp.records import TRAINING_TIME
+from ocvp.stages import STAGES
+from ocvp.study_records import other_versions, without_snakemake
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
 TRAININGS = ("fit_savi", "fit_predictor")
-TRAINING_TIME = "training_time.json"
-"""Beside a checkpoint: what its training took in all sessions together."""
 # Stands for the model of an entry that only its pretrained file knows.
 UNKNOWN_MODEL = SaviModel(num_slots=11)
 
@@ -36,7 +39,19 @@ class Job(NamedTuple):
 
 def put_python_on_path() -> None:
     """Let jobs run the Python that runs the workflow, also where its environment is not active."""
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    folder = str(Path(sys.executable).parent)
+    if os.environ["PATH"].split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
+
+
+def python_command() -> str:
+    """Return the words of a shell that run Python with this package, installed or not.
+
+    Each command says where the package lies, because Snakemake clears PYTHONPATH in environments
+    of conda.
+    """
+    package = shlex.quote(str(Path(__file__).absolute().parent.parent))
+    return f'PYTHONPATH={package}"${{PYTHONPATH:+:$PYTHONPATH}}" python'
 
 
 Listings = Callable[[str, str], Listing]
@@ -46,18 +61,30 @@ Listings = Callable[[str, str], Listing]
 def show(workflow: Any, config: Config, listings: Listings) -> None:
     """Print the plan of a Snakemake run that is about to start."""
     jobs = [
-        Job(
-            job.rule.name,
-            dict(job.wildcards_dict),
-            job.threads,
-            Path(job.benchmark) if job.benchmark else None,
-        )
+        # A workflow that imports this one may rename its rules, and has rules of its own.
+        Job(Path(job.benchmark).stem, dict(job.wildcards_dict), job.threads, Path(job.benchmark))
         for job in workflow.dag.needrun_jobs()
-        if job.output
+        if job.benchmark and Path(job.benchmark).stem in STAGES
     ]
     if jobs:
         folder = Path.cwd()
         text = describe(jobs, config, listings, folder, cores=workflow.cores or 1)
+        print(text, file=sys.stderr, flush=True)
+
+
+def show_differences(config: Config) -> None:
+    """Print what Snakemake does not notice of results that are there.
+
+    That is: products that other versions of packages made; and, where results were copied without
+    `.snakemake`, products that do not belong to the study as it is now.
+    """
+    if not Path("results").is_dir():
+        return
+    found = list(products(config))
+    texts = [other_versions(found)]
+    if not any(Path(".snakemake/metadata").glob("*")):
+        texts.append(without_snakemake(found))
+    for text in filter(None, texts):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -119,10 +146,14 @@ def estimate_bytes(jobs: Iterable[Job], config: Config, listings: Listings) -> f
     for job in jobs:
         if job.rule in ("make_videos", "make_chunk"):
             total += _video_bytes(config, job, listings)
-        elif job.rule == "encode_slots":
+        elif job.rule in ("encode_chunk", "encode_slots"):
             name, split = job.wildcards["dataset"], job.wildcards["split"]
-            model = config.savi[job.wildcards["savi"]].model or UNKNOWN_MODEL
-            frames = listings(name, split).num_videos * config.datasets[name].num_frames
+            savi = config.savi[job.wildcards["savi"]]
+            videos = listings(name, split).num_videos
+            if job.rule == "encode_chunk":
+                videos = min(videos, savi.extraction.videos_per_chunk)
+            model = savi.model or UNKNOWN_MODEL
+            frames = videos * config.datasets[name].num_frames
             total += 4.0 * frames * model.num_slots * model.slot_dim
         elif job.rule in TRAININGS:
             total += TRAINING_BYTES
@@ -153,19 +184,7 @@ def _seconds(benchmark: Path, folder: Path) -> float | None:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         if benchmark.stem in TRAININGS:
             return float(read_json(product.parent / TRAINING_TIME)["seconds"])
-    return _benchmark_seconds(benchmark)
-
-
-def _benchmark_seconds(path: Path) -> float | None:
-    """Return the duration in a Snakemake benchmark file, None where there is none."""
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    try:
-        return float(rows[-1]["s"])
-    except (IndexError, KeyError, ValueError):
-        return None
+    return number(read_benchmark(benchmark).get("s"))
 
 
 def _duration(seconds: float) -> str:

@@ -19,10 +19,10 @@ from ocvp.program import (
     run,
     stage_parser,
     start_logging,
-    write_companions,
 )
 from ocvp.progress import progress
 from ocvp.raw_files import check_videos, list_videos, manifest
+from ocvp.records import Making
 from ocvp.video_sources import open_source
 from ocvp.videos import Video, VideoFile, VideoWriter
 
@@ -37,14 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     remove_unfinished(args.output)
     dataset = read_section(DatasetStage, args.config, "--config").root
+    making = Making("make_videos", argv, dataset.kind)
     if args.root is not None and hasattr(dataset, "root"):
         dataset = dataset.model_copy(update={"root": str(args.root)})
     if args.step == "chunk":
         make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
     else:
-        merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
+        raw = merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
         # Not beside chunks: the workflow deletes them, and would leave the companions behind.
-        write_companions(args.output, "ocvp.prepare_data", dataset, argv)
+        making.finish([args.output], dataset, {}, raw={"root": args.root and str(args.root)} | raw)
     return 0
 
 
@@ -88,7 +89,7 @@ def make_chunk(dataset: AnyDataset, name: str, split: Split, chunk: int, output:
 
 def merge_chunks(
     dataset: AnyDataset, name: str, split: Split, chunks: Sequence[Path], output: Path
-) -> None:
+) -> dict[str, object]:
     """Join the chunks of a split into its video file, and write the manifest of its raw files.
 
     Args:
@@ -97,6 +98,9 @@ def merge_chunks(
         split: The split.
         chunks: All chunks of the split, in order.
         output: The file to write.
+
+    Returns:
+        The manifest.
 
     Raises:
         ValueError: If a chunk is damaged, is of another data set, split or config, or if the
@@ -121,6 +125,7 @@ def merge_chunks(
                     writer.append(Video(video_name, arrays, chunk.metadata[video]))
                     bar.update()
     write_json(manifest_path(output), files)
+    return files
 
 
 def manifest_path(output: Path) -> Path:

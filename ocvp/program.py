@@ -180,19 +180,23 @@ def read_section(model: type[Model], text: str, where: str) -> Model:
     Raises:
         ValueError: If the file is missing, is no YAML, or the section is not valid.
     """
+    return validate(model, read_mapping(text, where), where)
+
+
+def read_mapping(text: str, where: str) -> Any:
+    """Read a part of a config without validating it (see `read_section`)."""
     if not text.lstrip().startswith("{"):
         path = Path(text)
         if not path.is_file():
             raise ValueError(f"{where} is {text}: neither a file nor inline JSON")
         text = path.read_text(encoding="utf-8")
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError:
         try:
-            value = yaml.safe_load(text)
+            return yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ValueError(f"{where} is neither valid YAML nor JSON: {error}") from None
-    return validate(model, value, where)
 
 
 def read_runtime(text: str) -> Runtime:

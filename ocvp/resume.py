@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from ocvp.changes import changes_between, describe_changes
 from ocvp.checkpoint import read_tensors, tensor_bytes
 from ocvp.config_section import canonical_json
 from ocvp.files import file_digest, read_json, sync_folder, write_bytes, write_json
@@ -44,12 +45,6 @@ FINGERPRINT = "fingerprint"
 WITHOUT_EFFECT = ("recoveries", "recovery_factor")
 """Settings of a training that change nothing until it stops being finite: whoever allows recoveries
 then goes on with the same run."""
-
-MOST_CHANGES = 4
-"""Keys of the config whose change is told in one message."""
-
-MOST_CHARACTERS = 40
-"""Length of a value in that message; texts that are longer (digests) are not shown at all."""
 
 STATE_NAME = re.compile(
     r"state-(?P<number>\d+)(?P<milestone>-milestone)?-(?P<digest>[0-9a-f]{64})\.pt"
@@ -192,10 +187,10 @@ class ResumeFolder:
         stored = self._stored_fingerprint() or self._fingerprint_of_state()
         if stored is None:
             return "what the folder belongs to is missing there or cannot be read"
-        changes = _changes(stored, self._fingerprint)
+        changes = changes_between(stored, self._fingerprint)
         if not changes:
             return ""
-        told = f"changed: {_describe(changes)}"
+        told = f"changed: {describe_changes(changes)}"
         if not (extend or must_extend):
             return told
         if changes.keys() <= set(EXTENDABLE):
@@ -295,51 +290,6 @@ class _Generation:
                 f"{self.digest[:12]})"
             )
         return read_tensors(self.path)
-
-
-def _changes(former: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return what differs between two fingerprints: name to both values, as texts."""
-    values = [dict(_leaves(of)) for of in (now, former)]
-    names = [name for name in {**values[0], **values[1]} if _differs(name, *values)]
-    return {name: (_shown(values[1], name), _shown(values[0], name)) for name in names}
-
-
-def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return name not in one or name not in other or one[name] != other[name]
-
-
-def _leaves(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Yield the values of nested mappings under names such as `config training.num_steps`."""
-    for key, item in value.items():
-        if isinstance(item, dict) and item:
-            yield from _leaves(item, f"{prefix}{key}{'.' if prefix else ' '}")
-        else:
-            yield f"{prefix}{key}", item
-
-
-def _shown(values: dict[str, Any], name: str) -> str:
-    """Return a value for a message; empty where it says nothing to a reader (digests)."""
-    if name not in values:
-        return "absent"
-    text = json.dumps(values[name])
-    is_nested = " " in name
-    if is_nested and len(text) > MOST_CHARACTERS:
-        return f"{text[:MOST_CHARACTERS]}..."
-    return text if is_nested or isinstance(values[name], int | float) else ""
-
-
-def _describe(changes: dict[str, tuple[str, str]]) -> str:
-    """Name what changed; of each section some keys, with both values."""
-    told: list[str] = []
-    counts: dict[str, int] = {}
-    for name, (former, now) in changes.items():
-        section = name.partition(" ")[0]
-        counts[section] = counts.get(section, 0) + 1
-        if counts[section] == MOST_CHANGES + 1:
-            told.append("...")
-        elif counts[section] <= MOST_CHANGES:
-            told.append(f"{name} {former} -> {now}" if former and now else name)
-    return ", ".join(told)
 
 
 def _free_name(folder: Path) -> Path:

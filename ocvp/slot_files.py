@@ -4,7 +4,7 @@ V videos, T frames, N slots, D slot_dim.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ import numpy as np
 from ocvp.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
+PART_FORMAT = "ocvp slots part 1"
+"""Of a file that holds some videos of a split: nothing but `join_slots` reads it."""
 
 
 class SlotFileInfo(NamedTuple):
@@ -23,10 +25,16 @@ class SlotFileInfo(NamedTuple):
     """(V, T, N, D)."""
     weights_digest: str
     """Of the SAVi that made them."""
+    first_video: int = 0
+    """Index of its first video in the split."""
 
 
 def write_slots(
-    path: Path, batches: Iterable[np.ndarray], shape: tuple[int, int, int, int], weights_digest: str
+    path: Path,
+    batches: Iterable[np.ndarray],
+    shape: tuple[int, int, int, int],
+    weights_digest: str,
+    first_video: int | None = None,
 ) -> None:
     """Write slots atomically, in the order of the videos.
 
@@ -35,11 +43,14 @@ def write_slots(
         batches: Float32 arrays (videos, T, N, D) that make up all V videos.
         shape: (V, T, N, D).
         weights_digest: Of the SAVi that made the slots.
+        first_video: Index of the first video, where the file is a part of a split (`join_slots`).
     """
     check_writable(path, 4 * math.prod(shape))
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        file.attrs["format"] = FORMAT
+        file.attrs["format"] = FORMAT if first_video is None else PART_FORMAT
         file.attrs["weights_digest"] = weights_digest
+        if first_video is not None:
+            file.attrs["first_video"] = first_video
         dataset = file.create_dataset(
             "slots", shape, np.float32, chunks=(1, *shape[1:]), fletcher32=True, track_times=False
         )
@@ -51,8 +62,57 @@ def write_slots(
             raise AssertionError(f"{position} videos were written, {shape[0]} announced")
 
 
-def read_info(path: Path) -> SlotFileInfo:
+def join_slots(
+    path: Path, parts: Sequence[Path], shape: tuple[int, int, int, int], weights_digest: str
+) -> None:
+    """Join the parts of a split; the file does not depend on how the split was cut.
+
+    Args:
+        path: File to write.
+        parts: All parts of the split, in order.
+        shape: (V, T, N, D) of the whole split.
+        weights_digest: Of the SAVi that must have made them.
+
+    Raises:
+        ValueError: If a part is missing, damaged or of another SAVi, or if the parts are not the
+            whole split in order.
+    """
+    next_video = 0
+    for part in parts:
+        info = read_info(part, PART_FORMAT)
+        if (info.weights_digest, info.shape[1:]) != (weights_digest, shape[1:]):
+            raise ValueError(
+                f"{part} was made by another SAVi or of other videos; delete it and run the "
+                "workflow again"
+            )
+        if info.first_video != next_video:
+            raise ValueError(
+                f"{part} starts at video {info.first_video}, the parts before it end at "
+                f"{next_video}: --chunks must name all parts of the split in order"
+            )
+        next_video += info.shape[0]
+    if next_video != shape[0]:
+        raise ValueError(
+            f"the {len(parts)} parts hold {next_video} videos, the split has {shape[0]}: --chunks "
+            "must name all parts of the split in order"
+        )
+    write_slots(path, _read(parts), shape, weights_digest)
+
+
+def _read(parts: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Yield the slots of parts, video by video."""
+    for part in parts:
+        with h5py.File(part, "r") as file:
+            for video in range(len(file["slots"])):
+                yield file["slots"][video : video + 1]
+
+
+def read_info(path: Path, file_format: str = FORMAT) -> SlotFileInfo:
     """Return what a file of slots holds.
+
+    Args:
+        path: The file.
+        file_format: What its `format` must be.
 
     Raises:
         ValueError: If it is missing, damaged or no file of slots.
@@ -61,9 +121,13 @@ def read_info(path: Path) -> SlotFileInfo:
         raise ValueError(f"{path} does not exist")
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"{path} is no file of slots: it has no format {FORMAT!r}")
-            return SlotFileInfo(file["slots"].shape, str(file.attrs["weights_digest"]))
+            if file.attrs.get("format") != file_format:
+                raise ValueError(f"{path} is no file of slots: it has no format {file_format!r}")
+            return SlotFileInfo(
+                file["slots"].shape,
+                str(file.attrs["weights_digest"]),
+                int(file.attrs.get("first_video", 0)),
+            )
     except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(
             f"{path} is damaged or no HDF5 file ({error}); delete it and run the workflow again"

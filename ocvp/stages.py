@@ -5,6 +5,8 @@ what its program imports. What only shows something (pictures for TensorBoard) i
 functions and listed nowhere: it does not change a product.
 """
 
+import functools
+
 from ocvp.digests import code_digest
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -14,6 +16,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "import_savi": ("ocvp.import_checkpoint", "ocvp.savi"),
     "score_savi": ("ocvp.evaluate_savi", "ocvp.savi"),
     "encode_slots": ("ocvp.extract_slots", "ocvp.savi"),
+    "encode_chunk": ("ocvp.extract_slots", "ocvp.savi"),
     "fit_predictor": ("ocvp.train_predictor", "ocvp.savi"),
     "import_predictor": ("ocvp.import_checkpoint", "ocvp.predictors"),
     "score_predictor": ("ocvp.evaluate_predictor", "ocvp.savi", "ocvp.predictors"),
@@ -21,6 +24,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "draw_rollouts": ("ocvp.figures", "ocvp.savi", "ocvp.predictors"),
     "draw_curves": ("ocvp.figures",),
     "summarize": ("ocvp.summarize",),
+    "collect_training_time": ("ocvp.collect_training_time",),
 }
 """Rule to its program, first, and the modules that the program loads by need."""
 
@@ -34,6 +38,7 @@ SOURCE_MODULES: dict[str, tuple[str, ...]] = {
 first, and the one that lists their files."""
 
 
+@functools.cache
 def stage_digest(rule: str, kind: str | None = None) -> str:
     """Return the digest of all code that a rule runs (see `ocvp.digests.code_digest`).
 

@@ -124,7 +124,7 @@ def stage_config(config: Config, rule: str, wildcards: Any) -> str:
         return canonical_json(import_stage("savi", savi))
     if rule == "score_savi":
         return canonical_json(SaviScoring(evaluation=savi.evaluation, num_threads=num_threads))
-    if rule == "encode_slots":
+    if rule in ("encode_chunk", "encode_slots"):
         return canonical_json(Encoding(num_threads=num_threads))
     if rule == "score_predictor":
         protocol = config.evaluation[wildcards.protocol]

@@ -13,9 +13,14 @@ from typing import Any
 
 import pandas as pd
 
+from ocvp.config import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
-from ocvp.program import run, start_logging
+from ocvp.products import products
+from ocvp.program import read_mapping, run, start_logging
+from ocvp.records import Making
+from ocvp.study import read_config
+from ocvp.study_records import refuse_mixed
 
 logger = logging.getLogger("ocvp.summarize")
 
@@ -70,10 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "scores",
         type=Path,
-        nargs="+",
+        nargs="*",
         help="evaluation files, named as the workflow names them "
-        "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json)",
+        "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json; default: all "
+        "of the study of --config)",
     )
+    add_study_option(parser)
     parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
     parser.add_argument(
@@ -81,10 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     start_logging(args.log)
+    making = Making("summarize", argv)
     for path in (args.summary, args.comparisons):
         check_writable(path)
+    study = study_of(args)
+    if study is not None:
+        refuse_mixed(products(study))
+    scores_of = args.scores or scores_of_study(study)
     summary, comparisons = [], []
-    for path in args.scores:
+    for path in scores_of:
         names, scores = read_scores(path)
         summary.extend(summary_rows(names, scores))
         comparisons.extend(comparison_rows(names, scores))
@@ -93,8 +105,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     for frame, path in ((table, args.summary), (compared, args.comparisons)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
+    making.finish([args.summary, args.comparisons], {}, {"scores": scores_of})
     logger.info("tables: %s, %s", args.summary, args.comparisons)
     return 0
+
+
+def add_study_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that gives the whole config (see `study_of`)."""
+    parser.add_argument(
+        "--config",
+        help="the whole config, a file or inline JSON: products that were made with another config "
+        "or other code are refused (default: nothing is compared)",
+    )
+
+
+def study_of(args: argparse.Namespace) -> Config | None:
+    """Return the config of `--config`, validated; None where it is not given."""
+    if args.config is None:
+        return None
+    return read_config(read_mapping(args.config, "--config"))
+
+
+def scores_of_study(config: Config | None) -> list[Path]:
+    """Return the evaluation files of a study.
+
+    Raises:
+        ValueError: If no config says what the study is.
+    """
+    if config is None:
+        raise ValueError("there is nothing to summarize: give evaluation files, or --config")
+    rules = ("score_savi", "score_predictor")
+    return [Path(product.path) for product in products(config) if product.rule in rules]
 
 
 def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

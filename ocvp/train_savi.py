@@ -55,10 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             argv,
             group,
             rule="fit_savi",
-            program=PROGRAM,
             kind="savi",
             model=model,
-            inputs=[args.train, args.val],
+            inputs={"origin": args.checkpoint, "train": args.train, "val": args.val},
             start=start,
             origin=origin,
         )

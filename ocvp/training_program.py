@@ -17,7 +17,8 @@ from ocvp.launch import is_launched_here, launch
 from ocvp.lock import Lock
 from ocvp.origins import write_record
 from ocvp.process_group import Group, check_devices, device_of_rank, joined
-from ocvp.program import also_logged, companion, is_rank, rank, write_companions
+from ocvp.program import also_logged, companion, is_rank, rank
+from ocvp.records import TRAINING_TIME, Inputs, Making, paths_of
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
 from ocvp.training import train
 from ocvp.training_task import Task
@@ -91,10 +92,9 @@ def train_and_save(
     group: Group,
     *,
     rule: str,
-    program: str,
     kind: str,
     model: Mapping[str, Any],
-    inputs: Sequence[Path],
+    inputs: Inputs,
     start: str | None,
     origin: str,
     **content: Any,
@@ -109,21 +109,22 @@ def train_and_save(
         argv: The same, not parsed; None: those of the command line.
         group: The processes that train together.
         rule: The rule that the program stands behind.
-        program: The program's module.
         kind: What the checkpoint holds.
         model: The arguments that made the module.
-        inputs: Files that are trained on.
+        inputs: What is read, by role; the run depends on what is trained on, `train` and `val`.
         start: weights_digest of what the training starts from; None: random weights.
         origin: Digest of that file, taken before it was read; empty without one.
         content: Further entries of the checkpoint that the run depends on.
     """
+    making = Making(rule, argv)
+    data = [path for role in ("train", "val") for path in paths_of(inputs[role])]
     with contextlib.ExitStack() as stack:
         resume: ResumeFolder | None = None
         run_of: dict[str, Any] = {"inputs": []}
         if group.is_first:
             # Over all sessions of the run, while --log is the last one's.
             stack.enter_context(also_logged(args.output.parent / "training.log"))
-            run_of = fingerprint(rule, stage, args.seed, inputs) | content
+            run_of = fingerprint(rule, stage, args.seed, data) | content
             run_of |= {"start": start} if start else {}
             folder = ResumeFolder(
                 resume_folder(args.output),
@@ -158,9 +159,23 @@ def train_and_save(
             sources=run_of["inputs"],
             **content,
         )
-    write_companions(args.output, program, stage, argv)
+    other = "best" if stage.training.select == "last" else "last"
+    making.finish(
+        [args.output, args.output.with_suffix(f".{other}.pt")],
+        stage,
+        inputs,
+        seed=args.seed,
+        seconds=round(state.seconds, 1),  # of all sessions
+        made_by=state.sessions[-1]["made_by"],  # what trained it, not what writes it again
+    )
     write_json(
-        companion(args.output, "training_time.json"),
-        {"seconds": round(state.seconds, 1), "steps": state.step},
+        companion(args.output, TRAINING_TIME),
+        {
+            "steps": state.step,
+            "epochs": state.epoch,
+            "examples": state.examples,
+            "seconds": round(state.seconds, 1),
+            "device": state.sessions[-1]["made_by"]["device"],
+        },
     )
     write_record(args.output, args.checkpoint, digest=origin)

@@ -64,9 +64,9 @@ def epoch_batches(
     return [windows[i : i + batch_size] for i in range(0, num_videos, batch_size)]
 
 
-def first_windows(num_videos: int, batch_size: int) -> list[list[Window]]:
+def first_windows(num_videos: int, batch_size: int, first_video: int = 0) -> list[list[Window]]:
     """Return batches of the windows that start on frame 0, in the order of the videos."""
-    windows = [Window(video, 0) for video in range(num_videos)]
+    windows = [Window(video, 0) for video in range(first_video, first_video + num_videos)]
     return [windows[i : i + batch_size] for i in range(0, num_videos, batch_size)]
 
 

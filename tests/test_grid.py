@@ -70,7 +70,7 @@ def test_a_study_may_name_one_variant_and_no_other():
     )
     assert chains(read_config(config))[0].predictors == ("ocvp_seq-num_layers2",)
     config["study"]["predictors"] = ["ocvp_seq-num_layers3"]
-    with pytest.raises(ValueError, match="study.predictors names ocvp_seq-num_layers3, but"):
+    with pytest.raises(ValueError, match=r"study.predictors names ocvp_seq-num_layers3, but"):
         read_config(config)
 
 
@@ -159,12 +159,12 @@ def test_what_is_wrong_is_told(name):
 
 def test_pretrained_entries_have_no_grid():
     config = tiny(predictors__lstm__grid={"num_cells": [1]}, predictors__lstm__pretrained="a.pt")
-    with pytest.raises(ValueError, match="predictors.lstm.grid: it varies num_cells, but pretr"):
+    with pytest.raises(ValueError, match=r"predictors.lstm.grid: it varies num_cells, but pretr"):
         read_config(config)
 
 
 def test_data_sets_have_no_grid():
-    with pytest.raises(ValueError, match="datasets.tiny.grid: unknown key"):
+    with pytest.raises(ValueError, match=r"datasets.tiny.grid: unknown key"):
         read_config(tiny(datasets__tiny__grid={"seed": [1, 2]}))
 
 

@@ -10,30 +10,48 @@ import os
 import re
 import sys
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
-from ocvp import origins, plan, raw_files
+from ocvp import grid, origins, plan, raw_files
 from ocvp.config_section import SPLITS
+from ocvp.products import slot_splits, trained_models, video_splits
 from ocvp.resources import GROWING, check_rules, resource
 from ocvp.stages import stage_digest
-from ocvp.study import chains, read_config, runtime_json
+from ocvp.study import chains, read_as_written, runtime_json
 from ocvp.study import stage_config as part_of_config
+
+PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
+IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))
+# The first rule of an importing workflow stays its default.
+HAS_DEFAULT = workflow.default_target is not None
 
 # A small override is merged over the default; a config with data sets stands for itself. The
 # default is that of the folder in which results are made, else the one beside the Snakefile.
 DEFAULT = Path("config/config.yaml")
 if "datasets" not in config:
+    if IS_IMPORTED or not DEFAULT.is_file():
+        DEFAULT = PROJECT / DEFAULT
 
-    configfile: DEFAULT if DEFAULT.is_file() else workflow.basedir / DEFAULT
+    configfile: DEFAULT
+
+    # Snakemake does not merge what an importing workflow gives.
+    if "datasets" not in config:
+        default = load_configfile(DEFAULT)
+        update_config(default, config)
+        config = default
 
 
 try:
-    CONFIG = read_config(config)
+    WRITTEN = read_as_written(config)
+    CONFIG = grid.expand(WRITTEN)
     check_rules(CONFIG)
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
 CHAINS = chains(CONFIG)
+CHAINS_BY_NAME = {chain[:3]: chain for chain in CHAINS}
 
 plan.put_python_on_path()
 
@@ -71,6 +89,11 @@ def stage_code(rule):
     return of
 
 
+def python(wildcards, resources):
+    """Return how to run Python with the package. As it asks for resources, it does not count."""
+    return plan.python_command()
+
+
 def runtime(wildcards, resources):
     """Return where and how fast to run. As it asks for resources, it makes nothing stale."""
     return runtime_json(CONFIG)
@@ -79,6 +102,11 @@ def runtime(wildcards, resources):
 def training_runtime(wildcards, resources):
     """Return where and how fast to train, with as many processes as the job has GPUs."""
     return runtime_json(CONFIG, processes=max(resources.gpu, 1))
+
+
+def study(wildcards, resources):
+    """Return the whole config, with its grids. As it asks for resources, it makes nothing stale."""
+    return WRITTEN.model_dump_json(exclude_unset=True)
 
 
 def resource_of(rule, kind):
@@ -183,6 +211,29 @@ def chunks_of(wildcards):
     ]
 
 
+def videos_per_slot_chunk(wildcards):
+    """Return how many videos one job encodes."""
+    return CONFIG.savi[wildcards.savi].extraction.videos_per_chunk
+
+
+def slot_chunks(wildcards):
+    """Return the parts of a split that is too large for one job to encode, in order."""
+    size = videos_per_slot_chunk(wildcards)
+    num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
+    if num_videos <= size:
+        return []
+    chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
+    return [
+        f"{chain}/slots/{wildcards.split}/chunk{chunk}.h5"
+        for chunk in range(-(-num_videos // size))
+    ]
+
+
+def slot_chunk_options(wildcards, input):
+    """Return the options that name these parts. Asking for the input, they do not count."""
+    return ["--chunks", *input.chunks] if input.chunks else []
+
+
 def entry_of(wildcards):
     """Return the predictor's entry of a job that has one, else the SAVi's."""
     if hasattr(wildcards, "predictor"):
@@ -198,6 +249,14 @@ def model_folder(wildcards):
     return folder / getattr(wildcards, "predictor", "")
 
 
+@functools.cache
+def models_of_study():
+    """Return the paths of all models that this study makes."""
+    models = ["savi.pt", "{predictor}/predictor.pt"]
+    folder = "results/{dataset}/{savi}/seed{seed}"
+    return {made for model in models for made in chain_paths(f"{folder}/{model}")}
+
+
 def origin_product(wildcards):
     """Return the checkpoint that a model is made of, where this study makes it itself."""
     entry = entry_of(wildcards)
@@ -209,10 +268,7 @@ def origin_product(wildcards):
         raise WorkflowError(
             f"{path} lies where the model that is made of it is written to; copy it elsewhere"
         )
-    models = ["savi.pt", "{predictor}/predictor.pt"]
-    folder = "results/{dataset}/{savi}/seed{seed}"
-    made = {made for model in models for made in chain_paths(f"{folder}/{model}")}
-    return [path] if path in made else []
+    return [path] if path in models_of_study() else []
 
 
 def origin_digest(wildcards):
@@ -245,40 +301,6 @@ def names_of(section, is_pretrained):
     )
 
 
-def is_trained(chain):
-    """Tell whether anything of a chain is trained: its SAVi, or a predictor."""
-    models = [
-        CONFIG.savi[chain.savi],
-        *(CONFIG.predictors[p] for p in chain.predictors),
-    ]
-    return not all(entry.pretrained for entry in models)
-
-
-def needs_training_slots(chain):
-    """Tell whether a predictor is trained on a chain, or may be later on."""
-    if not chain.predictors:
-        return not CONFIG.savi[chain.savi].pretrained
-    return not all(CONFIG.predictors[name].pretrained for name in chain.predictors)
-
-
-def scored_splits(chain):
-    """Return the splits that a chain's predictors are scored on."""
-    return {CONFIG.evaluation[protocol].split for protocol in chain.protocols}
-
-
-def video_splits(chain):
-    """Return the splits that a chain needs: where nothing is trained, only the scored ones."""
-    if is_trained(chain):
-        return sorted(SPLITS)
-    return sorted(scored_splits(chain) | {CONFIG.savi[chain.savi].evaluation.split})
-
-
-def slot_splits(chain):
-    """Return the splits whose slots a chain needs: to train on, and those that are scored."""
-    training = {"train", "val"} if needs_training_slots(chain) else set()
-    return sorted(training | scored_splits(chain))
-
-
 def scored_videos(wildcards):
     """Return the videos that a SAVi is scored on."""
     split = CONFIG.savi[wildcards.savi].evaluation.split
@@ -303,11 +325,10 @@ def protocol_slots(wildcards):
 
 def protocol_scores(wildcards):
     """Return the scores of a chain's predictors under one protocol."""
-    names = (wildcards.dataset, wildcards.savi, int(wildcards.seed))
+    chain = CHAINS_BY_NAME[wildcards.dataset, wildcards.savi, int(wildcards.seed)]
+    folder = f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}"
     return [
-        f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}/{predictor}/evaluation/{wildcards.protocol}.json"
-        for chain in CHAINS
-        if chain[:3] == names
+        f"{folder}/{predictor}/evaluation/{protocol}.json"
         for predictor, protocol in chain.scored
         if protocol == wildcards.protocol
     ]
@@ -315,3 +336,8 @@ def protocol_scores(wildcards):
 
 onstart:
     plan.show(workflow, CONFIG, raw_listing)
+
+
+# What Snakemake does not see by itself: said once, not again by each of its jobs.
+if workflow.is_main_process and not IS_IMPORTED:
+    plan.show_differences(CONFIG)

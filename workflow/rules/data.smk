@@ -11,7 +11,7 @@ rule prepare_data:
         sorted(
             f"results/{chain.dataset}/videos/{split}.h5"
             for chain in CHAINS
-            for split in video_splits(chain)
+            for split in video_splits(CONFIG, chain)
         ),
 
 
@@ -35,9 +35,10 @@ rule make_chunk:
         code=stage_code("make_chunk"),
         raw=chunk_digest,
         root=raw_root,
+        python=python,
     shell:
         r"""
-        python -m ocvp.prepare_data chunk \
+        {params.python} -m ocvp.prepare_data chunk \
             --config {params.config:q} --root {params.root:q} \
             --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
             --chunk {wildcards.chunk:q} --output {output:q} --log {log:q}
@@ -66,9 +67,10 @@ rule make_videos:
         code=stage_code("make_videos"),
         raw=raw_digest,
         root=raw_root,
+        python=python,
     shell:
         r"""
-        python -m ocvp.prepare_data merge \
+        {params.python} -m ocvp.prepare_data merge \
             --config {params.config:q} --root {params.root:q} \
             --dataset {wildcards.dataset:q} --split {wildcards.split:q} \
             --chunks {input.chunks:q} --output {output.videos:q} --log {log:q}

@@ -1,7 +1,7 @@
 """Scores of predictors, and the study's tables.
 
 Requires: predictors, slots and videos. Makes: results/{dataset}/{savi}/seed{seed}/{predictor}/
-evaluation/{protocol}.json, results/summary.csv, results/comparisons.csv.
+evaluation/{protocol}.json, results/summary.csv, results/comparisons.csv, results/training_time.csv.
 """
 
 
@@ -37,9 +37,10 @@ rule score_predictor:
         config=stage_config("score_predictor"),
         code=stage_digest("score_predictor"),
         runtime=runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.evaluate_predictor \
+        {params.python} -m ocvp.evaluate_predictor \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --predictor {input.predictor:q} \
             --videos {input.videos:q} --slots {input.slots:q} --seed {wildcards.seed:q} \
@@ -48,7 +49,7 @@ rule score_predictor:
 
 
 rule summarize:
-    """Gather all scores into tables, and print them."""
+    """Gather all scores into tables; refuse those that do not belong to the study as it is."""
     input:
         scores=rules.evaluate_savi.input + rules.evaluate_predictor.input,
     output:
@@ -67,9 +68,39 @@ rule summarize:
         gpu=resource_of("summarize", "gpu"),
     params:
         code=stage_digest("summarize"),
+        study=study,
+        python=python,
     shell:
         r"""
-        python -m ocvp.summarize \
-            {input.scores:q} \
+        {params.python} -m ocvp.summarize \
+            --config {params.study:q} \
             --summary {output.summary:q} --comparisons {output.comparisons:q} --log {log:q}
+        """
+
+
+rule collect_training_time:
+    """Gather what each training took, from its own records and the benchmark files."""
+    input:
+        checkpoints=trained_models(CONFIG),
+    output:
+        table="results/training_time.csv",
+    log:
+        "logs/results/training_time.csv/collect_training_time.log",
+    benchmark:
+        "logs/results/training_time.csv/collect_training_time.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("collect_training_time", "threads")
+    resources:
+        mem_mb=resource_of("collect_training_time", "mem_mb"),
+        runtime=resource_of("collect_training_time", "runtime"),
+        gpu=resource_of("collect_training_time", "gpu"),
+    params:
+        code=stage_digest("collect_training_time"),
+        study=study,
+        python=python,
+    shell:
+        r"""
+        {params.python} -m ocvp.collect_training_time \
+            --config {params.study:q} --output {output.table:q} --log {log:q}
         """

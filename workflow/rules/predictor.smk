@@ -45,9 +45,10 @@ rule fit_predictor:
         origin=origin_digest,
         options=origin_options,
         runtime=training_runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.train_predictor \
+        {params.python} -m ocvp.train_predictor \
             --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --savi {input.savi:q} --train {input.train:q} --val {input.val:q} \
             --seed {wildcards.seed:q} --output {output.checkpoint:q} --wait --log {log:q}
@@ -79,9 +80,10 @@ rule import_predictor:
         code=stage_digest("import_predictor"),
         origin=origin_digest,
         options=origin_options,
+        python=python,
     shell:
         r"""
-        python -m ocvp.import_checkpoint \
+        {params.python} -m ocvp.import_checkpoint \
             --config {params.config:q} {params.options:q} --seed {wildcards.seed:q} \
             --savi {input.savi:q} --output {output.checkpoint:q} --log {log:q}
         """

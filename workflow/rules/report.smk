@@ -46,9 +46,10 @@ rule draw_slots:
         config=stage_config("draw_slots"),
         code=stage_digest("draw_slots"),
         runtime=runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.figures slots \
+        {params.python} -m ocvp.figures slots \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
             --output {output.picture:q} --log {log:q}
@@ -93,9 +94,10 @@ rule draw_rollouts:
         config=stage_config("draw_rollouts"),
         code=stage_digest("draw_rollouts"),
         runtime=runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.figures rollouts \
+        {params.python} -m ocvp.figures rollouts \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --predictor {input.predictor:q} --scores {input.scores:q} \
             --videos {input.videos:q} --slots {input.slots:q} \
@@ -128,9 +130,10 @@ rule draw_curves:
     params:
         config=stage_config("draw_curves"),
         code=stage_digest("draw_curves"),
+        python=python,
     shell:
         r"""
-        python -m ocvp.figures curves \
+        {params.python} -m ocvp.figures curves \
             --config {params.config:q} \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
         """

@@ -44,9 +44,10 @@ rule fit_savi:
         origin=origin_digest,
         options=origin_options,
         runtime=training_runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.train_savi \
+        {params.python} -m ocvp.train_savi \
             --config {params.config:q} --runtime {params.runtime:q} {params.options:q} \
             --train {input.train:q} --val {input.val:q} --seed {wildcards.seed:q} \
             --output {output.checkpoint:q} --wait --log {log:q}
@@ -77,9 +78,10 @@ rule import_savi:
         code=stage_digest("import_savi"),
         origin=origin_digest,
         options=origin_options,
+        python=python,
     shell:
         r"""
-        python -m ocvp.import_checkpoint \
+        {params.python} -m ocvp.import_checkpoint \
             --config {params.config:q} {params.options:q} --seed {wildcards.seed:q} \
             --output {output.checkpoint:q} --log {log:q}
         """
@@ -107,9 +109,10 @@ rule score_savi:
         config=stage_config("score_savi"),
         code=stage_digest("score_savi"),
         runtime=runtime,
+        python=python,
     shell:
         r"""
-        python -m ocvp.evaluate_savi \
+        {params.python} -m ocvp.evaluate_savi \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
             --output {output.scores:q} --log {log:q}

@@ -1,0 +1,120 @@
+"""Collect what each training took: results/training_time.csv.
+
+The hours are those of all sessions of a run together. What only the last job knows (its duration
+with loading and saving, its peak memory) comes from the workflow's benchmark files; without them
+these columns are empty.
+"""
+
+import argparse
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ocvp.benchmark_files import number, read_benchmark
+from ocvp.files import atomic_path, check_writable, read_json
+from ocvp.products import trained_models
+from ocvp.program import run, start_logging
+from ocvp.records import TRAINING_TIME, Making
+from ocvp.summarize import MODEL, NAME, add_study_option, study_of
+
+logger = logging.getLogger("ocvp.collect_training_time")
+
+COLUMNS = (
+    "dataset",
+    "savi",
+    "predictor",
+    "seed",
+    "iterations",
+    "epochs",
+    "hours",
+    "device",
+    "last_job_hours",
+    "peak_memory_mb",
+)
+RULES = {"savi.pt": "fit_savi", "predictor.pt": "fit_predictor"}
+"""Checkpoint to the rule whose benchmark is that of its training."""
+PATH = re.compile(
+    rf"(?P<dataset>{NAME})/(?P<savi>{MODEL})/seed(?P<seed>\d+)/"
+    rf"(savi|(?P<predictor>{MODEL})/predictor)\.pt$"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program (see the module's description)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ocvp.collect_training_time",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="*",
+        help="trained models, named as the workflow names them (DATASET/SAVI/seedN/savi.pt, "
+        ".../PREDICTOR/predictor.pt; default: those that the study of --config trains)",
+    )
+    add_study_option(parser)
+    parser.add_argument(
+        "--logs", type=Path, default=Path("logs"), help="folder of the benchmarks (default: logs)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="table to write (CSV)")
+    parser.add_argument(
+        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
+    )
+    args = parser.parse_args(argv)
+    start_logging(args.log)
+    making = Making("collect_training_time", argv)
+    check_writable(args.output)
+    study = study_of(args)
+    trained = trained_models(study) if study else []
+    checkpoints = args.checkpoints or [Path(path) for path in trained]
+    rows = [training_row(path, args.logs) for path in checkpoints]
+    with atomic_path(args.output) as temporary:
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
+    making.finish([args.output], {}, {"checkpoints": checkpoints})
+    logger.info("table: %s", args.output)
+    return 0
+
+
+def training_row(checkpoint: Path, logs: Path) -> dict[str, Any]:
+    """Return the row of one trained model.
+
+    Args:
+        checkpoint: Its file; `training_time.json` lies beside it.
+        logs: Folder of the benchmarks.
+
+    Raises:
+        ValueError: If the file is not named as the workflow names it, or that other one is missing.
+    """
+    match = PATH.search(checkpoint.as_posix())
+    if match is None:
+        raise ValueError(
+            f"{checkpoint} does not say what it holds; expected DATASET/SAVI/seedN/savi.pt or "
+            "DATASET/SAVI/seedN/PREDICTOR/predictor.pt"
+        )
+    took = read_json(checkpoint.parent / TRAINING_TIME)
+    device = took.get("device") or {}
+    benchmark = read_benchmark(logs / checkpoint / f"{RULES[checkpoint.name]}.tsv")
+    return {
+        **match.groupdict(default=""),
+        "seed": int(match["seed"]),
+        "iterations": took["steps"],
+        "epochs": took.get("epochs"),
+        "hours": round(took["seconds"] / 3600, 4),
+        "device": device.get("name"),
+        "last_job_hours": _scaled(benchmark.get("s"), 1 / 3600),
+        "peak_memory_mb": _scaled(benchmark.get("max_rss"), 1),
+    }
+
+
+def _scaled(text: str | None, factor: float) -> float | None:
+    value = number(text)
+    return None if value is None else round(value * factor, 4)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,174 @@
+"""Records: what made a product, written beside it as `provenance.json`.
+
+A record names the rule and the program, config, seed, digests of code and inputs, versions, device,
+commit and duration. `python -m ocvp.provenance` follows records from a product to the raw data, and
+`ocvp.study_records` compares them with a config.
+"""
+
+import datetime
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel
+
+from ocvp.environment import made_by
+from ocvp.files import file_digest, read_json, write_json
+from ocvp.program import companion, write_companions
+from ocvp.stages import STAGES, stage_digest
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "ocvp provenance 1"
+NAME = "provenance.json"
+TRAINING_TIME = "training_time.json"
+"""Beside a checkpoint: steps, epochs, seconds and device of its training, all sessions together."""
+PARTS = ("rule", "products", "inputs", "config", "code", "made_by")
+"""What every record holds that is read again."""
+
+Inputs = Mapping[str, Path | Sequence[Path] | None]
+"""What a program read, by its role: `{"savi": ..., "videos": ...}`."""
+
+
+class Making:
+    """The run of a program, from its start to the record of what it made.
+
+    Args:
+        rule: The rule that the program stands behind.
+        argv: The program's arguments; None: those of the command line.
+        kind: Kind of the data set whose videos the rule makes (see `ocvp.stages.stage_digest`).
+    """
+
+    def __init__(self, rule: str, argv: Sequence[str] | None, kind: str | None = None):
+        self.rule = rule
+        self._argv = argv
+        self._start = time.monotonic()
+        # At the start: the source may be edited while the program runs.
+        self._code = stage_digest(rule, kind)
+        self._made_by = made_by()
+
+    def finish(
+        self,
+        products: Sequence[Path],
+        section: BaseModel | Mapping[str, Any],
+        inputs: Inputs,
+        *,
+        seed: int | None = None,
+        device: "torch.device | None" = None,
+        **more: Any,
+    ) -> None:
+        """Write what accompanies products: their config, command and record.
+
+        Args:
+            products: All that the program made, in one folder; the first one names the record.
+            section: The validated config of the stage.
+            inputs: What was read; their contents are hashed now.
+            seed: Seed of the run.
+            device: Where it was computed.
+            more: Further entries, which may replace those that are measured here (`seconds`,
+                `made_by`).
+        """
+        program = STAGES[self.rule][0]
+        write_companions(products[0], program, section, self._argv)
+        config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
+        environment = self._made_by if device is None else made_by(device)
+        record = {
+            "format": FORMAT,
+            "rule": self.rule,
+            "program": program,
+            "products": {path.name: content_digest(path) for path in products},
+            "inputs": [
+                {
+                    "role": role,
+                    "path": _relative(path, products[0].parent),
+                    "digest": content_digest(path),
+                }
+                for role, paths in inputs.items()
+                for path in paths_of(paths)
+            ],
+            "config": dict(config),
+            "seed": seed,
+            "code": self._code,
+            "made_by": environment | {"git": self._made_by["git"]},
+            "host": socket.gethostname(),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._start, 1),
+            **more,
+        }
+        write_json(companion(products[0], NAME), record)
+
+
+class Record(NamedTuple):
+    """The record of a product, and where it lies."""
+
+    path: Path
+    content: dict[str, Any]
+
+    def inputs(self) -> Iterator[tuple[str, Path, str]]:
+        """Yield role, path and digest of what the product was made of."""
+        for entry in self.content["inputs"]:
+            yield entry["role"], self.input_path(entry["path"]), entry["digest"]
+
+    def input_path(self, text: str) -> Path:
+        """Return the path of an input, which is relative to the record's folder."""
+        return Path(os.path.normpath(self.path.parent / text))
+
+
+def find_record(product: Path) -> Record | None:
+    """Return the record of a product; None where nothing says what made it.
+
+    Raises:
+        ValueError: If a file of that name is no record.
+    """
+    own = companion(product, NAME)
+    others = sorted(product.parent.glob(f"*{NAME}"))
+    for path in [own, *(other for other in others if other != own)]:
+        if path.is_file():
+            record = read_record(path)
+            if product.name in record.content["products"]:
+                return record
+    return None
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        ValueError: If the file is missing or no record, naming it.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path} is no record of a product: it has no format {FORMAT!r}")
+    if missing := [part for part in PARTS if part not in content]:
+        raise ValueError(f"{path} is damaged: it has no {missing[0]}; make its product again")
+    return Record(path, content)
+
+
+def content_digest(path: Path) -> str:
+    """Return the digest of a file: of a checkpoint's weights, of all bytes of others.
+
+    The bytes of a checkpoint also hold when it was made; its weights are what others depend on.
+
+    Raises:
+        ValueError: If a checkpoint is damaged.
+        OSError: If the file cannot be read.
+    """
+    if path.suffix == ".pt":
+        from ocvp.checkpoint import read_tensors
+
+        return f"weights:{read_tensors(path).get('weights_digest')}"
+    return f"sha256:{file_digest(path)}"
+
+
+def paths_of(paths: Path | Sequence[Path] | None) -> list[Path]:
+    """Return the files of one role: none, one or several."""
+    return [paths] if isinstance(paths, Path) else list(paths or [])
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Return a path seen from a folder, so that both can be moved together."""
+    return str(path) if path.is_absolute() else os.path.relpath(path, folder)
