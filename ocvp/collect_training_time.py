@@ -19,7 +19,7 @@ from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.products import trained_models
 from ocvp.program import run, start_logging
 from ocvp.records import TRAINING_TIME, Making
-from ocvp.summarize import MODEL, NAME, add_study_option, study_of
+from ocvp.tables import MODEL, NAME, add_study_option, study_of
 
 logger = logging.getLogger("ocvp.collect_training_time")
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="trained models, named as the workflow names them (DATASET/SAVI/seedN/savi.pt, "
         ".../PREDICTOR/predictor.pt; default: those that the study of --config trains)",
     )
-    add_study_option(parser)
+    add_study_option(parser, "its study says which models there are")
     parser.add_argument(
         "--logs", type=Path, default=Path("logs"), help="folder of the benchmarks (default: logs)"
     )
@@ -69,13 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_logging(args.log)
     making = Making("collect_training_time", argv)
     check_writable(args.output)
-    study = study_of(args)
+    study, written = study_of(args)
     trained = trained_models(study) if study else []
     checkpoints = args.checkpoints or [Path(path) for path in trained]
     rows = [training_row(path, args.logs) for path in checkpoints]
     with atomic_path(args.output) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
-    making.finish([args.output], {}, {"checkpoints": checkpoints})
+    making.finish([args.output], written, {"checkpoints": checkpoints})
     logger.info("table: %s", args.output)
     return 0
 

@@ -132,9 +132,9 @@ class Config(Section):
 
     datasets: dict[Name, Dataset]
     """Data sets by name."""
-    savi: dict[Name, SaviEntry]
+    savi: dict[NameOfVariant, SaviEntry]
     """SAVi decompositions by name."""
-    predictors: dict[Name, PredictorEntry] = Field(default={})
+    predictors: dict[NameOfVariant, PredictorEntry] = Field(default={})
     """Slot predictors by name."""
     evaluation: dict[Name, Protocol] = Field(default={})
     """Evaluation protocols by name."""
@@ -155,5 +155,10 @@ class Config(Section):
                     raise ValueError(
                         f"{section}.{name}: {name} is the name of a folder of the results; "
                         f"reserved are {', '.join(RESERVED_NAMES)}"
+                    )
+                if "-" in name and not getattr(self, section)[name].pretrained:
+                    raise ValueError(
+                        f"{section}.{name}: names with a hyphen are those of a grid's variants; "
+                        "only an entry with pretrained may be named so"
                     )
         return self

@@ -114,7 +114,7 @@ def other_versions(products: Iterable[Product]) -> str:
             counts[changed] += 1
             examples.setdefault(changed, product.path)
     lines = [
-        f"{count} products were made with {changed}, such as {examples[changed]}"
+        f"{count} product{'s' * (count > 1)} made with {changed}, such as {examples[changed]}"
         for changed, count in counts.most_common()
     ]
     if not lines:

@@ -17,10 +17,10 @@ from ocvp.config import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.products import products
-from ocvp.program import read_mapping, run, start_logging
+from ocvp.program import run, start_logging
 from ocvp.records import Making
-from ocvp.study import read_config
 from ocvp.study_records import refuse_mixed
+from ocvp.tables import MODEL, NAME, add_study_option, study_of
 
 logger = logging.getLogger("ocvp.summarize")
 
@@ -56,9 +56,6 @@ COMPARISON_COLUMNS = (
 DECOMPOSITION = "decomposition"
 """What stands for the protocol in rows about a SAVi by itself."""
 
-NAME = "[a-z0-9_]+"
-MODEL = NAME + r"(-[A-Za-z0-9_.-]+)?"
-"""A name, or that of one variant of an entry with a grid."""
 PATH = re.compile(
     rf"(?P<dataset>{NAME})/(?P<savi>{MODEL})/seed(?P<seed>\d+)/"
     rf"(evaluation|(?P<predictor>{MODEL})/evaluation/(?P<protocol>{NAME}))\.json$"
@@ -80,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json; default: all "
         "of the study of --config)",
     )
-    add_study_option(parser)
+    add_study_option(
+        parser, "products that were made with another config or other code are refused"
+    )
     parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
     parser.add_argument(
@@ -91,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     making = Making("summarize", argv)
     for path in (args.summary, args.comparisons):
         check_writable(path)
-    study = study_of(args)
+    study, written = study_of(args)
     if study is not None:
         refuse_mixed(products(study))
     scores_of = args.scores or scores_of_study(study)
@@ -105,25 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for frame, path in ((table, args.summary), (compared, args.comparisons)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
-    making.finish([args.summary, args.comparisons], {}, {"scores": scores_of})
+    making.finish([args.summary, args.comparisons], written, {"scores": scores_of})
     logger.info("tables: %s, %s", args.summary, args.comparisons)
     return 0
-
-
-def add_study_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option that gives the whole config (see `study_of`)."""
-    parser.add_argument(
-        "--config",
-        help="the whole config, a file or inline JSON: products that were made with another config "
-        "or other code are refused (default: nothing is compared)",
-    )
-
-
-def study_of(args: argparse.Namespace) -> Config | None:
-    """Return the config of `--config`, validated; None where it is not given."""
-    if args.config is None:
-        return None
-    return read_config(read_mapping(args.config, "--config"))
 
 
 def scores_of_study(config: Config | None) -> list[Path]:

@@ -30,6 +30,7 @@ def write_raw_files(folder: Path) -> None:
     _write(raw / "other_params.json")
     for name in ("mine/savi.pt", "mine/other.pt", "mine/predictor.pt", "elsewhere/predictor.pt"):
         _write(raw / name)
+    _write(raw / "mine/second/predictor.pt")  # its content is its name
 
 
 def _write_shards(folder: Path, variant: str) -> None:

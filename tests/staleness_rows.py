@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 # --- rules, by what they follow -----------------------------------------------------------------
 
 TABLES = {"summarize"}
+TIMES = {"collect_training_time"}
+OF_ALL = TABLES | TIMES
 FIGURES = {"draw_slots", "draw_rollouts", "draw_curves"}
 FROM_SAVI_SCORES = {"score_savi"} | TABLES
 FROM_PREDICTOR_SCORES = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
-FROM_PREDICTORS = {"fit_predictor"} | FROM_PREDICTOR_SCORES
-FROM_SLOTS = {"encode_slots"} | FROM_PREDICTORS
+FROM_PREDICTORS = {"fit_predictor"} | FROM_PREDICTOR_SCORES | TIMES
+FROM_SLOTS = {"encode_chunk", "encode_slots"} | FROM_PREDICTORS
 FROM_SAVI = {"fit_savi", "draw_slots"} | FROM_SAVI_SCORES | FROM_SLOTS
 FROM_VIDEOS = {"make_chunk", "make_videos"} | FROM_SAVI
 IMPORTS = {"import_savi", "import_predictor"}
 FROM_MODELS = FROM_SAVI | IMPORTS
+FROM_IMPORTS = FROM_MODELS - {"fit_savi", "fit_predictor"} - TIMES
 EVERYTHING = FROM_VIDEOS | IMPORTS
 NOTHING: set[str] = set()
 
@@ -36,6 +39,12 @@ OBJ3D, MOVI, OWN = "results/obj3d/", "results/movi/", "results/own/"
 TRAINED = "^(?!.*/fetched/)"
 FETCHED = "/fetched/"
 NARROWED = "/(small|other)/"
+SMALL_ON_FIRST = "results/first/small/"
+NO_PRODUCT = "^$"
+PREDICTOR_ON_TUNED = """\
+fit_predictor second/tuned/seed1/{0}/predictor.pt
+score_predictor second/tuned/seed1/{0}/evaluation/short.json
+draw_rollouts second/tuned/seed1/{0}/figures/short_video0.png"""
 
 
 class Edit(NamedTuple):
@@ -82,7 +91,7 @@ def raw(name: str, key: str, value: Any, **more: Any) -> Edit:
 
 def fetched(key: str, value: Any, **more: Any) -> Edit:
     """A pretrained SAVi and everything after it."""
-    return Edit(f"savi.fetched.{key}", value, FROM_MODELS - {"fit_savi"}, FETCHED, **more)
+    return Edit(f"savi.fetched.{key}", value, FROM_IMPORTS, FETCHED, **more)
 
 
 def savi(key: str, value: Any, **more: Any) -> Edit:
@@ -215,13 +224,13 @@ KEYS: dict[str, Edit] = {
     "LstmEntry.pretrained": Edit(
         "predictors.imported.pretrained",
         "raw/mine/other.pt",
-        FROM_PREDICTORS | {"import_predictor"},
+        FROM_PREDICTOR_SCORES | {"import_predictor"},
         "/imported/|/fetched/seed1/figures/[a-z]+_curves",
     ),
     "LstmEntry.pretrained_params": Edit(
         "predictors.imported.pretrained_params",
         "raw/other_params.json",
-        FROM_PREDICTORS | {"import_predictor"},
+        FROM_PREDICTOR_SCORES | {"import_predictor"},
         "/imported/|/fetched/seed1/figures/[a-z]+_curves",
         also={"predictors.imported.pretrained": "raw/published/models/checkpoint.pth"},
     ),
@@ -231,19 +240,73 @@ KEYS: dict[str, Edit] = {
     "TransformerEntry.pretrained": Edit(
         "predictors.ocvp.pretrained",
         "raw/mine/predictor.pt",
-        FROM_PREDICTOR_SCORES,
+        FROM_PREDICTOR_SCORES | TIMES,
         OCVP,
         added=jobs("import_predictor first/small/seed1/ocvp/predictor.pt"),
     ),
     "TransformerEntry.pretrained_params": Edit(
         "predictors.ocvp.pretrained_params",
         "raw/other_params.json",
-        FROM_PREDICTOR_SCORES,
+        FROM_PREDICTOR_SCORES | TIMES,
         OCVP,
         also={"predictors.ocvp.pretrained": "raw/published/models/checkpoint.pth"},
         added=jobs("import_predictor first/small/seed1/ocvp/predictor.pt"),
     ),
     "TransformerEntry.start_from": ocvp("start_from", "raw/mine/predictor.pt"),
+    "SaviEntry.grid": Edit(
+        "savi.other.grid",
+        {"num_iterations": [3]},
+        OF_ALL,
+        NO_PRODUCT,
+        also={"study.1.predictors": [], "study.1.evaluation": []},
+        added=jobs(
+            "fit_savi first/other-num_iterations3/seed1/savi.pt",
+            "score_savi first/other-num_iterations3/seed1/evaluation.json",
+            "encode_chunk first/other-num_iterations3/seed1/slots/train/chunk0.h5",
+            "encode_chunk first/other-num_iterations3/seed1/slots/train/chunk1.h5",
+            "encode_slots first/other-num_iterations3/seed1/slots/train.h5",
+            "encode_slots first/other-num_iterations3/seed1/slots/val.h5",
+            "draw_slots first/other-num_iterations3/seed1/figures/slots.png",
+        ),
+    ),
+    "LstmEntry.grid": Edit(
+        "predictors.swept.grid",
+        {"num_cells": [1, 2, 3]},
+        OF_ALL | {"draw_curves"},
+        "/tuned/",
+        added=jobs(*PREDICTOR_ON_TUNED.format("swept-num_cells3").splitlines()),
+    ),
+    "TransformerEntry.grid": Edit(
+        "predictors.ocvp.grid",
+        {"dropout": [0.1]},
+        OF_ALL | {"draw_curves"},
+        SMALL_ON_FIRST,
+        added=jobs(
+            *(
+                line.format("first/small/seed1/ocvp-dropout0.1")
+                for line in (
+                    "fit_predictor {}/predictor.pt",
+                    "score_predictor {}/evaluation/short.json",
+                    "score_predictor {}/evaluation/validation.json",
+                    "draw_rollouts {}/figures/short_video0.png",
+                    "draw_rollouts {}/figures/validation_video0.png",
+                )
+            )
+        ),
+    ),
+    "Extraction.videos_per_chunk": Edit(
+        "savi.other.extraction.videos_per_chunk",
+        2,
+        FROM_SLOTS,
+        "/other/",
+        added=jobs(
+            "encode_chunk first/other/seed1/slots/train/chunk2.h5",
+            "encode_chunk first/other/seed1/slots/val/chunk0.h5",
+            "encode_chunk first/other/seed1/slots/val/chunk1.h5",
+            "encode_chunk first/other/seed1/slots/test/chunk0.h5",
+            "encode_chunk first/other/seed1/slots/test/chunk1.h5",
+        ),
+    ),
     "SaviEvaluation.split": Edit(
         "savi.small.evaluation.split", "val", FROM_SAVI_SCORES | {"draw_slots"}, SMALL
     ),
@@ -319,10 +382,12 @@ KEYS: dict[str, Edit] = {
     "RuleResources.mem_mb": nothing("resources.fit_savi.mem_mb", 5000),
     "RuleResources.runtime": nothing("resources.fit_savi.runtime", 30),
     "RuleResources.gpu": nothing("resources.fit_savi.gpu", 1),
+    "RuleResources.max_mem_mb": nothing("resources.every_rule.max_mem_mb", 9000),
+    "RuleResources.max_runtime": nothing("resources.every_rule.max_runtime", 60),
     "Study.datasets": Edit(
         "study.2.datasets",
         ["second", "unused"],
-        TABLES,
+        OF_ALL,
         added=jobs(
             "make_chunk unused/videos/train/chunk0.h5",
             "make_chunk unused/videos/train/chunk1.h5",
@@ -341,10 +406,12 @@ KEYS: dict[str, Edit] = {
     "Study.savi": Edit(
         "study.2.savi",
         ["small", "other"],
-        TABLES,
+        OF_ALL,
         added=jobs(
             "fit_savi second/other/seed1/savi.pt",
             "score_savi second/other/seed1/evaluation.json",
+            "encode_chunk second/other/seed1/slots/train/chunk0.h5",
+            "encode_chunk second/other/seed1/slots/train/chunk1.h5",
             "encode_slots second/other/seed1/slots/train.h5",
             "encode_slots second/other/seed1/slots/val.h5",
             "draw_slots second/other/seed1/figures/slots.png",
@@ -353,7 +420,7 @@ KEYS: dict[str, Edit] = {
     "Study.predictors": Edit(
         "study.1.predictors",
         ["lstm", "ocvp"],
-        TABLES | {"draw_curves"},
+        OF_ALL | {"draw_curves"},
         "/other/",
         added=jobs(
             "fit_predictor first/other/seed1/ocvp/predictor.pt",
@@ -374,7 +441,7 @@ KEYS: dict[str, Edit] = {
     "Study.seeds": Edit(
         "study.2.seeds",
         [1, 2],
-        TABLES,
+        OF_ALL,
         added=jobs(
             "fit_savi second/small/seed2/savi.pt",
             "score_savi second/small/seed2/evaluation.json",
@@ -432,7 +499,45 @@ OTHER_EDITS: dict[str, Edit] = {
         "predictors.imported.pretrained", "raw/elsewhere/predictor.pt", NOTHING
     ),
     "a setting that a pretrained SAVi must have": fetched("model", {"num_slots": 4}),
-    "one predictor less": Edit("study.0.predictors", ["lstm"], TABLES | {"draw_curves"}, SMALL),
+    "one predictor less": Edit("study.0.predictors", ["lstm"], OF_ALL | {"draw_curves"}, SMALL),
+    "one seed more": Edit(
+        "study.5.seeds",
+        [1, 2],
+        OF_ALL,
+        added=jobs(
+            "fit_savi second/tuned/seed2/savi.pt",
+            "score_savi second/tuned/seed2/evaluation.json",
+            "encode_slots second/tuned/seed2/slots/test.h5",
+            "encode_slots second/tuned/seed2/slots/train.h5",
+            "encode_slots second/tuned/seed2/slots/val.h5",
+            "draw_slots second/tuned/seed2/figures/slots.png",
+            "draw_curves second/tuned/seed2/figures/short_curves.png",
+            *PREDICTOR_ON_TUNED.replace("seed1", "seed2").format("swept-num_cells1").splitlines(),
+            *PREDICTOR_ON_TUNED.replace("seed1", "seed2").format("swept-num_cells2").splitlines(),
+        ),
+    ),
+    "a key of an entry with a grid": Edit(
+        "predictors.swept.training.learning_rate",
+        2e-4,
+        FROM_PREDICTORS,
+        "/swept-|/tuned/seed1/figures/[a-z]+_curves",
+    ),
+    "one value of a grid less": Edit(
+        "predictors.swept.grid.num_cells", [2], OF_ALL | {"draw_curves"}, "/tuned/"
+    ),
+    "one variant of a grid by its name": Edit(
+        "study.5.predictors", ["swept-num_cells2"], OF_ALL | {"draw_curves"}, "/tuned/"
+    ),
+    "the values of a grid in another order": Edit(
+        "predictors.swept.grid.num_cells", [2, 1], NOTHING
+    ),
+    "a name of the job in a pretrained path": Edit(
+        "predictors.imported.pretrained", "raw/mine/{dataset}/predictor.pt", NOTHING
+    ),
+    "slots of small splits in chunks of another size": Edit(
+        "savi.small.extraction.videos_per_chunk", 500, NOTHING
+    ),
+    "resources of every rule": nothing("resources.every_rule.mem_mb", 9000),
 }
 
 # --- modules of the package ---------------------------------------------------------------------
@@ -480,11 +585,11 @@ MODULES: dict[str, Rows] = {
     "folder_files": of((FROM_VIDEOS, OWN)),
     # Weights from elsewhere.
     "origins": of(FROM_MODELS),
-    "import_checkpoint": of((FROM_MODELS, FETCHED)),
-    "published": of((FROM_MODELS, FETCHED)),
-    "published_names": of((FROM_MODELS, FETCHED)),
-    "published_settings": of((FROM_MODELS, FETCHED)),
-    "published_training": of((FROM_MODELS, FETCHED)),
+    "import_checkpoint": of((FROM_IMPORTS, FETCHED)),
+    "published": of((FROM_IMPORTS, FETCHED)),
+    "published_names": of((FROM_IMPORTS, FETCHED)),
+    "published_settings": of((FROM_IMPORTS, FETCHED)),
+    "published_training": of((FROM_IMPORTS, FETCHED)),
     "pickle_names": of(FROM_MODELS),
     # SAVi: its model, its training, and what trainings share.
     "boxes": of(FROM_SAVI),
@@ -494,6 +599,7 @@ MODULES: dict[str, Rows] = {
     "encoder": of(FROM_MODELS),
     "initializers": of(FROM_MODELS),
     "interruption": of(FROM_SAVI),
+    "changes": of((FROM_SAVI, TRAINED)),
     "losses": of((FROM_SAVI, TRAINED)),
     "process_group": of((FROM_SAVI, TRAINED)),
     "residency": of((FROM_SAVI, TRAINED)),
@@ -544,7 +650,11 @@ MODULES: dict[str, Rows] = {
     "figures": of(FIGURES),
     "overlays": of(FIGURES),
     "summarize": of(TABLES),
+    "collect_training_time": of(TIMES),
+    "benchmark_files": of(TIMES),
+    "tables": of(OF_ALL),
     # Not part of any stage: the config is in the params, the others are tools.
+    "archive": of(NOTHING),
     "clips": of(NOTHING),
     "config": of(NOTHING),
     "config_datasets": of(NOTHING),
@@ -556,6 +666,10 @@ MODULES: dict[str, Rows] = {
     "new_experiment": of(NOTHING),
     "published_params": of(NOTHING),
     "digests": of(NOTHING),
+    "grid": of(NOTHING),
+    "products": of(NOTHING),
+    "provenance": of(NOTHING),
+    "resources": of(NOTHING),
     "plan": of(NOTHING),
     "predict": of(NOTHING),
     "show_results": of(NOTHING),
@@ -565,6 +679,8 @@ MODULES: dict[str, Rows] = {
     "watch": of(NOTHING),
     # Where a product is made, and what is said of it.
     "environment": of(NOTHING),
+    "records": of(NOTHING),
+    "study_records": of(NOTHING),
     "event_file": of(NOTHING),
     "training_log": of(NOTHING),
     "launch": of(NOTHING),

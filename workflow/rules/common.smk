@@ -56,6 +56,10 @@ CHAINS_BY_NAME = {chain[:3]: chain for chain in CHAINS}
 plan.put_python_on_path()
 
 
+# As built from envs/ocvp.def; only `--software-deployment-method apptainer` looks at it.
+container: str(PROJECT / "envs" / "ocvp.sif")
+
+
 def any_of(names):
     """Return a regular expression that matches these names only."""
     return "|".join(sorted(map(re.escape, names))) or "(?!)"
@@ -101,7 +105,8 @@ def runtime(wildcards, resources):
 
 def training_runtime(wildcards, resources):
     """Return where and how fast to train, with as many processes as the job has GPUs."""
-    return runtime_json(CONFIG, processes=max(resources.gpu, 1))
+    # An importing workflow may give a rule other resources, without GPUs.
+    return runtime_json(CONFIG, processes=max(resources.get("gpu", 0), 1))
 
 
 def study(wildcards, resources):

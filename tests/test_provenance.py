@@ -1,0 +1,127 @@
+"""The chain from a product to the raw data, of a study that ran for real."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import FinishedStudy
+from snakemake_runs import jobs_in
+from tiny import assert_one_error, call
+
+from ocvp import provenance
+from ocvp.provenance import chain_of, walk
+from ocvp.records import find_record
+
+FIGURE = "results/tiny/small/seed1/ocvp_par/figures/short_video1.gif"
+SAVI = "results/tiny/small/seed1/savi.pt"
+
+
+@pytest.fixture
+def copied(finished_study: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished study, which is the working folder and may be changed."""
+    folder = Path(shutil.copytree(finished_study.folder, tmp_path / "copy"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def show(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Return exit status, stdout and stderr of the program."""
+    status = call(provenance.main, *arguments)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_every_product_of_the_workflow_says_what_made_it(finished_study):
+    for job in jobs_in(finished_study.run.text):
+        if job.rule == "make_chunk":  # deleted after it was joined
+            continue
+        record = find_record(finished_study.folder / job.output)
+        assert record is not None, job
+        assert record.content["rule"] == job.rule
+        assert record.content["seconds"] >= 0
+        seed = None if job.rule in ("make_videos", "summarize", "collect_training_time") else 1
+        if not job.rule.startswith(("draw_rollouts", "draw_curves")):
+            assert record.content["seed"] == seed, job
+
+
+def test_a_figure_is_followed_to_the_raw_data(copied, capsys):
+    status, text, _ = show(capsys, FIGURE)
+    assert status == 0
+    chain = chain_of(Path(FIGURE))
+    folder = "results/tiny/small/seed1"
+    assert {str(node.path) for node in walk(chain)} == {
+        FIGURE,
+        SAVI,
+        f"{folder}/ocvp_par/predictor.pt",
+        f"{folder}/ocvp_par/evaluation/short.json",
+        *(f"{folder}/slots/{split}.h5" for split in ("train", "val", "test")),
+        *(f"results/tiny/videos/{split}.h5" for split in ("train", "val", "test")),
+    }
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == FIGURE
+    assert "made by fit_predictor (python -m ocvp.train_predictor), seed 1" in lines
+    assert "raw data: none, 6 videos were simulated" in lines
+    assert any(line.startswith("config {") and '"num_steps":4' in line for line in lines)
+
+
+def test_each_product_of_a_chain_is_shown_once(copied, capsys):
+    _, text, _ = show(capsys, "results/summary.csv")
+    lines = [line.strip() for line in text.splitlines()]
+    first = [line for line in lines if line.startswith("savi: ") and "(see above)" not in line]
+    assert first == [f"savi: {SAVI}"]
+    assert text.count("made by fit_savi") == 1
+    assert text.count("made by score_predictor") == 8
+
+
+def test_as_json_it_holds_the_records(copied, capsys):
+    status, text, _ = show(capsys, FIGURE, "--json")
+    assert status == 0
+    chain = json.loads(text)
+    assert chain["record"]["rule"] == "draw_rollouts"
+    savi = next(entry for entry in chain["inputs"] if entry["role"] == "savi")
+    assert savi["record"]["config"]["model"]["num_slots"] == 4
+    assert savi["fault"] is None
+
+
+def test_what_is_gone_is_still_told(copied, capsys):
+    for path in Path("results/tiny/videos").glob("*.h5"):
+        path.unlink()
+    status, text, _ = show(capsys, FIGURE, "--verify")
+    assert status == 0
+    assert "train: results/tiny/videos/train.h5  (gone)" in text
+    assert "raw data: none, 6 videos were simulated" in text
+
+
+def test_a_product_that_was_replaced_breaks_the_chain(copied, capsys):
+    path = Path(SAVI).with_name("provenance.json")
+    record = json.loads(path.read_text())
+    record["products"]["savi.pt"] = "weights:another"
+    path.write_text(json.dumps(record))
+    status, text, error = show(capsys, FIGURE)
+    assert status == 1
+    assert f"savi: {SAVI}  (BROKEN: it was replaced after what is made of it)" in text
+    assert_one_error(error, "the chain is broken", SAVI)
+
+
+def test_verify_looks_at_the_content_of_every_file(copied, capsys):
+    path = Path("results/tiny/small/seed1/slots/val.h5")
+    with path.open("ab") as file:
+        file.write(b"more")
+    assert show(capsys, FIGURE)[0] == 0
+    status, _, error = show(capsys, FIGURE, "--verify")
+    assert status == 1
+    assert_one_error(error, f"{path}: its content (sha256:", "is not what was recorded")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("results/nothing.png", "results/nothing.png does not exist"),
+        ("results/tiny/small/seed1/training.log", "nothing says what made results/tiny/small"),
+    ],
+)
+def test_what_has_no_record_is_an_error(copied, capsys, path, message):
+    status, _, error = show(capsys, path)
+    assert status == 1
+    assert_one_error(error, message)

@@ -1,0 +1,99 @@
+"""Records: what is written beside a product, and how it is found again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import write_savi
+
+from ocvp.checkpoint import read_checkpoint
+from ocvp.config import Figures
+from ocvp.files import file_digest
+from ocvp.records import Making, content_digest, find_record, read_record
+from ocvp.stages import stage_digest
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """A picture and its animation with a record, made of two files."""
+    (tmp_path / "data").mkdir()
+    for name in ("data/videos.h5", "data/more.h5", "picture.png", "picture.gif"):
+        (tmp_path / name).write_text(name)
+    inputs = {"videos": tmp_path / "data/videos.h5", "savi": None}
+    inputs["scores"] = [tmp_path / "data/more.h5"]
+    making = Making("draw_slots", ["slots", "--output", "picture.png"])
+    products = [tmp_path / "picture.png", tmp_path / "picture.gif"]
+    making.finish(products, Figures(upscale=2), inputs, seed=3, seconds=5.0)
+    return products[0]
+
+
+def test_a_record_says_what_made_a_product(product):
+    content = json.loads((product.parent / "picture.provenance.json").read_text())
+    assert content["rule"] == "draw_slots"
+    assert content["program"] == "ocvp.figures"
+    assert content["seed"] == 3
+    assert content["config"] == Figures(upscale=2).model_dump(mode="json")
+    assert content["code"] == stage_digest("draw_slots")
+    assert content["seconds"] == 5.0
+    assert {"python", "torch", "numpy"} <= content["made_by"]["versions"].keys()
+    assert content["products"] == {
+        name: f"sha256:{file_digest(product.parent / name)}"
+        for name in ("picture.png", "picture.gif")
+    }
+    found = [(entry["role"], entry["digest"]) for entry in content["inputs"]]
+    folder = product.parent / "data"
+    assert found == [
+        ("videos", f"sha256:{file_digest(folder / 'videos.h5')}"),
+        ("scores", f"sha256:{file_digest(folder / 'more.h5')}"),
+    ]
+
+
+def test_config_and_command_lie_beside_it_too(product):
+    assert json.loads((product.parent / "picture.config.json").read_text())["upscale"] == 2
+    command = (product.parent / "picture.command.sh").read_text()
+    assert "-m ocvp.figures slots --output picture.png" in command
+
+
+def test_each_product_of_a_record_finds_it_and_no_other_file_does(product):
+    for name in ("picture.png", "picture.gif"):
+        record = find_record(product.parent / name)
+        assert record is not None
+        assert record.path.name == "picture.provenance.json"
+    assert find_record(product.parent / "data" / "videos.h5") is None
+    assert find_record(product.parent / "another.png") is None
+
+
+def test_inputs_are_found_where_the_folder_is_moved_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("results/a/in.h5", "results/a/b/out.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    making = Making("draw_slots", [])
+    making.finish([Path("results/a/b/out.png")], Figures(), {"videos": Path("results/a/in.h5")})
+    Path("results").rename("moved")
+    record = find_record(Path("moved/a/b/out.png"))
+    assert record is not None
+    assert [path for _, path, _ in record.inputs()] == [Path("moved/a/in.h5")]
+
+
+def test_of_a_checkpoint_the_weights_count_and_not_its_bytes(tmp_path):
+    one, other = write_savi(tmp_path / "one.pt"), write_savi(tmp_path / "other.pt", seed=2)
+    digest = read_checkpoint(one, ("savi",))["weights_digest"]
+    assert content_digest(one) == f"weights:{digest}"
+    assert content_digest(other) != content_digest(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "is no record of a product"),
+        ("[", "cannot be read as JSON"),
+        ('{"format": "ocvp provenance 1", "rule": "x"}', "is damaged: it has no products"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path, text, message):
+    path = tmp_path / "x.provenance.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_record(path)
+    assert str(path) in str(error.value)
