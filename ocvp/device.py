@@ -10,7 +10,9 @@ from typing import TypeVar
 
 import torch
 
+from ocvp.gpus import take_gpus
 from ocvp.precision import set_tf32
+from ocvp.program import is_rank
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
     set_tf32(tf32)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not is_rank():
+        take_gpus(1, torch.cuda.device_count())
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(

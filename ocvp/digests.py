@@ -19,6 +19,7 @@ NOT_CODE = (
     "ocvp.config_section",
     "ocvp.environment",
     "ocvp.event_file",
+    "ocvp.gpus",
     "ocvp.launch",
     "ocvp.lock",
     "ocvp.products",

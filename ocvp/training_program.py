@@ -13,6 +13,7 @@ from ocvp.config import Runtime
 from ocvp.config_models import Training
 from ocvp.device import prepare_device
 from ocvp.files import write_json
+from ocvp.gpus import take_gpus
 from ocvp.launch import is_launched_here, launch
 from ocvp.lock import Lock
 from ocvp.origins import write_record
@@ -57,6 +58,8 @@ def launched(
             f"{settings.batch_size}: there is nothing to do for more processes than that"
         )
     with Lock(lock_path(resume_folder(args.output)), wait=args.wait):
+        if runtime.device != "cpu":
+            take_gpus(num_processes, torch.cuda.device_count())
         return launch(module, argv, num_processes)
 
 

@@ -683,6 +683,7 @@ MODULES: dict[str, Rows] = {
     "study_records": of(NOTHING),
     "event_file": of(NOTHING),
     "training_log": of(NOTHING),
+    "gpus": of(NOTHING),
     "launch": of(NOTHING),
     "lock": of(NOTHING),
 }
