@@ -75,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = [training_row(path, args.logs) for path in checkpoints]
     with atomic_path(args.output) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
-    making.finish([args.output], written, {"checkpoints": checkpoints})
+    making.finish(
+        [args.output],
+        written,
+        {"training_time": [path.parent / TRAINING_TIME for path in checkpoints]},
+    )
     logger.info("table: %s", args.output)
     return 0
 

@@ -107,8 +107,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parts = how.add_mutually_exclusive_group()
     parts.add_argument("--chunk", type=int, help="make this part, from 0 (default: the whole)")
-    parts.add_argument("--chunks", type=Path, nargs="+", help="join these parts, in order")
-    how.add_argument("--videos-per-chunk", type=int, help="videos of each part, with --chunk")
+    parts.add_argument(
+        "--chunks", type=Path, nargs="+", help="join these, in order (default: none)"
+    )
+    how.add_argument("--videos-per-chunk", type=int, help="videos of each part (default: none)")
     return parser.parse_args(argv)
 
 

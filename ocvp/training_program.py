@@ -162,23 +162,18 @@ def train_and_save(
             sources=run_of["inputs"],
             **content,
         )
+    made_by = state.sessions[-1]["made_by"]  # what trained it, not what writes it again
+    took = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
+    took |= {"seconds": round(state.seconds, 1), "device": made_by["device"]}
+    write_json(companion(args.output, TRAINING_TIME), took)
     other = "best" if stage.training.select == "last" else "last"
+    products = [args.output, args.output.with_suffix(f".{other}.pt")]
     making.finish(
-        [args.output, args.output.with_suffix(f".{other}.pt")],
+        [*products, companion(args.output, TRAINING_TIME)],
         stage,
         inputs,
         seed=args.seed,
-        seconds=round(state.seconds, 1),  # of all sessions
-        made_by=state.sessions[-1]["made_by"],  # what trained it, not what writes it again
-    )
-    write_json(
-        companion(args.output, TRAINING_TIME),
-        {
-            "steps": state.step,
-            "epochs": state.epoch,
-            "examples": state.examples,
-            "seconds": round(state.seconds, 1),
-            "device": state.sessions[-1]["made_by"]["device"],
-        },
+        seconds=took["seconds"],  # of all sessions
+        made_by=made_by,
     )
     write_record(args.output, args.checkpoint, digest=origin)

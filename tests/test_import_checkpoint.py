@@ -326,7 +326,7 @@ def test_weights_of_an_earlier_training_do_not_stay_beside_the_import(imported, 
     assert call(main, *given) == 0
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {path.name for path in kept} | {
-        "savi.pt", "origin.json", "config.json", "command.sh"
+        "savi.pt", "origin.json", "config.json", "command.sh", "provenance.json"
     }  # fmt: skip
     (tmp_path / "predictor.last.pt").write_text("of another model")
     case = "Obj3D/predictor_LSTM"

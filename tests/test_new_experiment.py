@@ -275,3 +275,17 @@ def test_files_are_not_overwritten(work, capsys):
     assert call(main, "mine", "--like", "movi_a") == 1
     assert_one_error(capsys.readouterr().err.split("config/mine.yaml\n")[-1], "exists already")
     assert (work / "config" / "mine.yaml").read_text(encoding="utf-8") == before
+
+
+def test_grids_stay_grids_and_their_variants_follow_the_new_names(work):
+    value = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    value["predictors"]["ocvp_seq"]["grid"] = {"num_layers": [1, 2], "dropout": [0.1]}
+    variant = "ocvp_seq-dropout0.1-num_layers2"
+    value["study"]["predictors"] = ["lstm", variant]
+    (work / "swept.yaml").write_text(yaml.safe_dump(value), encoding="utf-8")
+    config = write_new("--predictors", "ocvp_seq", like=work / "swept.yaml")
+    assert list(config.predictors) == ["ocvp_seq_mine"]
+    assert config.predictors["ocvp_seq_mine"].grid == {"num_layers": [1, 2], "dropout": [0.1]}
+    assert config.study[0].predictors == ["ocvp_seq_mine-dropout0.1-num_layers2"]
+    text = (work / "config" / "mine.yaml").read_text(encoding="utf-8")
+    assert "grid: {dropout: [0.1], num_layers: [1, 2]}" in text

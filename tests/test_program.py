@@ -106,6 +106,9 @@ def test_help_explains_the_program_and_every_option(name, monkeypatch):
     ("name", "unneeded"),
     [
         ("summarize", ["torch", "matplotlib", "scipy", "sklearn"]),
+        ("collect_training_time", ["torch", "matplotlib", "scipy", "sklearn"]),
+        ("provenance", ["torch", "matplotlib", "pandas", "sklearn"]),
+        ("archive", ["torch", "matplotlib", "pandas", "sklearn"]),
         ("show_results", ["torch", "matplotlib", "scipy", "sklearn"]),
         ("prepare_data", ["torch", "matplotlib", "pandas", "sklearn"]),
         ("evaluate_predictor", ["torchvision", "lpips", "matplotlib", "sklearn", "tensorboard"]),

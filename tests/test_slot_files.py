@@ -25,7 +25,7 @@ def test_reads_back_what_was_written(path):
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["slots"][:], slots())
         assert file["slots"].chunks == (1, *SHAPE[1:])
-    assert read_info(path) == (SHAPE, "d" * 64)
+    assert read_info(path) == (SHAPE, "d" * 64, 0)
 
 
 def test_same_slots_give_the_same_bytes_however_they_come(path, tmp_path):

@@ -21,17 +21,15 @@ PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
 # In the params by its values.
 CONFIG = {f"ocvp.config{part}" for part in ("", "_datasets", "_models", "_section")}
 # They say what made a product, and where; they do not change it.
-MADE_BY = {"ocvp.environment"}
+MADE_BY = {f"ocvp.{name}" for name in ("environment", "records", "digests", "stages", "gpus")}
 PROCESSES = {"ocvp.launch", "ocvp.lock", "ocvp.event_file", "ocvp.training_log"}
-# A training asks for its own digest, to tell whether it may resume.
-FINGERPRINT = {"ocvp.digests", "ocvp.stages"}
-# The table of sources names the module of each kind of data set.
-SOURCES = {"ocvp.digests", "ocvp.stages"}
+# What decides whether products may stand in one table, and which there are; it is in their paths.
+STUDY = {f"ocvp.{name}" for name in ("study", "study_records", "products", "grid", "changes")}
 ALLOWED = {
-    "make_chunk": CONFIG | SOURCES,
-    "make_videos": CONFIG | SOURCES,
-    "fit_savi": CONFIG | MADE_BY | PICTURES | FINGERPRINT | PROCESSES,
-    "fit_predictor": CONFIG | MADE_BY | PICTURES | FINGERPRINT | PROCESSES,
+    "fit_savi": CONFIG | MADE_BY | PICTURES | PROCESSES,
+    "fit_predictor": CONFIG | MADE_BY | PICTURES | PROCESSES,
+    "summarize": CONFIG | MADE_BY | STUDY,
+    "collect_training_time": CONFIG | MADE_BY | STUDY,
 }
 
 
@@ -124,7 +122,7 @@ def test_each_kind_of_data_set_imports_what_its_digest_covers(kind: str, tmp_pat
         tmp_path, "ocvp.prepare_data", "chunk", "--config", config, *arguments, "--chunk", "0"
     )
     closure = import_closure(*STAGES["make_chunk"], *SOURCE_MODULES[kind])
-    assert imported - closure == CONFIG | SOURCES
+    assert imported - closure == CONFIG | MADE_BY
     assert closure - imported == {"ocvp.prepare_data"}
 
 

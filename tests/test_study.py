@@ -240,7 +240,7 @@ WILDCARDS = SimpleNamespace(
     dataset="first", savi="small", seed="1", predictor="ocvp", protocol="short"
 )
 SECTIONS = {"datasets": "dataset", "savi": "savi", "predictors": "predictor"}
-RULES_WITHOUT_CONFIG = {"summarize"}
+RULES_WITHOUT_CONFIG = {"summarize", "collect_training_time"}
 
 
 def wildcards_of(key: str) -> SimpleNamespace:
@@ -265,12 +265,14 @@ def parts(config: Config, wildcards: SimpleNamespace) -> dict[str, str]:
     }
 
 
-NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.")
+NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.", "Extraction.")
+# They become entries of their own (tests/test_grid.py).
+GRIDS = (".grid",)
 # Files from outside of the workflow: their contents are params of their own.
 OUTSIDE = (".root", ".pretrained", ".pretrained_params", ".start_from")
 # Keys that are never valid by themselves.
 JOINT = ("SplitShares.", "LstmEntry.pretrained_params", "TransformerEntry.pretrained_params")
-EDITED = [n for n in KEYS if not n.startswith(NOT_IN_PARAMS) and not n.endswith(OUTSIDE)]
+EDITED = [n for n in KEYS if not n.startswith(NOT_IN_PARAMS) and not n.endswith(OUTSIDE + GRIDS)]
 
 
 @pytest.mark.parametrize("name", EDITED)

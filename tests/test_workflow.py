@@ -64,6 +64,7 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
         "make_videos": 3,
         "fit_savi": 1,
         "score_savi": 1,
+        "encode_chunk": 2,  # the same for their slots
         "encode_slots": 3,
         "fit_predictor": 4,
         "score_predictor": 8,
@@ -71,11 +72,12 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
         "draw_rollouts": 8,
         "draw_curves": 2,
         "summarize": 1,
+        "collect_training_time": 1,
     }
 
 
 def test_the_plan_is_told_before_it_starts(finished_study):
-    assert "This run: 36 jobs (" in finished_study.run.text
+    assert "This run: 39 jobs (" in finished_study.run.text
     before_the_first_job, _, _ = finished_study.run.text.partition("rule make_chunk")
     assert "Disk: about" in before_the_first_job
 
@@ -338,7 +340,7 @@ def test_logs_and_benchmarks_mirror_the_tree(finished_study):
 def test_the_config_and_the_command_lie_beside_products(finished_study):
     for rule, product in products(finished_study.run.text):
         path = finished_study.folder / product
-        if rule == "make_chunk" or path.suffix == ".csv":
+        if rule in ("make_chunk", "encode_chunk") or path.suffix == ".csv":
             continue
         prefix = "" if path.suffix == ".pt" else f"{path.stem}."
         config = read_json(path.with_name(f"{prefix}config.json"))
