@@ -112,8 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "per_video": {name: plain(per_video(values)) for name, values in joined.items()},
     }
     write_json(args.output, result)
-    inputs = {"savi": args.savi, "videos": args.videos}
-    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
+    read = {"savi": args.savi, "videos": args.videos}
+    making.finish([args.output], stage, read, seed=args.seed, device=device)
     return 0
 
 

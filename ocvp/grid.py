@@ -97,12 +97,13 @@ def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
     Raises:
         ValueError: If the entry has no such key, or several.
     """
-    keys = [(name,) for name in type(entry).model_fields if name not in NOT_VARIED]
-    for (name,) in list(keys):
+    keys: list[tuple[str, ...]] = []
+    for name in type(entry).model_fields:
         part = getattr(entry, name)
         if isinstance(part, Section):
-            keys.remove((name,))
             keys += [(name, inner) for inner in type(part).model_fields]
+        elif name not in NOT_VARIED:
+            keys.append((name,))
     found = [path for path in keys if key in (path[-1], ".".join(path))]
     if len(found) == 1:
         return found[0]

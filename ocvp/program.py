@@ -293,7 +293,7 @@ def companion(output: Path, name: str) -> Path:
 
 
 def write_companions(
-    output: Path, module: str, section: BaseModel, argv: Sequence[str] | None
+    output: Path, module: str, section: BaseModel | dict[str, Any], argv: Sequence[str] | None
 ) -> None:
     """Write, beside a product, the config that made it and a script that makes it again.
 

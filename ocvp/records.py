@@ -54,7 +54,7 @@ class Making:
     def finish(
         self,
         products: Sequence[Path],
-        section: BaseModel | Mapping[str, Any],
+        section: BaseModel | dict[str, Any],
         inputs: Inputs,
         *,
         seed: int | None = None,
@@ -90,7 +90,7 @@ class Making:
                 for role, paths in inputs.items()
                 for path in paths_of(paths)
             ],
-            "config": dict(config),
+            "config": config,
             "seed": seed,
             "code": self._code,
             "made_by": environment | {"git": self._made_by["git"]},

@@ -163,7 +163,7 @@ def train_and_save(
             **content,
         )
     made_by = state.sessions[-1]["made_by"]  # what trained it, not what writes it again
-    took = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
+    took: dict[str, Any] = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
     took |= {"seconds": round(state.seconds, 1), "device": made_by["device"]}
     write_json(companion(args.output, TRAINING_TIME), took)
     other = "best" if stage.training.select == "last" else "last"

@@ -14,7 +14,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 _context = multiprocessing.get_context("forkserver")
@@ -34,14 +36,17 @@ _context.set_forkserver_preload(
     ]
 )
 
-# Stands for `python -m ocvp.PROGRAM ...`: makes what it is asked for, one file larger than 1 MB.
+# Stands for `python -m ocvp.PROGRAM ...`: makes what it is asked for, and some files large, with a
+# hole at their end.
 STUB = """#!/bin/sh
 for argument; do
     case $argument in
         results/*)
             if [ ! -e "$argument" ]; then
                 echo "$argument" > "$argument"
-                case $argument in */train.h5) head -c 1200000 /dev/zero >> "$argument" ;; esac
+                case $argument in
+                    */train.h5) dd if=/dev/null of="$argument" bs=1 seek=LARGE 2> /dev/null ;;
+                esac
             fi ;;
     esac
 done
@@ -144,11 +149,23 @@ def copy_package(source: Path, target: Path) -> None:
     shutil.copytree(source / "ocvp", target / "ocvp", ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def stub_python(folder: Path) -> Path:
-    """Write a `python` that makes the files that a job declares and does nothing else."""
+def smallest_study() -> dict[str, Any]:
+    """Return the config of tests/tiny.yaml with one predictor and one protocol."""
+    config = yaml.safe_load((PROJECT / "tests" / "tiny.yaml").read_text(encoding="utf-8"))
+    config["study"] |= {"predictors": ["lstm"], "evaluation": ["short"]}
+    return dict(config)
+
+
+def stub_python(folder: Path, large: int = 1_200_000) -> Path:
+    """Write a `python` that makes the files that a job declares and does nothing else.
+
+    Args:
+        folder: Where to write it.
+        large: Bytes of the files of training splits.
+    """
     path = folder / "python"
     folder.mkdir(exist_ok=True)
-    path.write_text(STUB, encoding="utf-8")
+    path.write_text(STUB.replace("LARGE", str(large)), encoding="utf-8")
     path.chmod(0o755)
     return path
 

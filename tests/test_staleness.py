@@ -9,8 +9,10 @@ import contextlib
 import copy
 import json
 import os
+import random
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
@@ -27,6 +29,7 @@ from snakemake_runs import (
     copy_project,
     jobs_in,
     run_snakemake,
+    smallest_study,
     stale_jobs,
     stub_python,
 )
@@ -34,7 +37,7 @@ from staleness_raw import write_raw_files
 from staleness_rows import (
     EVERYTHING,
     FIGURES,
-    FROM_MODELS,
+    FROM_IMPORTS,
     FROM_PREDICTOR_SCORES,
     FROM_PREDICTORS,
     FROM_SAVI,
@@ -42,8 +45,9 @@ from staleness_rows import (
     KEYS,
     MODULES,
     NOTHING,
+    OF_ALL,
     OTHER_EDITS,
-    TABLES,
+    TIMES,
     Edit,
     set_key,
 )
@@ -78,7 +82,7 @@ class Finished(NamedTuple):
         return {
             job
             for job in self.jobs
-            if job.rule in rules and (job.rule in TABLES or re.search(within, job.output))
+            if job.rule in rules and (job.rule in OF_ALL or re.search(within, job.output))
         }
 
 
@@ -130,7 +134,7 @@ def write_config(path: Path, config: dict[str, Any]) -> Path:
 
 def test_the_study_has_every_rule_and_a_second_run_does_nothing(finished):
     assert {job.rule for job in finished.jobs} == EVERYTHING
-    assert len(finished.jobs) == 94
+    assert len(finished.jobs) == 105
     assert finished.stale() == set()
 
 
@@ -288,19 +292,56 @@ def test_a_moved_folder_is_up_to_date(copied, finished, project):
     assert finished.stale(folder=copied, project=project) == set()
 
 
-def test_touched_files_are_up_to_date_whatever_their_size(copied, finished):
-    small = copied / "results/first/small/seed1/savi.pt"
-    large = copied / "results/first/videos/train.h5"
-    assert small.stat().st_size < 1_000_000 < large.stat().st_size
+@pytest.mark.parametrize("size", [1_200_000, 250_000_000])
+def test_touched_files_are_up_to_date_whatever_their_size(size, finished, tmp_path):
+    study = write_config(tmp_path / "study.yaml", smallest_study())
+    run = run_snakemake(
+        *("--cores", "2", "--configfile", study),
+        folder=tmp_path,
+        project=finished.project,
+        python=stub_python(tmp_path / "stub", large=size),
+    )
+    assert run.status == 0, run.text
+    small = tmp_path / "results/tiny/small/seed1/savi.pt"
+    large = tmp_path / "results/tiny/videos/train.h5"
+    assert large.stat().st_size == size
     for path in (small, large):
         os.utime(path)
-    assert finished.stale(folder=copied) == set()
+    assert finished.stale(study, folder=tmp_path) == set()
+    with large.open("r+b") as file:  # as large as before
+        file.write(b"other")
+    assert Job("fit_savi", "results/tiny/small/seed1/savi.pt") in finished.stale(
+        study, folder=tmp_path
+    )
+
+
+def test_a_copy_in_another_clone_is_up_to_date_in_whatever_order_its_files_were_copied(
+    finished, tmp_path
+):
+    clone = Path(shutil.copytree(finished.project, tmp_path / "clone"))
+    for name in ("results", "raw", ".snakemake"):
+        shutil.copytree(finished.folder / name, clone / name, symlinks=True)
+    files = sorted(path for path in (clone / "results").rglob("*") if path.is_file())
+    random.Random(1).shuffle(files)
+    start = time.time() - len(files)
+    for number, path in enumerate(files):
+        os.utime(path, (start + number, start + number))
+    assert finished.stale(folder=clone, project=clone) == set()
+    # By their times alone, many would be.
+    run = run_snakemake(
+        *("-n", "--configfile", STUDY, "--max-checksum-file-size", "0"),
+        folder=clone,
+        project=clone,
+    )
+    assert len(jobs_in(run.text)) > 10
 
 
 def test_other_contents_make_what_reads_them_stale(copied, finished):
     with (copied / "results/first/small/seed1/ocvp/predictor.pt").open("a") as file:
         file.write("more")
-    expected = finished.expected(FROM_PREDICTOR_SCORES, "/ocvp/|/small/seed1/figures/[a-z]+_curves")
+    expected = finished.expected(
+        FROM_PREDICTOR_SCORES | TIMES, "/ocvp/|/small/seed1/figures/[a-z]+_curves"
+    )
     assert finished.stale(folder=copied) == expected
 
 
@@ -312,8 +353,8 @@ FILES_OF_OBJ3D = (FROM_VIDEOS, "results/obj3d/")
     [
         ("raw/OBJ3D/val/2/test_8.png", *FILES_OF_OBJ3D),
         ("raw/OBJ3D/val/2/test_9.png", NOTHING, ""),  # the first eight frames are used
-        ("raw/published/models/checkpoint.pth", FROM_MODELS - {"fit_savi"}, "/fetched/"),
-        ("raw/published/experiment_params.json", FROM_MODELS - {"fit_savi"}, "/fetched/"),
+        ("raw/published/models/checkpoint.pth", FROM_IMPORTS, "/fetched/"),
+        ("raw/published/experiment_params.json", FROM_IMPORTS, "/fetched/"),
         ("raw/published/models/other.pth", NOTHING, ""),
         ("raw/mine/savi.pt", FROM_SAVI, "/tuned/"),
     ],
@@ -445,6 +486,7 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "first/small/seed1/figures/slots.png": ({"draw_slots"}, "first/small/"),
     "summary.csv": ({"summarize"}, ""),
     "comparisons.csv": ({"summarize"}, ""),
+    "training_time.csv": ({"collect_training_time"}, ""),
 }
 
 

@@ -1,0 +1,44 @@
+"""The benchmark of the workflow runs, and 1,000 jobs stay within what it promises."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import quiet_environment
+
+PROGRAM = Path(__file__).parents[1] / "benchmarks" / "workflow_speed.py"
+PROMISED = 10.0  # seconds of CPU: the machine may be busy with other things
+MEASURED = ("reading the rules", "dry run, nothing built", "dry run, all built")
+
+
+def benchmark(*arguments: str) -> tuple[int, dict[str, float]]:
+    """Run the benchmark; return the number of jobs, and the CPU seconds by what was measured."""
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--rounds", "1", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=quiet_environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    jobs = re.search(r"^([\d,]+) jobs$", done.stdout, re.MULTILINE)
+    assert jobs is not None, done.stdout
+    lines = re.findall(r"^(.+?) +[\d.]+ s, +([\d.]+) s of CPU$", done.stdout, re.MULTILINE)
+    return int(jobs[1].replace(",", "")), {name: float(seconds) for name, seconds in lines}
+
+
+def test_a_small_study_is_measured():
+    num_jobs, taken = benchmark("--jobs", "100")
+    assert 100 <= num_jobs < 300
+    assert taken.keys() == {*MEASURED, "running programs that do nothing"}
+    assert 0 < taken["reading the rules"] < taken["dry run, nothing built"]
+
+
+@pytest.mark.slow
+def test_a_thousand_jobs_are_found_out_about_within_ten_seconds():
+    num_jobs, taken = benchmark("--jobs", "1000")
+    assert num_jobs >= 1000
+    for name in MEASURED:
+        assert taken[name] < PROMISED, f"{name}: {taken[name]} s of CPU"
