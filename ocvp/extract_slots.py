@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     remove_unfinished(args.output)
     stage = read_section(Encoding, args.config, "--config")
     runtime = read_runtime(args.runtime)
-    device = prepare_device(runtime.device, stage.num_threads)
+    device = prepare_device("cpu" if args.chunks else runtime.device, stage.num_threads)
     savi = load_savi(args.savi, device)
     digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
     with VideoFile(args.videos) as videos:

@@ -200,6 +200,19 @@ def test_an_override_counts_like_an_edit(finished, tmp_path):
     assert finished.stale(STUDY, path) == finished.expected(FIGURES)
 
 
+@pytest.mark.parametrize("name", ["workstation", "slurm"])
+def test_another_profile_makes_nothing_stale(name, finished):
+    run = run_snakemake(
+        *("--dry-run", "--profile", finished.project / "profiles" / name),
+        *("--configfile", STUDY),
+        folder=finished.folder,
+        project=finished.project,
+    )
+    assert run.status == 0, run.text
+    assert f"profiles/{name} and workflow specific profile" in run.text
+    assert jobs_in(run.text) == set()
+
+
 # --- modules of the package ---------------------------------------------------------------------
 
 

@@ -234,6 +234,11 @@ def slot_chunks(wildcards):
     ]
 
 
+def gpu_of_extraction(wildcards):
+    """Return the GPUs that encode a split; parts are joined without any."""
+    return 0 if slot_chunks(wildcards) else resource_of("encode_slots", "gpu")
+
+
 def slot_chunk_options(wildcards, input):
     """Return the options that name these parts. Asking for the input, they do not count."""
     return ["--chunks", *input.chunks] if input.chunks else []

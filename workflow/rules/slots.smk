@@ -67,7 +67,7 @@ rule encode_slots:
     resources:
         mem_mb=resource_of("encode_slots", "mem_mb"),
         runtime=resource_of("encode_slots", "runtime"),
-        gpu=resource_of("encode_slots", "gpu"),
+        gpu=gpu_of_extraction,
     params:
         config=stage_config("encode_slots"),
         code=stage_digest("encode_slots"),
