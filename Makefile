@@ -8,11 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= 2
+ARCHIVE ?= study.tar.gz
 # snakefmt looks for shfmt, and jobs for python, on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format tensorboard clean
+.PHONY: help install demo test test-all test-slurm lint format tensorboard archive clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +45,10 @@ test: $(STAMP) ## Run the tests, in about 10 minutes on 2 cores
 test-all: $(STAMP) ## Run the slow tests too, as CI does
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
+# All its tests at once: they mostly wait.
+test-slurm: $(STAMP) ## Run the workflow on a Slurm of its own (as root, on Debian, about 4 minutes)
+	$(BIN)/python tests/slurm/one_machine.py $(BIN)/python -m pytest -n 5 tests/slurm
+
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,6 +63,9 @@ format: $(STAMP) ## Format all code
 
 tensorboard: $(STAMP) ## Watch the trainings in the browser (options: make tensorboard OPTIONS="--port 6007")
 	@$(BIN)/python -m ocvp.watch $(OPTIONS)
+
+archive: $(STAMP) ## Pack the finished study into one file (ARCHIVE=study.tar.gz)
+	@$(BIN)/python -m ocvp.archive --output $(ARCHIVE)
 
 clean: ## Delete products and logs; spare what trainings resume from
 	find results -type f ! -name README.md ! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete

@@ -68,7 +68,10 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
     ]
     if jobs:
         folder = Path.cwd()
-        text = describe(jobs, config, listings, folder, cores=workflow.cores or 1)
+        settings = workflow.resource_settings
+        # On a cluster there are no cores to share, but so many jobs at once (`nodes`).
+        cores = settings.cores or settings.nodes or 1
+        text = describe(jobs, config, listings, folder, cores)
         print(text, file=sys.stderr, flush=True)
 
 

@@ -44,8 +44,18 @@ def folder(tmp_path: Path) -> Path:
 
 def test_make_alone_lists_the_targets(folder: Path) -> None:
     text = run_make(folder).stdout
-    for target in ("demo", "test", "test-all", "lint", "tensorboard", "clean", "help"):
-        assert f"make {target} " in text
+    targets = (
+        "demo",
+        "test",
+        "test-all",
+        "test-slurm",
+        "lint",
+        "tensorboard",
+        "archive",
+        "clean",
+        "help",
+    )
+    assert [target for target in targets if f"make {target} " not in text] == []
     assert not (folder / ".venv").exists()
 
 
@@ -134,24 +144,32 @@ def test_the_lock_covers_every_dependency() -> None:
     assert names <= lock().keys()
 
 
-@pytest.mark.parametrize(("skipped", "status"), [(0, 0), (1000, 1)])
-def test_ci_fails_where_more_tests_are_skipped_than_listed(
-    tmp_path: Path, skipped: int, status: int
-) -> None:
-    stub(tmp_path / "make", f'echo "3 passed, {skipped} skipped in 1.0s"')
-    result = subprocess.run(
+def run_ci(folder: Path, make: str) -> subprocess.CompletedProcess:
+    """Run what CI runs, with a script that stands for make."""
+    stub(folder / "make", make)
+    return subprocess.run(
         [ROOT / ".ci/run"],
         capture_output=True,
         text=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("target", "skipped", "status"),
+    [("test-all", 0, 0), ("test-all", 1000, 1), ("test-slurm", 1000, 1)],
+)
+def test_ci_fails_where_more_tests_are_skipped_than_listed(
+    tmp_path: Path, target: str, skipped: int, status: int
+) -> None:
+    skips = f'[ "$1" = {target} ] && echo "3 passed, {skipped} skipped in 1.0s"'
+    result = run_ci(tmp_path, f'echo "3 passed in 1.0s"; {skips}; exit 0')
     assert result.returncode == status, result.stderr
     assert f"skipped tests: {skipped} (allowed:" in result.stdout
 
 
-def test_ci_fails_where_tests_fail(tmp_path: Path) -> None:
-    stub(tmp_path / "make", '[ "$1" = lint ] && exit; echo "1 failed, 3 passed in 1.0s"; exit 2')
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    result = subprocess.run([ROOT / ".ci/run"], capture_output=True, env=environment, check=False)
-    assert result.returncode != 0
+@pytest.mark.parametrize("target", ["lint", "test-all", "test-slurm"])
+def test_ci_fails_where_a_target_fails(tmp_path: Path, target: str) -> None:
+    make = f'[ "$1" = {target} ] || exit 0; echo "1 failed, 3 passed in 1.0s"; exit 2'
+    assert run_ci(tmp_path, make).returncode != 0

@@ -1,7 +1,7 @@
 """Config, wildcard constraints, and what all rules share.
 
 Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, SPLITS; what
-rules put into params and resources (`stage_config`, `stage_digest`, `runtime`, `resource_of`); and
+rules put into params and resources (`stage_config`, `stage_code`, `runtime`, `resource_of`); and
 the paths that collectors and input functions need.
 """
 
@@ -85,10 +85,13 @@ def stage_config(rule):
 
 
 def stage_code(rule):
-    """Return a params function: the digest of the code that makes a data set's videos."""
+    """Return a params function: the digest of the code that a rule runs."""
+    makes_videos = rule in ("make_chunk", "make_videos")
 
+    # Not while the rules are read: each job reads them, and needs the digest of its own alone.
     def of(wildcards):
-        return stage_digest(rule, CONFIG.datasets[wildcards.dataset].kind)
+        kind = CONFIG.datasets[wildcards.dataset].kind if makes_videos else None
+        return stage_digest(rule, kind)
 
     return of
 

@@ -35,7 +35,7 @@ rule score_predictor:
         gpu=resource_of("score_predictor", "gpu"),
     params:
         config=stage_config("score_predictor"),
-        code=stage_digest("score_predictor"),
+        code=stage_code("score_predictor"),
         runtime=runtime,
         python=python,
     shell:
@@ -67,7 +67,7 @@ rule summarize:
         runtime=resource_of("summarize", "runtime"),
         gpu=resource_of("summarize", "gpu"),
     params:
-        code=stage_digest("summarize"),
+        code=stage_code("summarize"),
         study=study,
         python=python,
     shell:
@@ -96,7 +96,7 @@ rule collect_training_time:
         runtime=resource_of("collect_training_time", "runtime"),
         gpu=resource_of("collect_training_time", "gpu"),
     params:
-        code=stage_digest("collect_training_time"),
+        code=stage_code("collect_training_time"),
         study=study,
         python=python,
     shell:

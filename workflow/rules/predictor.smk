@@ -41,7 +41,7 @@ rule fit_predictor:
         gpu=resource_of("fit_predictor", "gpu"),
     params:
         config=stage_config("fit_predictor"),
-        code=stage_digest("fit_predictor"),
+        code=stage_code("fit_predictor"),
         origin=origin_digest,
         options=origin_options,
         runtime=training_runtime,
@@ -77,7 +77,7 @@ rule import_predictor:
         gpu=resource_of("import_predictor", "gpu"),
     params:
         config=stage_config("import_predictor"),
-        code=stage_digest("import_predictor"),
+        code=stage_code("import_predictor"),
         origin=origin_digest,
         options=origin_options,
         python=python,

@@ -44,7 +44,7 @@ rule draw_slots:
         gpu=resource_of("draw_slots", "gpu"),
     params:
         config=stage_config("draw_slots"),
-        code=stage_digest("draw_slots"),
+        code=stage_code("draw_slots"),
         runtime=runtime,
         python=python,
     shell:
@@ -92,7 +92,7 @@ rule draw_rollouts:
         gpu=resource_of("draw_rollouts", "gpu"),
     params:
         config=stage_config("draw_rollouts"),
-        code=stage_digest("draw_rollouts"),
+        code=stage_code("draw_rollouts"),
         runtime=runtime,
         python=python,
     shell:
@@ -129,7 +129,7 @@ rule draw_curves:
         gpu=resource_of("draw_curves", "gpu"),
     params:
         config=stage_config("draw_curves"),
-        code=stage_digest("draw_curves"),
+        code=stage_code("draw_curves"),
         python=python,
     shell:
         r"""

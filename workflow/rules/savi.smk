@@ -40,7 +40,7 @@ rule fit_savi:
         gpu=resource_of("fit_savi", "gpu"),
     params:
         config=stage_config("fit_savi"),
-        code=stage_digest("fit_savi"),
+        code=stage_code("fit_savi"),
         origin=origin_digest,
         options=origin_options,
         runtime=training_runtime,
@@ -75,7 +75,7 @@ rule import_savi:
         gpu=resource_of("import_savi", "gpu"),
     params:
         config=stage_config("import_savi"),
-        code=stage_digest("import_savi"),
+        code=stage_code("import_savi"),
         origin=origin_digest,
         options=origin_options,
         python=python,
@@ -107,7 +107,7 @@ rule score_savi:
         gpu=resource_of("score_savi", "gpu"),
     params:
         config=stage_config("score_savi"),
-        code=stage_digest("score_savi"),
+        code=stage_code("score_savi"),
         runtime=runtime,
         python=python,
     shell:

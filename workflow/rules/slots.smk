@@ -35,7 +35,7 @@ rule encode_chunk:
         gpu=resource_of("encode_chunk", "gpu"),
     params:
         config=stage_config("encode_chunk"),
-        code=stage_digest("encode_chunk"),
+        code=stage_code("encode_chunk"),
         size=videos_per_slot_chunk,
         runtime=runtime,
         python=python,
@@ -70,7 +70,7 @@ rule encode_slots:
         gpu=gpu_of_extraction,
     params:
         config=stage_config("encode_slots"),
-        code=stage_digest("encode_slots"),
+        code=stage_code("encode_slots"),
         chunks=slot_chunk_options,
         runtime=runtime,
         python=python,

@@ -1,0 +1,146 @@
+"""Profiles: keys that Snakemake knows, what holds where, and what rules leave to them."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+from snakemake_runs import PROJECT, Run, run_snakemake
+
+from ocvp.resources import TABLE
+
+PROFILES = PROJECT / "profiles"
+MIN_JOB_AGE = 300
+"""Seconds for which Slurm remembers ended jobs, where a cluster does not say otherwise."""
+
+RULES = sorted((PROJECT / "workflow" / "rules").glob("*.smk"))
+
+
+def read_profile(name: str) -> dict[str, Any]:
+    return yaml.safe_load((PROFILES / name / "config.yaml").read_text(encoding="utf-8"))
+
+
+def dry_run(folder: Path, profile: Path) -> Run:
+    """Dry-run the tiny study under a profile, on a machine without Slurm."""
+    path = Path(sys.executable).parent
+    return run_snakemake(
+        *("--dry-run", "--profile", profile, "--configfile", TINY),
+        folder=folder,
+        environment={"PATH": str(path)},
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in PROFILES.iterdir()))
+def test_a_profile_is_accepted_together_with_the_default_one(tmp_path: Path, name: str) -> None:
+    assert isinstance(read_profile(name), dict)
+    run = dry_run(tmp_path, PROFILES / name)
+    assert run.status == 0, run.text
+    assert f"Using profiles {PROFILES / name} and workflow specific profile" in run.text
+    assert "summarize" in run.text
+
+
+def test_a_misspelt_key_of_a_profile_is_an_error(tmp_path: Path) -> None:
+    shutil.copytree(PROFILES / "slurm", tmp_path / "slurm")
+    config = tmp_path / "slurm" / "config.yaml"
+    config.write_text(config.read_text().replace("slurm-status-command", "slurm-status-comand"))
+    run = dry_run(tmp_path, tmp_path / "slurm")
+    assert run.status != 0
+    assert "slurm-status-comand" in run.text
+
+
+def parsed(*arguments: str | Path) -> Any:
+    """Return Snakemake's settings under a command line."""
+    from snakemake.cli import parse_args
+
+    return parse_args([str(argument) for argument in arguments])[1]
+
+
+def test_both_profiles_hold_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake looks for profiles/default beside the Snakefile, not in the results' folder."""
+    monkeypatch.chdir(tmp_path)
+    named = ("--snakefile", PROJECT / "Snakefile", "--profile", PROFILES / "slurm")
+    settings = parsed(*named, "--directory", tmp_path / "elsewhere")
+    assert settings.executor == "slurm"
+    assert settings.slurm_status_command == "squeue"
+    assert settings.retries == read_profile("slurm")["retries"]
+    assert settings.rerun_incomplete
+    assert settings.show_failed_logs
+    assert parsed(*named, "--retries", "0").retries == 0
+
+
+def test_where_both_name_a_key_the_default_profile_wins(tmp_path: Path) -> None:
+    """So says the head of each profile; and none of them has a key without effect."""
+    for name, seconds in {"default": 11, "mine": 12}.items():
+        folder = tmp_path / "profiles" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"latency-wait: {seconds}\n", encoding="utf-8")
+    (tmp_path / "Snakefile").touch()
+    named = ("--snakefile", tmp_path / "Snakefile", "--profile", tmp_path / "profiles" / "mine")
+    default = ("--workflow-profile", tmp_path / "profiles" / "default")
+    assert parsed(*named, *default).latency_wait == 11
+    assert parsed(*named, *default, "--latency-wait", "13").latency_wait == 13
+    for name in ("slurm", "workstation"):
+        assert not read_profile(name).keys() & read_profile("default").keys()
+
+
+def test_the_workstation_bounds_gpus_and_memory() -> None:
+    settings = parsed("--snakefile", PROJECT / "Snakefile", "--profile", PROFILES / "workstation")
+    bounds = settings.resources
+    assert bounds["gpu"].value == 1
+    assert bounds["mem_mb"].value >= 500, "what the machine has"
+
+
+def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
+    """The plugin goes over to sacct, which may wait for ever, where it does not."""
+    seconds = read_profile("slurm")["slurm-init-seconds-before-status-checks"]
+    assert 3 * seconds <= MIN_JOB_AGE
+
+
+def rule_blocks() -> dict[str, str]:
+    """Return the text of every rule that runs a program."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in RULES)
+    blocks = re.findall(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", text, re.MULTILINE)
+    return {name: block for name, block in blocks if "shell:" in block}
+
+
+def test_every_rule_that_runs_a_program_asks_for_what_the_table_says() -> None:
+    blocks = rule_blocks()
+    assert blocks.keys() == TABLE.keys()
+    # Parts of slots are joined without a GPU.
+    blocks["encode_slots"] = blocks["encode_slots"].replace(
+        "gpu=gpu_of_extraction", 'gpu=resource_of("encode_slots", "gpu")'
+    )
+    for name, block in blocks.items():
+        for kind in ("mem_mb", "runtime", "gpu"):
+            assert f'\n        {kind}=resource_of("{name}", "{kind}"),' in block, name
+        threads = "resource_of" if TABLE[name].threads else "training_threads"
+        assert f'\n    threads: {threads}("{name}"' in block, name
+
+
+def test_rules_leave_retries_and_the_cluster_to_the_profiles() -> None:
+    """The retries of a rule would be made once more within each job."""
+    for name, block in rule_blocks().items():
+        assert "retries" not in block, name
+        assert "slurm" not in block, name
+
+
+def test_parts_of_slots_are_joined_without_a_gpu(tmp_path: Path) -> None:
+    gpus = "{encode_chunk: {gpu: 1}, encode_slots: {gpu: 1}}"
+    run = run_snakemake(
+        *("extract_slots", "--dry-run", "--configfile", TINY, "--config", f"resources={gpus}"),
+        folder=tmp_path,
+    )
+    jobs = re.findall(r"output: results/.*/slots/(\S+)\.h5\n(?:.*\n)*?.*gpu=(\d)", run.text)
+    assert dict(jobs) == {
+        "test": "1",
+        "val": "1",
+        "train": "0",
+        "train/chunk0": "1",
+        "train/chunk1": "1",
+    }
