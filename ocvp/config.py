@@ -96,10 +96,10 @@ class RuleResources(Section):
     gpu: int | None = Field(default=None, ge=0)
     """GPUs."""
     max_mem_mb: int | None = Field(default=None, ge=1)
-    """The most memory in MB that a job is tried with again; null: no bound."""
+    """The most memory in MB that a job ever asks for, at its first try too; null: no bound."""
     max_runtime: int | None = Field(default=None, ge=1)
-    """The longest time limit in minutes that a job is tried with again, that of the cluster's
-    partition, say; null: no bound."""
+    """The longest time limit in minutes that a job ever asks for, that of the cluster's partition,
+    say; null: no bound."""
 
 
 class Study(Section):

@@ -10,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+VALUES_PATTERN = "[A-Za-z0-9_.-]+"
+"""What follows the first hyphen in the name of a variant."""
+VARIANT_PATTERN = rf"{NAME_PATTERN.rstrip('$')}(-{VALUES_PATTERN})?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-NameOfVariant = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(-[A-Za-z0-9_.-]+)?$")]
+NameOfVariant = Annotated[str, Field(pattern=VARIANT_PATTERN)]
 """A name, or that of one variant of an entry with a grid (see `ocvp.grid`)."""
 Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -39,10 +39,11 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
     torch.set_num_threads(num_threads)
     keep_large_buffers()
     set_tf32(tf32)
+    if name in ("auto", "cuda") and not is_rank():
+        # Before anything asks CUDA: then it has seen all GPUs, and goes on to see them.
+        take_gpus(1, torch.cuda.device_count())
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not is_rank():
-        take_gpus(1, torch.cuda.device_count())
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(

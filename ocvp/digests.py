@@ -13,6 +13,7 @@ from typing import Any
 
 PACKAGE = "ocvp"
 NOT_CODE = (
+    "ocvp.changes",
     "ocvp.config",
     "ocvp.config_datasets",
     "ocvp.config_models",

@@ -35,12 +35,18 @@ def take_gpus(num: int, num_visible: int, folder: Path | None = None) -> None:
         return
     shown = os.environ.get(VISIBLE)
     names = shown.split(",") if shown else [str(index) for index in range(num_visible)]
-    taken = _locked(names[:num_visible], num, folder or _folder())
+    try:
+        taken = _locked(names[:num_visible], num, folder or _folder())
+    except OSError as error:
+        logger.warning("GPUs cannot be locked (%s); the first ones are used", error)
+        return
     if taken:
         os.environ[VISIBLE] = ",".join(taken)
         logger.info("taking GPU %s of %d", ", ".join(taken), num_visible)
     else:
-        logger.warning("all %d GPUs are taken by other programs; sharing one", num_visible)
+        logger.warning(
+            "fewer than %d of %d GPUs are free; the first ones are shared", num, num_visible
+        )
 
 
 def _folder() -> Path:
@@ -52,7 +58,7 @@ def _locked(names: Sequence[str], num: int, folder: Path) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     locks: dict[str, TextIOWrapper] = {}
     for name in names:
-        file = (folder / f"{name}.lock").open("w")
+        file = (folder / f"{name.replace('/', '_')}.lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ocvp.config import Config, Study
 from ocvp.config_models import ModelEntry, PredictorEntry, SaviEntry
-from ocvp.config_section import Section, validate
+from ocvp.config_section import VALUES_PATTERN, Section, validate
 
 SECTIONS = ("savi", "predictors")
 """Sections whose entries may have a grid."""
@@ -21,16 +21,14 @@ SECTIONS = ("savi", "predictors")
 NOT_VARIED = ("grid", "pretrained", "pretrained_params", "start_from")
 """Keys of an entry that a grid cannot vary: their values are no part of a name."""
 
-PART_OF_A_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
-
-class Variants(Section):
-    """The variants of all grids, for one validation."""
+class Entries(Section):
+    """Entries by name, to be validated."""
 
     savi: dict[str, SaviEntry]
-    """SAVi models by name."""
+    """SAVi models."""
     predictors: dict[str, PredictorEntry]
-    """Slot predictors by name."""
+    """Slot predictors."""
 
 
 def expand(config: Config) -> Config:
@@ -43,47 +41,51 @@ def expand(config: Config) -> Config:
 
     Raises:
         ValueError: If a grid names a key that the entry does not have or that cannot be varied, if
-            a variant is not valid, or if two of them are the same.
+            a variant is not valid, or if two entries would have one name.
     """
-    raw: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    paths: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for section in SECTIONS:
-        for name, entry in getattr(config, section).items():
-            if entry.grid:
-                where = f"{section}.{name}.grid"
-                paths[section, name] = [key_path(entry, key, where) for key in sorted(entry.grid)]
-                raw[section] |= _combinations(name, entry, paths[section, name], where)
-    if not paths:
-        return config
-    variants = validate(Variants, raw)
     changes: dict[str, Any] = {}
     named: dict[tuple[str, str], list[str]] = {}
     for section in SECTIONS:
+        written: dict[str, ModelEntry] = getattr(config, section)
         entries: dict[str, ModelEntry] = {}
-        written = iter(getattr(variants, section).values())
-        for name, entry in getattr(config, section).items():
-            if not entry.grid:
-                entries[name] = entry
-                continue
-            own = list(itertools.islice(written, num_combinations(entry)))
-            names = [_name(name, entry, variant, paths[section, name]) for variant in own]
-            named[section, name] = names
-            if twice := [known for known in names if names.count(known) > 1]:
-                raise ValueError(
-                    f"config is not valid:\n  {section}.{name}.grid gives {twice[0]} twice; each "
-                    "value may stand in a list once"
-                )
-            entries |= dict(zip(names, own, strict=True))
+        for name, entry in written.items():
+            own = dict(_variants(section, name, entry)) if entry.grid else {name: entry}
+            if twice := own.keys() & (entries.keys() | written.keys() - {name}):
+                raise _error(f"{section}.{name}.grid gives {min(twice)}, which stands there too")
+            named[section, name] = list(own)
+            entries |= own
         changes[section] = entries
+    if all(changes[section].keys() == getattr(config, section).keys() for section in SECTIONS):
+        return config
     return config.model_copy(update={**changes, "study": _studies(config.study, named)})
 
 
-def num_combinations(entry: ModelEntry) -> int:
-    """Return how many variants an entry has: 1 without a grid."""
-    number = 1
-    for values in (entry.grid or {}).values():
-        number *= len(values)
-    return number
+def _variants(section: str, name: str, entry: ModelEntry) -> Iterator[tuple[str, ModelEntry]]:
+    """Yield the variants of an entry with their names."""
+    where = f"{section}.{name}.grid"
+    # Sorted, so that the order in which keys are written changes no name.
+    grid = dict(sorted((entry.grid or {}).items()))
+    paths = [key_path(entry, key, where) for key in grid]
+    if len(set(paths)) < len(paths):
+        raise _error(f"{where} holds one key under two names: {', '.join(grid)}")
+    plain = entry.model_dump(mode="json", exclude_unset=True, exclude={"grid"})
+    names = set()
+    for values in itertools.product(*grid.values()):
+        raw = json.loads(json.dumps(plain))
+        for path, value in zip(paths, values, strict=True):
+            part = raw
+            for key in path[:-1]:
+                part = part.setdefault(key, {})
+            part[path[-1]] = value
+        as_written = _name(name, grid, values, where)
+        variant = _validated(section, as_written, raw)
+        # 1e-4 may have been written as text, and 0.0001 is the same.
+        found = [_value(variant, path) for path in paths]
+        variant_name = _name(name, grid, found, where)
+        if variant_name in names:
+            raise _error(f"{where} gives {variant_name} twice; each value may stand in a list once")
+        names.add(variant_name)
+        yield variant_name, variant
 
 
 def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
@@ -109,43 +111,26 @@ def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
         return found[0]
     if found:
         names = " or ".join(".".join(path) for path in found)
-        raise ValueError(f"config is not valid:\n  {where}.{key} could be {names}; write which")
+        raise _error(f"{where}.{key} could be {names}; write which")
     names = ", ".join(".".join(path) for path in keys)
-    raise ValueError(
-        f"config is not valid:\n  {where}.{key}: there is no such key to vary; allowed are {names}"
-    )
+    raise _error(f"{where}.{key}: there is no such key to vary; allowed are {names}")
 
 
-def _combinations(
-    name: str, entry: ModelEntry, paths: list[tuple[str, ...]], where: str
-) -> dict[str, Any]:
-    """Return the variants of an entry as plain mappings.
-
-    Their names are those of `_name`, but with the values as they are written: 1e-4 may be text.
-    """
-    grid = dict(sorted((entry.grid or {}).items()))
-    plain = entry.model_dump(mode="json", exclude_unset=True, exclude={"grid"})
-    found = {}
-    for values in itertools.product(*grid.values()):
-        parts = [f"{key}{_text(value, where)}" for key, value in zip(grid, values, strict=True)]
-        variant = json.loads(json.dumps(plain))
-        for path, value in zip(paths, values, strict=True):
-            part = variant
-            for key in path[:-1]:
-                part = part.setdefault(key, {})
-            part[path[-1]] = value
-        found["-".join([name, *parts])] = variant
-    return found
+def _validated(section: str, name: str, raw: dict[str, Any]) -> ModelEntry:
+    entries = {key: {name: raw} if key == section else {} for key in SECTIONS}
+    entry: ModelEntry = getattr(validate(Entries, entries), section)[name]
+    return entry
 
 
-def _name(name: str, entry: ModelEntry, variant: ModelEntry, paths: list[tuple[str, ...]]) -> str:
-    """Return a variant's name: keys as the grid has them, sorted, and values as validated."""
-    parts = []
-    for key, path in zip(sorted(entry.grid or {}), paths, strict=True):
-        value: Any = variant
-        for step in path:
-            value = getattr(value, step)
-        parts.append(f"{key}{_text(value, key)}")
+def _value(entry: ModelEntry, path: tuple[str, ...]) -> Any:
+    value: Any = entry
+    for key in path:
+        value = getattr(value, key)
+    return value
+
+
+def _name(name: str, grid: dict[str, Any], values: Any, where: str) -> str:
+    parts = (f"{key}{_text(value, where)}" for key, value in zip(grid, values, strict=True))
     return "-".join([name, *parts])
 
 
@@ -158,10 +143,10 @@ def _text(value: Any, where: str) -> str:
     if isinstance(value, list | tuple):
         return "x".join(_text(item, where) for item in value)
     text = value if isinstance(value, str) else json.dumps(value)
-    if not PART_OF_A_NAME.fullmatch(text):
-        raise ValueError(
-            f"config is not valid:\n  {where} holds {value!r}; its values stand in paths: allowed "
-            "are numbers, true, false, null, single words, and lists of these"
+    if not re.fullmatch(VALUES_PATTERN, text):
+        raise _error(
+            f"{where} holds {value!r}; its values stand in paths: allowed are numbers, true, "
+            "false, null, single words, and lists of these"
         )
     return text
 
@@ -179,3 +164,7 @@ def _studies(studies: list[Study], named: dict[tuple[str, str], list[str]]) -> l
         )
         for study in studies
     ]
+
+
+def _error(text: str) -> ValueError:
+    return ValueError(f"config is not valid:\n  {text}")

@@ -1,7 +1,6 @@
 """The products of a study: which there are, and what each depends on."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -9,8 +8,6 @@ from ocvp.config import Config
 from ocvp.config_section import SPLITS
 from ocvp.stages import stage_digest
 from ocvp.study import Chain, chains, stage_config
-
-MODELS = ("savi.pt", "predictor.pt")
 
 
 class Product(NamedTuple):
@@ -66,11 +63,7 @@ def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
 
 def trained_models(config: Config) -> list[str]:
     """Return the checkpoints that a study trains, SAVis and predictors, and does not import."""
-    return [
-        product.path
-        for product in products(config)
-        if Path(product.path).name in MODELS and product.rule.startswith("fit_")
-    ]
+    return [product.path for product in products(config) if product.rule.startswith("fit_")]
 
 
 # --- which splits a chain needs -----------------------------------------------------------------

@@ -59,7 +59,7 @@ def resource(config: Config, rule: str, kind: str, attempt: int = 1) -> int | No
     if value is None or kind not in GROWING:
         return value
     bound = _said(config, rule, GROWING[kind])
-    return value * attempt if bound is None else max(value, min(value * attempt, bound))
+    return value * attempt if bound is None else min(value * attempt, bound)
 
 
 def _said(config: Config, rule: str, key: str) -> int | None:

@@ -4,12 +4,13 @@ import argparse
 from typing import Any
 
 from ocvp.config import Config
+from ocvp.config_section import NAME_PATTERN, VARIANT_PATTERN
 from ocvp.program import read_mapping
 from ocvp.study import read_config
 
-NAME = "[a-z0-9_]+"
+NAME = NAME_PATTERN.strip("^$")
 """A regular expression for a name in a path."""
-MODEL = NAME + r"(-[A-Za-z0-9_.-]+)?"
+MODEL = VARIANT_PATTERN.strip("^$")
 """The same for a SAVi or predictor, which may be one variant of an entry with a grid."""
 
 

@@ -107,3 +107,11 @@ def finished_study(
     return FinishedStudy(
         folder / "work", folder / "project", environment_of(folder), Run(int(status), text), imports
     )
+
+
+@pytest.fixture
+def copied(finished_study: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished study, which is the working folder and may be changed."""
+    folder = Path(shutil.copytree(finished_study.folder, tmp_path / "copy"))
+    monkeypatch.chdir(folder)
+    return folder

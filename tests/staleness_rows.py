@@ -599,7 +599,6 @@ MODULES: dict[str, Rows] = {
     "encoder": of(FROM_MODELS),
     "initializers": of(FROM_MODELS),
     "interruption": of(FROM_SAVI),
-    "changes": of((FROM_SAVI, TRAINED)),
     "losses": of((FROM_SAVI, TRAINED)),
     "process_group": of((FROM_SAVI, TRAINED)),
     "residency": of((FROM_SAVI, TRAINED)),
@@ -678,6 +677,7 @@ MODULES: dict[str, Rows] = {
     "tabletop_contacts": of(NOTHING),
     "watch": of(NOTHING),
     # Where a product is made, and what is said of it.
+    "changes": of(NOTHING),
     "environment": of(NOTHING),
     "records": of(NOTHING),
     "study_records": of(NOTHING),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY, FinishedStudy
+from conftest import TINY
 from snakemake_runs import run_snakemake
 from staleness_rows import set_key
 from tiny import assert_one_error, call
@@ -17,14 +17,6 @@ from ocvp import archive, provenance
 from ocvp.study import read_config
 
 CHAIN = "results/tiny/small/seed1"
-
-
-@pytest.fixture
-def copied(finished_study: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the finished study, which is the working folder and may be changed."""
-    folder = Path(shutil.copytree(finished_study.folder, tmp_path / "copy"))
-    monkeypatch.chdir(folder)
-    return folder
 
 
 @pytest.fixture

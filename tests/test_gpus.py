@@ -70,6 +70,13 @@ def test_only_visible_gpus_are_taken(tmp_path):
     other.end()
 
 
+def test_where_locks_cannot_be_written_the_first_gpus_are_used(tmp_path):
+    (tmp_path / "locks").write_text("a file")
+    holder = Holder(tmp_path / "locks" / "below", 1, 2)
+    assert holder.taken == "all"
+    holder.end()
+
+
 def test_where_a_scheduler_shows_no_more_than_needed_nothing_is_chosen(tmp_path, monkeypatch):
     monkeypatch.setenv(VISIBLE, "3")
     take_gpus(1, 1, tmp_path / "locks")
@@ -80,7 +87,13 @@ def test_where_a_scheduler_shows_no_more_than_needed_nothing_is_chosen(tmp_path,
 @pytest.mark.parametrize(("name", "taken"), [("auto", 1), ("cuda", 1), ("cpu", None)])
 def test_a_program_takes_one_for_its_device(name, taken, monkeypatch):
     wanted: list[int] = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def is_available() -> bool:
+        # It starts CUDA, which then goes on to see what it saw.
+        assert wanted == [taken]
+        return True
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr("ocvp.device.take_gpus", lambda num, visible: wanted.append(num))
     prepare_device(name, num_threads=1)

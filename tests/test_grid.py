@@ -137,6 +137,14 @@ BAD = {
         {"learning_rate": ["1e-3", 0.001]},
         "predictors.ocvp_seq.grid gives ocvp_seq-learning_rate0.001 twice",
     ),
+    "the same number twice": (
+        {"num_layers": [2, 2]},
+        "predictors.ocvp_seq.grid gives ocvp_seq-num_layers2 twice",
+    ),
+    "one key under two names": (
+        {"num_layers": [1, 2], "model.num_layers": [3]},
+        "predictors.ocvp_seq.grid holds one key under two names: model.num_layers, num_layers",
+    ),
     "no value": ({"num_layers": []}, "predictors.ocvp_seq.grid.num_layers is []"),
     "no key": ({}, "predictors.ocvp_seq.grid is {}"),
     "no list": ({"num_layers": 2}, "predictors.ocvp_seq.grid.num_layers is 2"),
@@ -155,6 +163,16 @@ def test_what_is_wrong_is_told(name):
     with pytest.raises(ValueError, match="is not valid") as error:
         read_config(tiny(predictors__ocvp_seq__grid=grid))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_variant_does_not_take_the_name_of_another_entry(is_first):
+    config = tiny(predictors__ocvp_seq__grid={"num_layers": [1, 2]})
+    other = {"ocvp_seq-num_layers2": {"kind": "ocvp_seq", "pretrained": "x.pt"}}
+    predictors = config["predictors"]
+    config["predictors"] = {**other, **predictors} if is_first else {**predictors, **other}
+    with pytest.raises(ValueError, match=r"ocvp_seq.grid gives ocvp_seq-num_layers2, which stands"):
+        read_config(config)
 
 
 def test_pretrained_entries_have_no_grid():

@@ -1,9 +1,11 @@
 """What is told before a run: jobs, time from earlier runs, disk."""
 
+import contextlib
 import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,6 +17,7 @@ from ocvp.plan import (
     estimate_bytes,
     estimate_seconds,
     put_python_on_path,
+    show,
 )
 from ocvp.raw_files import Listing
 from ocvp.study import read_config
@@ -162,3 +165,19 @@ def test_jobs_run_the_python_of_the_workflow(monkeypatch):
     monkeypatch.setenv("PATH", "/somewhere")
     put_python_on_path()
     assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
+
+
+@pytest.mark.parametrize(("cores", "nodes", "shared"), [(4, None, 4), (None, 100, 100)])
+def test_on_a_cluster_jobs_at_once_stand_for_cores(cores, nodes, shared, config, capsys, tmp_path):
+    """Snakemake's own `workflow.cores` is an error there."""
+    write_benchmark(tmp_path, "logs/results/a.json/score_savi.tsv", 100 * shared)
+    planned = SimpleNamespace(
+        benchmark="logs/results/a.json/score_savi.tsv", wildcards_dict={}, threads=1
+    )
+    workflow = SimpleNamespace(
+        resource_settings=SimpleNamespace(cores=cores, nodes=nodes),
+        dag=SimpleNamespace(needrun_jobs=lambda: [planned]),
+    )
+    with contextlib.chdir(tmp_path):
+        show(workflow, config, listings)
+    assert "Time, from earlier runs: about 2 minutes." in capsys.readouterr().err

@@ -1,11 +1,9 @@
 """The chain from a product to the raw data, of a study that ran for real."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from conftest import FinishedStudy
 from snakemake_runs import jobs_in
 from tiny import assert_one_error, call
 
@@ -15,14 +13,6 @@ from ocvp.records import find_record
 
 FIGURE = "results/tiny/small/seed1/ocvp_par/figures/short_video1.gif"
 SAVI = "results/tiny/small/seed1/savi.pt"
-
-
-@pytest.fixture
-def copied(finished_study: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the finished study, which is the working folder and may be changed."""
-    folder = Path(shutil.copytree(finished_study.folder, tmp_path / "copy"))
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def show(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -48,10 +48,7 @@ GROWTH: dict[str, tuple[dict[str, dict[str, int]], list[int]]] = {
         {"every_rule": {"max_mem_mb": 9000}, "fit_savi": {"max_mem_mb": 10000}},
         [4000, 8000, 10000],
     ),
-    "a bound below the first amount, which stays": (
-        {"every_rule": {"max_mem_mb": 1000}},
-        [4000, 4000, 4000],
-    ),
+    "a bound below the first amount": ({"every_rule": {"max_mem_mb": 1000}}, [1000] * 3),
     "a bound of something else": ({"every_rule": {"max_runtime": 1}}, [4000, 8000, 12000]),
     "another first amount": (
         {"fit_savi": {"mem_mb": 500}, "every_rule": {"max_mem_mb": 1200}},

@@ -23,7 +23,7 @@ CONFIG = {f"ocvp.config{part}" for part in ("", "_datasets", "_models", "_sectio
 # They say what made a product, and where; they do not change it.
 MADE_BY = {f"ocvp.{name}" for name in ("environment", "records", "digests", "stages")}
 GPUS = {"ocvp.gpus"}
-PROCESSES = {"ocvp.launch", "ocvp.lock", "ocvp.event_file", "ocvp.training_log"}
+PROCESSES = {"ocvp.launch", "ocvp.lock", "ocvp.event_file", "ocvp.training_log", "ocvp.changes"}
 # What decides whether products may stand in one table, and which there are; it is in their paths.
 STUDY = {f"ocvp.{name}" for name in ("study", "study_records", "products", "grid", "changes")}
 ALLOWED = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY, FinishedStudy
+from conftest import TINY
 from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
@@ -16,14 +16,6 @@ from ocvp.study import read_config
 from ocvp.study_records import faults, other_versions, refuse_mixed, without_snakemake
 
 CHAIN = Path("results/tiny/small/seed1")
-
-
-@pytest.fixture
-def copied(finished_study: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the finished study, which is the working folder and may be changed."""
-    folder = Path(shutil.copytree(finished_study.folder, tmp_path / "copy"))
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def study(**edits: Any) -> Any:
