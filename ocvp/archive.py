@@ -8,22 +8,23 @@ instead of training. Videos and slots are not in it: they are made again, from t
 """
 
 import argparse
+import contextlib
 import io
 import logging
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ocvp.config import Config
-from ocvp.config_section import Section
 from ocvp.files import atomic_path, check_writable, read_json
-from ocvp.products import products
+from ocvp.products import figures, products
 from ocvp.program import companion, run, start_logging
-from ocvp.provenance import as_text, chain_of
-from ocvp.study import chains, read_config
+from ocvp.provenance import as_text, chain_of, walk
+from ocvp.records import find_record
+from ocvp.study import read_config
 from ocvp.study_records import refuse_mixed
 
 logger = logging.getLogger("ocvp.archive")
@@ -32,6 +33,8 @@ RESULTS = Path("results")
 TABLES = ("summary.csv", "comparisons.csv", "training_time.csv")
 LARGE = (".h5",)
 """Products that are not packed: they are made again."""
+BESIDE = ("config.json", "command.sh", "manifest.json", "origin.json")
+"""What may lie beside a product, besides its record."""
 SUFFIXES = (".tar.gz", ".tgz")
 
 README = """\
@@ -63,33 +66,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", type=Path, required=True, help="file to write (.tar.gz)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="folder of results/ (default: this one)"
+    )
     args = parser.parse_args(argv)
     start_logging(None)
-    name = name_of(args.output)
+    name_of(args.output)
     check_writable(args.output)
+    output = args.output.absolute()
+    with contextlib.chdir(args.directory):
+        pack(output)
+    return 0
+
+
+def pack(output: Path) -> None:
+    """Pack the study in `results/` of the working folder.
+
+    Args:
+        output: File to write.
+
+    Raises:
+        ValueError: If the study is not finished, or its products do not belong together.
+    """
+    name = name_of(output)
     written = read_study()
     config = read_config(written)
-    refuse_mixed(products(config))
-    files = list(files_of(config))
+    refuse_mixed(config)
+    files = files_of(config)
     texts = {
-        "README.md": README.format(name=name, file=args.output.name),
+        "README.md": README.format(name=name, file=output.name),
         "config.yaml": as_yaml(evaluation_config(config, f"{name}/{RESULTS}")),
         "study.yaml": as_yaml(written),
         "chain.txt": "\n".join(as_text(chain_of(RESULTS / TABLES[0]))) + "\n",
     }
     with (
-        atomic_path(args.output) as temporary,
+        atomic_path(output) as temporary,
         tarfile.open(temporary, "w:gz", format=tarfile.PAX_FORMAT) as archive,
     ):
         for inner, text in texts.items():
             _add_text(archive, f"{name}/{inner}", text)
         for path in files:
             archive.add(path, f"{name}/{path}", recursive=False, filter=_without_owner)
-    size = args.output.stat().st_size
-    logger.info(
-        "packed %d files of the study into %s, %.1f MB", len(files), args.output, size / 1e6
-    )
-    return 0
+    size = output.stat().st_size / 1e6
+    logger.info("packed %d files of the study into %s, %.1f MB", len(files), output, size)
 
 
 def name_of(output: Path) -> str:
@@ -119,32 +138,30 @@ def read_study() -> dict[str, Any]:
     return dict(read_json(path))
 
 
-def files_of(config: Config) -> Iterator[Path]:
-    """Yield the files to pack, each once, in order.
+def files_of(config: Config) -> list[Path]:
+    """Return the files to pack: products, and what their records name and lies beside them.
 
     Raises:
-        ValueError: If a product of the study is missing, naming it.
+        ValueError: If a product of the study is missing, or was replaced after another one was made
+            of it, naming it.
     """
-    wanted = [RESULTS / table for table in TABLES]
-    wanted += [Path(product.path) for product in products(config)]
-    missing = [path for path in wanted if not path.is_file()]
-    # Videos and slots may have been deleted to save space, as long as their records are there.
-    if missing := [path for path in missing if path.suffix not in LARGE]:
-        raise ValueError(
-            f"{missing[0]} is missing, and {len(missing) - 1} other products of the study; run "
-            "`snakemake --cores 2` first"
-        )
-    folders = {path.parent for path in wanted}
-    folders |= {RESULTS / c.dataset / c.savi / f"seed{c.seed}" / "figures" for c in chains(config)}
-    folders |= {path.parent / "figures" for path in wanted if path.name == "predictor.pt"}
-    for folder in sorted(folders):
-        for path in sorted(folder.glob("*")):
-            if path.is_file() and path.suffix not in LARGE and not _is_of_a_run(path):
-                yield path
-
-
-def _is_of_a_run(path: Path) -> bool:
-    return path.name.startswith(".") or path.suffix == ".lock" or path.name == "training.log"
+    shown = [*(RESULTS / table for table in TABLES), *map(Path, figures(config))]
+    files: set[Path] = set()
+    for path in [*shown, *(Path(product.path) for product in products(config))]:
+        record = find_record(path)
+        # Videos and slots may have been deleted to save space, but not their records.
+        if record is None or not (path.is_file() or path.suffix in LARGE):
+            raise ValueError(f"{path} is missing, or its record; run `snakemake --cores 2` first")
+        names = [*record.content["products"], *(companion(path, name).name for name in BESIDE)]
+        beside = {record.path, *(path.with_name(name) for name in names)}
+        files |= {file for file in beside if file.is_file() and file.suffix not in LARGE}
+    for path in shown:
+        if broken := [node for node in walk(chain_of(path)) if node.fault]:
+            raise ValueError(
+                f"{path} is outdated: {broken[0].path}: {broken[0].fault}; run `snakemake --cores "
+                "2` first"
+            )
+    return sorted(files)
 
 
 def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
@@ -159,35 +176,17 @@ def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
         "savi": f"{chain}/savi.pt",
         "predictors": f"{chain}/{{predictor}}/predictor.pt",
     }
-    used = {
-        section: {name for study in config.study for name in getattr(study, section)}
-        for section in ("datasets", "savi", "predictors", "evaluation")
-    }
-    entries: dict[str, Any] = {
-        section: {
-            name: _plain(entry)
-            for name, entry in getattr(config, section).items()
-            if name in used[section]
-        }
-        for section in used
-    }
+    plain = config.model_dump(mode="json", exclude_unset=True)
+    for section in ("datasets", "savi", "predictors", "evaluation"):
+        used = {name for study in config.study for name in getattr(study, section)}
+        entries = getattr(config, section)
+        plain[section] = {name: plain[section][name] for name in entries if name in used}
     for section, path in checkpoints.items():
-        for entry in entries[section].values():
+        for entry in plain[section].values():
             for key in ("start_from", "pretrained_params"):
                 entry.pop(key, None)
             entry["pretrained"] = path
-    rest = {key: getattr(config, key) for key in ("figures", "runtime", "resources")}
-    plain = {
-        key: {name: _plain(value) for name, value in part.items()}
-        if isinstance(part, dict)
-        else _plain(part)
-        for key, part in rest.items()
-    }
-    return {**entries, **plain, "study": [_plain(study) for study in config.study]}
-
-
-def _plain(section: Section) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude_unset=True)
+    return plain
 
 
 def as_yaml(value: dict[str, Any]) -> str:

@@ -148,7 +148,7 @@ def save_training(
     select: str,
     config: BaseModel,
     **content: Any,
-) -> None:
+) -> list[Path]:
     """Write the selected weights of a training to `path`, and the other ones beside it.
 
     Args:
@@ -158,6 +158,9 @@ def save_training(
         select: `best` or `last`: which weights are the product.
         config: The stage's config.
         content: Further entries of the checkpoint.
+
+    Returns:
+        The files that it wrote, the product first.
     """
     versions: dict[str, dict[str, Any]] = {
         "last": {"weights": last_weights, "step": state.step, "metrics": state.metrics},
@@ -179,8 +182,10 @@ def save_training(
         **state.sessions[-1]["made_by"],  # what trained it, not what writes it again
         **content,
     }
-    save_checkpoint(path.with_suffix(f".{other}.pt"), **versions[other], **common)
+    beside = path.with_suffix(f".{other}.pt")
+    save_checkpoint(beside, **versions[other], **common)
     save_checkpoint(path, **versions[select], **common)
+    return [path, beside]
 
 
 def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:

@@ -71,15 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     study, written = study_of(args)
     trained = trained_models(study) if study else []
+    if not args.checkpoints and study is None:
+        raise ValueError("there is nothing to collect: give checkpoints, or --config")
     checkpoints = args.checkpoints or [Path(path) for path in trained]
     rows = [training_row(path, args.logs) for path in checkpoints]
     with atomic_path(args.output) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
-    making.finish(
-        [args.output],
-        written,
-        {"training_time": [path.parent / TRAINING_TIME for path in checkpoints]},
-    )
+    making.read({"training_time": [path.parent / TRAINING_TIME for path in checkpoints]})
+    making.finish([args.output], written)
     logger.info("table: %s", args.output)
     return 0
 

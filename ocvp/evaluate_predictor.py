@@ -113,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if not protocol.cut_context:
         check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
+    making.read({name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")})
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     reader = WindowReader(sources, length, residency="disk")
@@ -146,13 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     }
     write_json(args.output, result)
-    inputs = {
-        "savi": args.savi,
-        "predictor": args.predictor,
-        "videos": args.videos,
-        "slots": args.slots,
-    }
-    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
+    making.finish([args.output], stage, seed=args.seed, device=device)
     return 0
 
 

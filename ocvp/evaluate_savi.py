@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"evaluation.num_frames is {stage.evaluation.num_frames}, but the videos of "
             f"{args.videos} have {num_frames} frames"
         )
+    making.read({"savi": args.savi, "videos": args.videos})
     num_frames = stage.evaluation.num_frames or num_frames
     sources = video_sources(savi, args.videos)
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
@@ -112,8 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "per_video": {name: plain(per_video(values)) for name, values in joined.items()},
     }
     write_json(args.output, result)
-    read = {"savi": args.savi, "videos": args.videos}
-    making.finish([args.output], stage, read, seed=args.seed, device=device)
+    making.finish([args.output], stage, seed=args.seed, device=device)
     return 0
 
 

@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
     shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
+    making.read({"savi": args.savi, "videos": args.videos})
+    joined = {"joined": len(args.chunks)} if args.chunks else {}
     if args.chunks:
         join_slots(args.output, args.chunks, shape, digest)
     elif args.chunk is not None:
@@ -52,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         batches = encoded(savi, args.savi, args.videos, range(num_videos), runtime, args.seed)
         write_slots(args.output, batches, shape, digest)
-    inputs = {"savi": args.savi, "videos": args.videos}
-    making.finish([args.output], stage, inputs, seed=args.seed, device=device)
+    making.finish(
+        [args.output], stage, seed=args.seed, device=None if args.chunks else device, **joined
+    )
     return 0
 
 

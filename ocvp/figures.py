@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
     device = args.draw(args, settings)
-    inputs = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
-    making.finish(outputs, settings, inputs, seed=getattr(args, "seed", None), device=device)
+    making.read({name: getattr(args, name) for name in INPUTS if hasattr(args, name)})
+    making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
     return 0
 
 

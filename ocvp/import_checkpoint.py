@@ -68,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         content = read_theirs(args.checkpoint, params, args.savi, args.seed, wanted)
     stage = stage or ImportStage(kind=content["kind"])
     check_settings(stage, content["model"], args.checkpoint)
+    making.read({"checkpoint": args.checkpoint, "params": params, "savi": args.savi})
     if "weights_digest" in content:
         save_tensors(args.output, content)
     else:
         save_checkpoint(args.output, **made_by(), **content)
     write_record(args.output, args.checkpoint, args.params, digest)
-    inputs = {"checkpoint": args.checkpoint, "params": params, "savi": args.savi}
-    making.finish([args.output], stage, inputs, seed=args.seed)
+    making.finish([args.output], stage, seed=args.seed)
     remove_siblings(args.output, [args.checkpoint, args.savi])
     return 0
 

@@ -14,11 +14,10 @@ from ocvp.benchmark_files import number, read_benchmark
 from ocvp.config import Config
 from ocvp.config_models import SaviModel
 from ocvp.files import read_json
-from ocvp.products import products
 from ocvp.raw_files import Listing
 from ocvp.records import TRAINING_TIME
 from ocvp.stages import STAGES
-from ocvp.study_records import other_versions, without_snakemake
+from ocvp.study_records import other_versions, unnoticed
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
@@ -78,16 +77,12 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
 def show_differences(config: Config) -> None:
     """Print what Snakemake does not notice of results that are there.
 
-    That is: products that other versions of packages made; and, where results were copied without
-    `.snakemake`, products that do not belong to the study as it is now.
+    That is: products that other versions of packages made; and, of those that were copied without
+    `.snakemake`, the ones that do not belong to the study as it is now.
     """
     if not Path("results").is_dir():
         return
-    found = list(products(config))
-    texts = [other_versions(found)]
-    if not any(Path(".snakemake/metadata").glob("*")):
-        texts.append(without_snakemake(found))
-    for text in filter(None, texts):
+    for text in filter(None, (other_versions(config), unnoticed(config))):
         print(text, file=sys.stderr, flush=True)
 
 

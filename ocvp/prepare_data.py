@@ -45,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         raw = merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
         # Not beside chunks: the workflow deletes them, and would leave the companions behind.
-        making.finish([args.output], dataset, {}, raw={"root": args.root and str(args.root)} | raw)
+        making.finish(
+            [args.output],
+            dataset,
+            joined=len(args.chunks),
+            raw={"root": args.root and str(args.root)} | raw,
+        )
     return 0
 
 

@@ -1,11 +1,14 @@
 """The products of a study: which there are, and what each depends on."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
 from ocvp.config import Config
 from ocvp.config_section import SPLITS
+from ocvp.origins import origin_digest
+from ocvp.raw_files import listing
 from ocvp.stages import stage_digest
 from ocvp.study import Chain, chains, stage_config
 
@@ -23,10 +26,12 @@ class Product(NamedTuple):
     """Digest of its code."""
     seed: int | None
     """Seed of its chain; None: of all."""
+    names: dict[str, str]
+    """The wildcards of its path: `dataset`, `savi`, ..."""
 
 
 def products(config: Config) -> Iterator[Product]:
-    """Yield the products of a study but figures and tables, each after what it is made of."""
+    """Yield the products of a study, without figures and tables."""
     seen: set[str] = set()
     for chain in chains(config):
         for product in _of_chain(config, chain):
@@ -40,10 +45,10 @@ def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
     kind = config.datasets[chain.dataset].kind
 
     def product(path: str, rule: str, kind: str | None = None, **more: str) -> Product:
-        wildcards = SimpleNamespace(**names, **more)
+        own = names | more
         seed = None if rule == "make_videos" else chain.seed
-        part = stage_config(config, rule, wildcards)
-        return Product(f"results/{path}", rule, part, stage_digest(rule, kind), seed)
+        part = stage_config(config, rule, SimpleNamespace(**own))
+        return Product(f"results/{path}", rule, part, stage_digest(rule, kind), seed, own)
 
     folder = "{dataset}/{savi}/seed{seed}".format(**names)
     for split in video_splits(config, chain):
@@ -59,6 +64,44 @@ def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
     for predictor, protocol in chain.scored:
         path = f"{folder}/{predictor}/evaluation/{protocol}.json"
         yield product(path, "score_predictor", predictor=predictor, protocol=protocol)
+
+
+def figures(config: Config) -> list[str]:
+    """Return the first figure of each job that draws some."""
+    found: dict[str, None] = {}
+    for chain in chains(config):
+        folder = f"results/{chain.dataset}/{chain.savi}/seed{chain.seed}"
+        found[f"{folder}/figures/slots.png"] = None
+        for protocol in chain.protocols:
+            found[f"{folder}/figures/{protocol}_curves.png"] = None
+        for predictor, protocol in chain.scored:
+            found[f"{folder}/{predictor}/figures/{protocol}_video0.png"] = None
+    return list(found)
+
+
+def outside_digest(config: Config, product: Product) -> str:
+    """Return the digest of what a product is made of from outside of the study; empty: nothing.
+
+    Raw files count by names and sizes, checkpoints by content. Where they are gone, what stands
+    beside the product says what they were.
+
+    Args:
+        config: The study's config.
+        product: One of its products.
+
+    Raises:
+        ValueError: If a file is missing, and nothing says what it was.
+    """
+    path = Path(product.path)
+    if product.rule == "make_videos":
+        dataset = config.datasets[product.names["dataset"]]
+        (split,) = (split for split in SPLITS if split == product.names["split"])
+        return listing(dataset, split, path.with_suffix(".manifest.json")).digest
+    if product.rule.startswith(("fit_", "import_")):
+        section = "predictors" if "predictor" in product.names else "savi"
+        entry = getattr(config, section)[product.names[section.removesuffix("s")]]
+        return origin_digest(entry.of_job(**product.names), path.parent)
+    return ""
 
 
 def trained_models(config: Config) -> list[str]:

@@ -115,7 +115,14 @@ def _fault(path: Path, record: Record | None, digest: str | None, verify: bool) 
         return "it was replaced after what is made of it"
     if not path.is_file():
         return "" if digest else "it is gone"  # what was read may be gone: the records tell of it
-    if verify and (wanted := made or digest) and (found := content_digest(path)) != wanted:
+    wanted = made or digest
+    if not verify or not wanted:
+        return ""
+    try:
+        found = content_digest(path)
+    except ValueError as error:
+        return str(error)
+    if found != wanted:
         return f"its content ({short(found)}) is not what was recorded ({short(wanted)})"
     return ""
 

@@ -46,16 +46,34 @@ class Making:
     def __init__(self, rule: str, argv: Sequence[str] | None, kind: str | None = None):
         self.rule = rule
         self._argv = argv
+        self._inputs: list[tuple[str, Path, str]] = []
         self._start = time.monotonic()
         # At the start: the source may be edited while the program runs.
         self._code = stage_digest(rule, kind)
         self._made_by = made_by()
 
+    def read(self, inputs: Inputs) -> None:
+        """Note what the program reads, by its contents now.
+
+        Call it when the files were found to be good, and before a long computation: they may be
+        gone after it, or replaced.
+
+        Args:
+            inputs: The files, by role.
+
+        Raises:
+            OSError: If one of them cannot be read.
+        """
+        self._inputs += [
+            (role, path, content_digest(path))
+            for role, paths in inputs.items()
+            for path in paths_of(paths)
+        ]
+
     def finish(
         self,
         products: Sequence[Path],
         section: BaseModel | dict[str, Any],
-        inputs: Inputs,
         *,
         seed: int | None = None,
         device: "torch.device | None" = None,
@@ -66,7 +84,6 @@ class Making:
         Args:
             products: All that the program made, in one folder; the first one names the record.
             section: The validated config of the stage.
-            inputs: What was read; their contents are hashed now.
             seed: Seed of the run.
             device: Where it was computed.
             more: Further entries, which may replace those that are measured here (`seconds`,
@@ -76,7 +93,7 @@ class Making:
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
         environment = self._made_by if device is None else made_by(device)
-        record = {
+        record: dict[str, Any] = {
             "format": FORMAT,
             "rule": self.rule,
             "program": program,
@@ -85,10 +102,9 @@ class Making:
                 {
                     "role": role,
                     "path": _relative(path, products[0].parent),
-                    "digest": content_digest(path),
+                    "digest": digest,
                 }
-                for role, paths in inputs.items()
-                for path in paths_of(paths)
+                for role, path, digest in self._inputs
             ],
             "config": config,
             "seed": seed,
@@ -158,9 +174,10 @@ def content_digest(path: Path) -> str:
         OSError: If the file cannot be read.
     """
     if path.suffix == ".pt":
-        from ocvp.checkpoint import read_tensors
+        # Here, since it takes torch, which few programs need.
+        from ocvp.checkpoint import PREDICTOR_KINDS, read_checkpoint
 
-        return f"weights:{read_tensors(path).get('weights_digest')}"
+        return f"weights:{read_checkpoint(path, ('savi', *PREDICTOR_KINDS))['weights_digest']}"
     return f"sha256:{file_digest(path)}"
 
 

@@ -5,18 +5,25 @@ without that folder, it cannot; and a changed version of a package it does not n
 """
 
 import json
+from base64 import urlsafe_b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.changes import changes_between, describe_changes
+from ocvp.config import Config
 from ocvp.environment import software_versions
-from ocvp.products import Product
+from ocvp.files import read_json
+from ocvp.origins import RECORD as ORIGIN
+from ocvp.products import Product, outside_digest, products
 from ocvp.records import Record, find_record
 
 MOST_TOLD = 5
 """Products that one message names."""
+
+MOST_CHARACTERS = 254
+"""Of a name for which Snakemake uses one file."""
 
 COMPARED_VERSIONS = ("ocvp", "python", "torch", "torchvision", "numpy", "h5py")
 
@@ -26,43 +33,43 @@ class Fault(NamedTuple):
 
     product: str
     reason: str
-    rule: str
-    """The rule that makes it anew."""
 
 
-def faults(products: Iterable[Product]) -> Iterator[Fault]:
-    """Yield the products whose records do not fit the study, or one another.
+def faults(config: Config) -> Iterator[Fault]:
+    """Yield the products of a study whose records do not fit it, or one another.
 
-    A product is looked at where its file exists: its config, code and seed must be those of the
-    study, and each of its inputs must hold what it held when it was read.
-
-    Args:
-        products: Those of the study (`ocvp.products.products`), each after what it is made of.
-
-    Raises:
-        ValueError: If a record is damaged.
+    A product is looked at where its file exists: its config, code, seed and what it was made of
+    must be what the study says, and each of its inputs must hold what it held when it was read.
     """
-    digests: dict[Path, str] = {}
-    for product in products:
-        path = Path(product.path)
-        if not path.exists():
+    present = [product for product in products(config) if Path(product.path).exists()]
+    records: dict[str, Record] = {}
+    for product in present:
+        try:
+            record = find_record(Path(product.path))
+        except ValueError as error:
+            yield Fault(product.path, f"its record is damaged ({error})")
             continue
-        record = find_record(path)
-        if record is None:
-            yield Fault(product.path, "no record says what made it", product.rule)
-            continue
-        digests[path] = record.content["products"][path.name]
-        for reason in (difference(product, record), _changed_input(record, digests)):
+        if record is not None:
+            records[product.path] = record
+        elif product.rule != "make_videos":  # a workflow that imports this one may make its own
+            yield Fault(product.path, "no record says what made it")
+    digests = {
+        Path(path).absolute(): record.content["products"][Path(path).name]
+        for path, record in records.items()
+    }
+    for product in present:
+        if product.path in records:
+            record = records[product.path]
+            reason = difference(config, product, record) or _changed_input(record, digests)
             if reason:
-                yield Fault(product.path, reason, product.rule)
-                break
+                yield Fault(product.path, reason)
 
 
-def difference(product: Product, record: Record) -> str:
+def difference(config: Config, product: Product, record: Record) -> str:
     """Return in words how a record differs from what the study asks for; empty: not at all."""
-    former, config = dict(record.content["config"]), json.loads(product.config)
+    former, wanted = dict(record.content["config"]), json.loads(product.config)
     former.pop("root", None)  # where raw files lie does not count
-    changes = changes_between({"config": former}, {"config": config})
+    changes = changes_between({"config": former}, {"config": wanted})
     seed = record.content.get("seed")
     if product.seed is not None and seed != product.seed:
         return f"made with seed {seed}"
@@ -72,56 +79,101 @@ def difference(product: Product, record: Record) -> str:
         return f"made with another config ({describe_changes(changes)})"
     if record.content["code"] != product.code:
         return "made with other code"
+    try:
+        is_other = outside_digest(config, product) != _outside_digest(product, record)
+    except ValueError:  # it is gone, and Snakemake says so where it is needed
+        return ""
+    return "made of other raw files or weights than the config names" if is_other else ""
+
+
+def _outside_digest(product: Product, record: Record) -> str:
+    """Return the digest of what a product was made of from outside (see `outside_digest`)."""
+    origin = Path(product.path).with_name(ORIGIN)
+    if product.rule == "make_videos":
+        return str(record.content.get("raw", {}).get("digest", ""))
+    if product.rule.startswith(("fit_", "import_")) and origin.is_file():
+        return str(read_json(origin).get("digest", ""))
     return ""
 
 
 def _changed_input(record: Record, digests: dict[Path, str]) -> str:
     for role, path, digest in record.inputs():
-        if digests.get(path, digest) != digest:
+        if digests.get(path.absolute(), digest) != digest:
             return f"made of another {role} than {path}, which was replaced since"
     return ""
 
 
-def refuse_mixed(products: Iterable[Product]) -> None:
-    """Check that products can stand in one table.
+def refuse_mixed(config: Config) -> None:
+    """Check that the products of a study can stand in one table.
 
     Raises:
         ValueError: If some were made with another config, code or seed, or of other inputs; it
             names them and says how to make them anew.
     """
-    found = list(faults(products))
+    found = list(faults(config))
     if not found:
         return
-    rules = " ".join(dict.fromkeys(fault.rule for fault in found))
+    paths = " ".join(fault.product for fault in found[:MOST_TOLD])
+    more = " ..." if len(found) > MOST_TOLD else ""
     raise ValueError(
         "these products do not belong to the study as it is now, and are not mixed with the others:"
-        f"\n{_listed([f'{fault.product}: {fault.reason}' for fault in found])}\n"
+        f"\n{_told(found)}\n"
         "Copy .snakemake along with results, so that Snakemake makes anew what is stale; or make "
-        f"them anew with `snakemake --cores 2 -R {rules}`, or delete them"
+        f"them anew with `snakemake --cores 2 --forcerun {paths}{more}`, or delete them"
     )
 
 
-def other_versions(products: Iterable[Product]) -> str:
+def unnoticed(config: Config) -> str:
+    """Return what to say of products that do not belong to the study, where Snakemake cannot know.
+
+    It cannot where it has no metadata of them, as after a copy without `.snakemake`.
+    """
+    unknown = {
+        product.path
+        for product in products(config)
+        if Path(product.path).exists() and not _has_metadata(product.path)
+    }
+    found = [fault for fault in faults(config) if fault.product in unknown] if unknown else []
+    if not found:
+        return ""
+    return (
+        "Snakemake has no records of these products (.snakemake was not copied along?), so it does "
+        f"not notice that they do not belong to the study as it is now:\n{_told(found)}"
+    )
+
+
+def _has_metadata(product: str) -> bool:
+    """Tell whether Snakemake keeps something of a product: a file named by its path in base64."""
+    name = urlsafe_b64encode(product.encode()).decode()
+    # Longer names are cut into folders; those are not looked for, and count as known.
+    return len(name) >= MOST_CHARACTERS or Path(".snakemake", "metadata", name).exists()
+
+
+def other_versions(config: Config) -> str:
     """Return what to say of products that other versions of packages made; empty where none did."""
     now = software_versions()
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for product in products:
-        record = find_record(Path(product.path)) if Path(product.path).exists() else None
+    for product in products(config):
+        path = Path(product.path)
+        try:
+            record = find_record(path) if path.exists() else None
+        except ValueError:  # damaged; `faults` tells of it
+            continue
         if record is None:
             continue
-        if changed := _changed_versions(record.content["made_by"]["versions"], now):
+        if changed := _changed_versions(record.content["made_by"].get("versions", {}), now):
             counts[changed] += 1
             examples.setdefault(changed, product.path)
+    if not counts:
+        return ""
     lines = [
         f"{count} product{'s' * (count > 1)} made with {changed}, such as {examples[changed]}"
         for changed, count in counts.most_common()
     ]
-    if not lines:
-        return ""
     return (
         f"{_listed(lines)}\nVersions make nothing stale: these products are used as they are. To "
-        "make some anew, use snakemake -R RULE."
+        "make some anew, use snakemake --forcerun FILE."
     )
 
 
@@ -136,16 +188,8 @@ def _changed_versions(former: dict[str, Any], now: dict[str, str]) -> str:
     return ", ".join(changed)
 
 
-def without_snakemake(products: Iterable[Product]) -> str:
-    """Return what to say of results that were copied without `.snakemake`; empty where all fits."""
-    found = list(faults(products))
-    if not found:
-        return ""
-    return (
-        "There is no .snakemake folder beside results, so Snakemake does not notice that these "
-        f"products do not belong to the study as it is now:\n"
-        f"{_listed([f'{fault.product}: {fault.reason}' for fault in found])}"
-    )
+def _told(found: list[Fault]) -> str:
+    return _listed([f"{fault.product}: {fault.reason}" for fault in found])
 
 
 def _listed(lines: list[str]) -> str:

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_writable(path)
     study, written = study_of(args)
     if study is not None:
-        refuse_mixed(products(study))
+        refuse_mixed(study)
     scores_of = args.scores or scores_of_study(study)
     summary, comparisons = [], []
     for path in scores_of:
@@ -104,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for frame, path in ((table, args.summary), (compared, args.comparisons)):
         with atomic_path(path) as temporary:
             frame.to_csv(temporary, index=False)
-    making.finish([args.summary, args.comparisons], written, {"scores": scores_of})
+    making.read({"scores": scores_of})
+    making.finish([args.summary, args.comparisons], written)
     logger.info("tables: %s, %s", args.summary, args.comparisons)
     return 0
 

@@ -138,6 +138,7 @@ def train_and_save(
                 lock=False,  # `prepared` or the launcher has it
             )
             resume = stack.enter_context(folder)
+            making.read(inputs)
         state = train(
             task,
             stage.training,
@@ -150,7 +151,7 @@ def train_and_save(
         )
         if not group.is_first:
             return
-        save_training(
+        products = save_training(
             args.output,
             state,
             last_weights=task.module.state_dict(),
@@ -166,14 +167,11 @@ def train_and_save(
     took: dict[str, Any] = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
     took |= {"seconds": round(state.seconds, 1), "device": made_by["device"]}
     write_json(companion(args.output, TRAINING_TIME), took)
-    other = "best" if stage.training.select == "last" else "last"
-    products = [args.output, args.output.with_suffix(f".{other}.pt")]
+    write_record(args.output, args.checkpoint, digest=origin)
     making.finish(
         [*products, companion(args.output, TRAINING_TIME)],
         stage,
-        inputs,
         seed=args.seed,
         seconds=took["seconds"],  # of all sessions
         made_by=made_by,
     )
-    write_record(args.output, args.checkpoint, digest=origin)

@@ -24,10 +24,11 @@ def unpacked(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """The packed and unpacked study, on another machine: an empty working folder."""
     # Slots and videos may have been deleted to save space.
     (copied / CHAIN / "slots" / "train.h5").unlink()
-    assert call(archive.main, "--output", tmp_path / "packed.tar.gz") == 0
+    (copied / "results" / "another.tar.gz").touch()
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    assert call(archive.main, "--output", "../packed.tar.gz", "--directory", copied) == 0
     shutil.rmtree(copied)
     with tarfile.open(tmp_path / "packed.tar.gz") as file:
         file.extractall(folder, filter="data")
@@ -45,6 +46,7 @@ def test_it_holds_models_tables_figures_records_and_no_videos(unpacked):
     assert (folder / "results/training_time.csv").is_file()
     assert not list(folder.rglob("*.h5"))
     assert not list(folder.rglob("resume*"))
+    assert not list(folder.rglob("another*"))
     assert (folder / "results/tiny/videos/train.provenance.json").is_file()
 
 
@@ -102,6 +104,20 @@ def test_a_missing_product_is_named_and_nothing_is_written(copied, capsys):
     (copied / CHAIN / "lstm/predictor.pt").unlink()
     assert call(archive.main, "--output", "packed.tar.gz") == 1
     assert_one_error(capsys.readouterr().err, f"{CHAIN}/lstm/predictor.pt is missing")
+    assert not Path("packed.tar.gz").exists()
+
+
+def test_tables_and_figures_must_be_those_of_the_scores(copied, capsys):
+    path = copied / CHAIN / "evaluation.provenance.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"products": {"evaluation.json": "sha256:newer"}}))
+    assert call(archive.main, "--output", "packed.tar.gz") == 1
+    message = "results/summary.csv is outdated: results/tiny/small/seed1/evaluation.json"
+    assert_one_error(capsys.readouterr().err, message)
+    figure = copied / CHAIN / "lstm/figures/short_video0.png"
+    figure.unlink()
+    assert call(archive.main, "--output", "packed.tar.gz") == 1
+    assert_one_error(capsys.readouterr().err, "lstm/figures/short_video0.png is missing")
     assert not Path("packed.tar.gz").exists()
 
 

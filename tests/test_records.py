@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny import write_savi
 
-from ocvp.checkpoint import read_checkpoint
+from ocvp.checkpoint import read_checkpoint, read_tensors, save_tensors
 from ocvp.config import Figures
 from ocvp.files import file_digest
 from ocvp.records import Making, content_digest, find_record, read_record
@@ -22,8 +22,11 @@ def product(tmp_path: Path) -> Path:
     inputs = {"videos": tmp_path / "data/videos.h5", "savi": None}
     inputs["scores"] = [tmp_path / "data/more.h5"]
     making = Making("draw_slots", ["slots", "--output", "picture.png"])
+    making.read(inputs)
+    (tmp_path / "data/videos.h5").write_text("replaced while it was at work")
     products = [tmp_path / "picture.png", tmp_path / "picture.gif"]
-    making.finish(products, Figures(upscale=2), inputs, seed=3, seconds=5.0)
+    making.finish(products, Figures(upscale=2), seed=3, seconds=5.0)
+    (tmp_path / "data/videos.h5").write_text("data/videos.h5")
     return products[0]
 
 
@@ -69,7 +72,8 @@ def test_inputs_are_found_where_the_folder_is_moved_to(tmp_path, monkeypatch):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name)
     making = Making("draw_slots", [])
-    making.finish([Path("results/a/b/out.png")], Figures(), {"videos": Path("results/a/in.h5")})
+    making.read({"videos": Path("results/a/in.h5")})
+    making.finish([Path("results/a/b/out.png")], Figures())
     Path("results").rename("moved")
     record = find_record(Path("moved/a/b/out.png"))
     assert record is not None
@@ -81,6 +85,11 @@ def test_of_a_checkpoint_the_weights_count_and_not_its_bytes(tmp_path):
     digest = read_checkpoint(one, ("savi",))["weights_digest"]
     assert content_digest(one) == f"weights:{digest}"
     assert content_digest(other) != content_digest(one)
+    content = read_tensors(one)
+    content["weights"]["encoder.mlp.0.bias"] += 1
+    save_tensors(one, content)
+    with pytest.raises(ValueError, match="is damaged: its weights have the digest"):
+        content_digest(one)
 
 
 @pytest.mark.parametrize(

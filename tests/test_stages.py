@@ -25,7 +25,10 @@ MADE_BY = {f"ocvp.{name}" for name in ("environment", "records", "digests", "sta
 GPUS = {"ocvp.gpus"}
 PROCESSES = {"ocvp.launch", "ocvp.lock", "ocvp.event_file", "ocvp.training_log", "ocvp.changes"}
 # What decides whether products may stand in one table, and which there are; it is in their paths.
-STUDY = {f"ocvp.{name}" for name in ("study", "study_records", "products", "grid", "changes")}
+STUDY = {
+    f"ocvp.{name}"
+    for name in ("study", "study_records", "products", "grid", "changes", "origins", "raw_files")
+}
 ALLOWED = {
     "fit_savi": CONFIG | MADE_BY | GPUS | PICTURES | PROCESSES,
     "fit_predictor": CONFIG | MADE_BY | GPUS | PICTURES | PROCESSES,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ from conftest import TINY
 from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
-from ocvp.products import products, trained_models
+from ocvp.config import Config
+from ocvp.products import figures, products, trained_models
 from ocvp.study import read_config
-from ocvp.study_records import faults, other_versions, refuse_mixed, without_snakemake
+from ocvp.study_records import faults, other_versions, refuse_mixed, unnoticed
 
 CHAIN = Path("results/tiny/small/seed1")
 
 
-def study(**edits: Any) -> Any:
-    """Return the products of tests/tiny.yaml with some keys set; `__` stands for dots."""
+def study(**edits: Any) -> Config:
+    """Return the config of tests/tiny.yaml with some keys set; `__` stands for dots."""
     config = json.loads(json.dumps(yaml.safe_load(TINY.read_text(encoding="utf-8"))))
     for key, value in edits.items():
         set_key(config, key.replace("__", "."), value)
-    return list(products(read_config(config)))
+    return read_config(config)
 
 
 def edit_record(path: Path, **changes: Any) -> None:
@@ -40,10 +42,10 @@ def test_the_products_are_those_that_the_workflow_makes(finished_study):
         for path in (finished_study.folder / "results").rglob(pattern)
     }
     made |= {str(CHAIN / f"{p}/evaluation/{e}.json") for p in PREDICTORS for e in PROTOCOLS}
-    found = study()
+    found = list(products(study()))
     assert {product.path for product in found} == made
     assert len(found) == len(made)
-    assert trained_models(read_config(yaml.safe_load(TINY.read_text(encoding="utf-8")))) == [
+    assert trained_models(study()) == [
         str(CHAIN / "savi.pt"),
         *(str(CHAIN / name / "predictor.pt") for name in PREDICTORS),
     ]
@@ -56,7 +58,7 @@ PROTOCOLS = ("short", "validation")
 def test_what_the_workflow_made_belongs_together(copied):
     assert list(faults(study())) == []
     refuse_mixed(study())
-    assert without_snakemake(study()) == ""
+    assert unnoticed(study()) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,57 @@ def test_the_refusal_says_what_to_do(copied):
     with pytest.raises(ValueError, match="are not mixed with the others") as error:
         refuse_mixed(changed)
     assert str(CHAIN / "lstm/predictor.pt") in str(error.value)
-    assert "snakemake --cores 2 -R fit_predictor" in str(error.value)
+    assert f"snakemake --cores 2 --forcerun {CHAIN}/lstm/predictor.pt" in str(error.value)
+
+
+def test_the_figures_are_those_that_the_workflow_makes(finished_study):
+    made = {
+        str(path.relative_to(finished_study.folder))
+        for path in (finished_study.folder / "results").rglob("figures/*.png")
+    }
+    found = figures(study())
+    assert set(found) <= made
+    assert {path for path in made if not path.endswith("_video1.png")} == set(found)
+
+
+def test_a_damaged_record_is_told_and_stops_nothing_else(copied, finished_study):
+    (CHAIN / "lstm/provenance.json").write_text("")
+    edit_record(CHAIN / "ocvp_par/provenance.json", made_by={})
+    found = list(faults(study()))
+    assert [fault.product for fault in found] == [str(CHAIN / "lstm/predictor.pt")]
+    assert "its record is damaged" in found[0].reason
+    assert other_versions(study()) == ""
+    run = run_snakemake(
+        *("--dry-run", "--configfile", TINY), folder=copied, project=finished_study.project
+    )
+    assert run.status == 0, run.text
+
+
+def test_videos_without_a_record_are_those_of_an_importing_workflow(copied):
+    Path("results/tiny/videos/train.provenance.json").unlink()
+    assert list(faults(study())) == []
+
+
+def test_other_weights_from_outside_are_told(copied):
+    shutil.copy(CHAIN / "savi.pt", "given.pt")
+    found = {
+        fault.product: fault.reason for fault in faults(study(savi__small__start_from="given.pt"))
+    }
+    assert found == {
+        str(CHAIN / "savi.pt"): "made of other raw files or weights than the config names"
+    }
+
+
+def test_products_that_snakemake_knows_are_left_to_it(copied):
+    changed = study(
+        predictors__lstm__training__learning_rate=1e-3, savi__small__evaluation__num_frames=5
+    )
+    assert unnoticed(changed) == ""
+    name = urlsafe_b64encode(str(CHAIN / "evaluation.json").encode()).decode()
+    (Path(".snakemake/metadata") / name).unlink()
+    text = unnoticed(changed)
+    assert f"{CHAIN}/evaluation.json: made with another config" in text
+    assert "lstm" not in text
 
 
 # --- versions -----------------------------------------------------------------------------------
@@ -153,7 +205,7 @@ def test_results_without_snakemakes_records_are_not_mixed_into_tables(
         folder=copied,
         project=finished_study.project,
     )
-    assert "There is no .snakemake folder beside results" in dry.text
+    assert "Snakemake has no records of these products" in dry.text
     assert f"{CHAIN}/lstm/predictor.pt: made with another config" in dry.text
     Path("results/summary.csv").unlink()
     run = run_snakemake(
@@ -179,7 +231,7 @@ def test_the_same_config_is_summarized_without_snakemakes_records(copied, finish
         environment=finished_study.environment,
     )
     assert run.status == 0, run.text
-    assert "There is no .snakemake" not in run.text
+    assert "Snakemake has no records" not in run.text
     assert Path("results/summary.csv").read_text() == former
 
 
