@@ -59,8 +59,8 @@ _REFERENCE_STYLES = {
 }
 
 
-# Width in inches that an entry of the legend takes.
-_LEGEND_COLUMN = 1.75
+# Width in inches that an entry of the legend takes: its line, and each character.
+_LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.075
 
 
 class Curve(NamedTuple):
@@ -81,7 +81,12 @@ def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
     pass all predictors of a study at once to give each the same ones in all its figures.
     """
     others = sorted(set(predictors) - set(_STYLES))
-    further = {name: _FURTHER_STYLES[i % len(_FURTHER_STYLES)] for i, name in enumerate(others)}
+    number = len(_FURTHER_STYLES)
+    # Beyond that many, the same colours get the marker of the next one, and so on.
+    further = {
+        name: (_FURTHER_STYLES[i % number][0], _FURTHER_STYLES[(i + i // number) % number][1])
+        for i, name in enumerate(others)
+    }
     return {name: (_STYLES | further)[name] for name in predictors}
 
 
@@ -189,7 +194,9 @@ def _add_legend(figure: Figure, entries: Mapping[str, Line2D]) -> None:
     """Put the models below the panels, row by row, and the references in rows of their own."""
     models = [name for name in entries if name not in _REFERENCE_STYLES]
     references = [name for name in _REFERENCE_STYLES if name in entries]
-    room = max(2, int(figure.get_figwidth() / _LEGEND_COLUMN))
+    longest = max(len(NAMES.get(name, name)) for name in entries)
+    width = _LEGEND_LINE + _LEGEND_CHARACTER * longest
+    room = max(1, int(figure.get_figwidth() / width))
     across = min(max(len(models), len(references)), room)
     cells: list[str | None] = []
     for group in (models, references):

@@ -75,6 +75,20 @@ def test_the_legend_fits_with_many_predictors():
     assert box.x1 <= picture.shape[1]
 
 
+def test_the_variants_of_a_grid_can_be_told_apart():
+    names = [
+        f"ocvp_seq-learning_rate{rate}-num_layers{layers}"
+        for rate in (0.0001, 0.0002, 0.0004)
+        for layers in range(1, 7)
+    ]
+    assert len(set(predictor_styles(names).values())) == len(names)
+    figure = metric_curves({"psnr": [Curve(name, [1.0, 2.0]) for name in [*names, "ceiling"]]})
+    picture = figure_picture(figure)
+    box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
+    assert box.x0 >= 0
+    assert box.x1 <= picture.shape[1]
+
+
 def test_a_predictor_keeps_its_style_in_every_figure():
     styles = predictor_styles(["ocvp_seq", "mine", "lstm", "another"])
     assert predictor_styles(["lstm"])["lstm"] == styles["lstm"]
