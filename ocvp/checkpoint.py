@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import io
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -136,8 +137,23 @@ def tensor_bytes(content: Mapping[str, Any]) -> memoryview:
     # Through memory: torch's own writer does not say why a write failed, may crash the process
     # later on, and puts the name of the file into the bytes.
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save(_rebuilt(dict(content)), buffer)
     return buffer.getbuffer()
+
+
+def _rebuilt(value: Any) -> Any:
+    """Return plain containers in which equal texts are one object, and containers are several.
+
+    A pickle's bytes depend on that, and what is read and written again must have the same bytes:
+    else all that was made of a checkpoint would be stale.
+    """
+    if type(value) is str:
+        return sys.intern(value)
+    if type(value) is dict:
+        return {_rebuilt(key): _rebuilt(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_rebuilt, value))
+    return value
 
 
 def save_training(
