@@ -95,13 +95,7 @@ def _tree(name: str) -> ast.Module:
 
 @functools.cache
 def _tree_digest(name: str) -> str:
-    tree = _tree(name)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # A string that stands alone is a docstring, also under a field or a constant.
-            node.body = [item for item in body if not _is_docstring(item)]  # type: ignore[attr-defined]
-    return hashlib.sha256(_text(tree).encode()).hexdigest()
+    return hashlib.sha256(_text(_tree(name)).encode()).hexdigest()
 
 
 def _text(value: Any) -> str:
@@ -118,11 +112,12 @@ def _text(value: Any) -> str:
         parts = [f"{name}={_text(part)}" for name, part in fields if part not in (None, [])]
         return f"{type(value).__name__}({','.join(parts)})"
     if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
+        # A string that stands alone is a docstring, also under a field or a constant.
+        return f"[{','.join(_text(item) for item in value if not _is_docstring(item))}]"
     return repr(value)
 
 
-def _is_docstring(node: ast.AST) -> bool:
+def _is_docstring(node: Any) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -154,7 +149,10 @@ def _imports(name: str) -> tuple[str, ...]:
                 for alias in node.names
                 if module == PACKAGE and _is_module(f"{PACKAGE}.{alias.name}")
             )
-        open_nodes.extend(ast.iter_child_nodes(node))
+        # Imports are statements, and statements stand in no expression.
+        open_nodes.extend(
+            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)
+        )
     return tuple(sorted(f for f in found if f == PACKAGE or f.startswith(f"{PACKAGE}.")))
 
 
