@@ -578,16 +578,28 @@ def test_where_the_data_are_kept_does_not_matter(data, tmp_path, capsys, residen
     assert digests(tmp_path / residency) == digests(tmp_path / "auto")
 
 
+SWITCHES = {
+    "bfloat16": ({"precision": "bfloat16"}, {}, 0.02),
+    "not fused": ({}, {"fused_adam": False}, 1e-5),
+}
+
+
 @pytest.mark.parametrize(
-    ("changes", "runtime", "tolerance"),
+    ("kind", "changes", "runtime", "tolerance"),
     [
-        ({"precision": "bfloat16"}, {}, 0.02),
-        ({}, {"fused_adam": False}, 1e-5),
-        pytest.param({}, {"compile": True}, 1e-4, marks=pytest.mark.slow),
+        *(
+            pytest.param(kind, *SWITCHES[name], id=f"{kind}-{name}")
+            for kind in ("savi", "predictor")
+            for name in SWITCHES
+        ),
+        # SAVi's kernels take minutes to build, and are compared in tests/test_precision.py.
+        pytest.param(
+            *("predictor", {}, {"compile": True}, 1e-4),
+            id="predictor-compiled",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["bfloat16", "not fused", "compiled"],
 )
-@pytest.mark.parametrize("kind", ["savi", "predictor"])
 def test_switches_change_how_a_training_computes_and_hardly_what(
     data, tmp_path, kind, changes, runtime, tolerance, monkeypatch
 ):
