@@ -58,7 +58,7 @@ def _value_lines(key: str, value: Any, indent: str) -> Iterator[str]:
     if isinstance(value, Section):
         yield f"{indent}{key}:"
         yield from _section_lines(value, inner)
-    elif isinstance(value, dict) and value and key != "grid":
+    elif isinstance(value, dict) and any(isinstance(item, Section) for item in value.values()):
         yield f"{indent}{key}:"
         for name, entry in value.items():
             yield from _comment(_one_line(type(entry).__doc__ or ""), inner)

@@ -113,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if not protocol.cut_context:
         check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
-    making.read({name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")})
+    files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
+    making.read(files, {args.videos: digests["videos"]})
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     reader = WindowReader(sources, length, residency="disk")

@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"evaluation.num_frames is {stage.evaluation.num_frames}, but the videos of "
             f"{args.videos} have {num_frames} frames"
         )
-    making.read({"savi": args.savi, "videos": args.videos})
+    videos_digest = file_digest(args.videos)
+    making.read({"savi": args.savi, "videos": args.videos}, {args.videos: videos_digest})
     num_frames = stage.evaluation.num_frames or num_frames
     sources = video_sources(savi, args.videos)
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_videos": num_videos,
         "digests": {
             "savi": checkpoint["weights_digest"],
-            "videos": file_digest(args.videos),
+            "videos": videos_digest,
         },
         "seed": args.seed,
         "config": stage.model_dump(mode="json"),

@@ -42,15 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
     shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
-    making.read({"savi": args.savi, "videos": args.videos})
-    joined = {"joined": len(args.chunks)} if args.chunks else {}
-    if args.chunks:
-        join_slots(args.output, args.chunks, shape, digest)
-    elif args.chunk is not None:
+    if args.chunk is not None:
         part = _part(args.chunk, args.videos_per_chunk, num_videos)
         batches = encoded(savi, args.savi, args.videos, part, runtime, args.seed)
         write_slots(args.output, batches, (len(part), *shape[1:]), digest, first_video=part.start)
         return 0  # the workflow deletes parts, and would leave what accompanies them behind
+    making.read({"savi": args.savi, "videos": args.videos})
+    joined = {"joined": len(args.chunks)} if args.chunks else {}
+    if args.chunks:
+        join_slots(args.output, args.chunks, shape, digest)
     else:
         batches = encoded(savi, args.savi, args.videos, range(num_videos), runtime, args.seed)
         write_slots(args.output, batches, shape, digest)

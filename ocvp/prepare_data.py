@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     remove_unfinished(args.output)
     dataset = read_section(DatasetStage, args.config, "--config").root
-    making = Making("make_videos", argv, dataset.kind)
     if args.root is not None and hasattr(dataset, "root"):
         dataset = dataset.model_copy(update={"root": str(args.root)})
     if args.step == "chunk":
+        # Nothing accompanies chunks: the workflow deletes them, and would leave it behind.
         make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
     else:
+        making = Making("make_videos", argv, dataset.kind)
         raw = merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
-        # Not beside chunks: the workflow deletes them, and would leave the companions behind.
         making.finish(
             [args.output],
             dataset,

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ocvp.config import Config
-from ocvp.config_section import SPLITS
+from ocvp.config_models import ModelEntry
+from ocvp.config_section import SPLITS, Split
 from ocvp.origins import origin_digest
+from ocvp.program import companion
 from ocvp.raw_files import listing
 from ocvp.stages import stage_digest
 from ocvp.study import Chain, chains, stage_config
@@ -94,14 +96,26 @@ def outside_digest(config: Config, product: Product) -> str:
     """
     path = Path(product.path)
     if product.rule == "make_videos":
-        dataset = config.datasets[product.names["dataset"]]
-        (split,) = (split for split in SPLITS if split == product.names["split"])
-        return listing(dataset, split, path.with_suffix(".manifest.json")).digest
+        dataset, split = config.datasets[product.names["dataset"]], product.names["split"]
+        return listing(dataset, cast(Split, split), companion(path, "manifest.json")).digest
     if product.rule.startswith(("fit_", "import_")):
-        section = "predictors" if "predictor" in product.names else "savi"
-        entry = getattr(config, section)[product.names[section.removesuffix("s")]]
-        return origin_digest(entry.of_job(**product.names), path.parent)
+        return origin_digest(entry_of_job(config, product.names), path.parent)
     return ""
+
+
+def entry_of_job(config: Config, names: dict[str, str]) -> ModelEntry:
+    """Return the entry of a job, of its predictor or else of its SAVi, with its paths filled in.
+
+    Args:
+        config: The whole config.
+        names: The job's wildcards.
+    """
+    entry: ModelEntry = (
+        config.predictors[names["predictor"]]
+        if "predictor" in names
+        else config.savi[names["savi"]]
+    )
+    return entry.of_job(**names)
 
 
 def trained_models(config: Config) -> list[str]:

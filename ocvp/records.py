@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
@@ -48,11 +49,11 @@ class Making:
         self._argv = argv
         self._inputs: list[tuple[str, Path, str]] = []
         self._start = time.monotonic()
-        # At the start: the source may be edited while the program runs.
+        # At the start: the source may be edited while the program runs. The commit is noted too.
         self._code = stage_digest(rule, kind)
-        self._made_by = made_by()
+        made_by()
 
-    def read(self, inputs: Inputs) -> None:
+    def read(self, inputs: Inputs, known: Mapping[Path, str] = MappingProxyType({})) -> None:
         """Note what the program reads, by its contents now.
 
         Call it when the files were found to be good, and before a long computation: they may be
@@ -60,12 +61,13 @@ class Making:
 
         Args:
             inputs: The files, by role.
+            known: Digests of files (`ocvp.files.file_digest`) that the program has taken already.
 
         Raises:
             OSError: If one of them cannot be read.
         """
         self._inputs += [
-            (role, path, content_digest(path))
+            (role, path, f"sha256:{known[path]}" if path in known else content_digest(path))
             for role, paths in inputs.items()
             for path in paths_of(paths)
         ]
@@ -92,7 +94,6 @@ class Making:
         program = STAGES[self.rule][0]
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
-        environment = self._made_by if device is None else made_by(device)
         record: dict[str, Any] = {
             "format": FORMAT,
             "rule": self.rule,
@@ -109,7 +110,7 @@ class Making:
             "config": config,
             "seed": seed,
             "code": self._code,
-            "made_by": environment | {"git": self._made_by["git"]},
+            "made_by": made_by(device),
             "host": socket.gethostname(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._start, 1),

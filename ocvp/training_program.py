@@ -138,7 +138,7 @@ def train_and_save(
                 lock=False,  # `prepared` or the launcher has it
             )
             resume = stack.enter_context(folder)
-            making.read(inputs)
+            making.read(inputs, dict(zip(data, run_of["inputs"], strict=True)))
         state = train(
             task,
             stage.training,

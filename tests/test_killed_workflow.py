@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import TINY
 from snakemake_runs import copy_project
+from tiny import quiet_environment
 from trainings import holder, is_running, wait_until
 
 from ocvp.checkpoint import read_checkpoint
@@ -33,10 +34,8 @@ class Workflow:
         words = ["--snakefile", str(project / "Snakefile"), "--configfile", "config.yaml"]
         self._words = [sys.executable, "-m", "snakemake", "train_savi", "--cores", "2", *words]
         paths = [str(project), os.environ.get("PYTHONPATH", "")]
-        self._environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "OMP_NUM_THREADS": "1",
-            "GOMP_SPINCOUNT": "0",
+        self._environment = quiet_environment() | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths))
         }
 
     def start(self, *more: str) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from snakemake.utils import update_config
 
 from ocvp import grid, origins, plan, raw_files
 from ocvp.config_section import SPLITS
-from ocvp.products import slot_splits, trained_models, video_splits
+from ocvp.products import entry_of_job, slot_splits, trained_models, video_splits
 from ocvp.resources import GROWING, check_rules, resource
 from ocvp.stages import stage_digest
 from ocvp.study import chains, read_as_written, runtime_json
@@ -209,14 +209,19 @@ def raw_root(wildcards, resources):
     return getattr(CONFIG.datasets[wildcards.dataset], "root", ".")
 
 
+def parts_of(folder, wildcards, size):
+    """Return the parts of a split's file in a folder, each of so many videos, in order."""
+    num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
+    return [
+        f"{folder}/{wildcards.split}/chunk{chunk}.h5"
+        for chunk in range(-(-num_videos // size))
+    ]
+
+
 def chunks_of(wildcards):
     """Return the parts of a split, in order."""
     size = CONFIG.datasets[wildcards.dataset].videos_per_chunk
-    num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
-    return [
-        f"results/{wildcards.dataset}/videos/{wildcards.split}/chunk{chunk}.h5"
-        for chunk in range(-(-num_videos // size))
-    ]
+    return parts_of(f"results/{wildcards.dataset}/videos", wildcards, size)
 
 
 def videos_per_slot_chunk(wildcards):
@@ -226,15 +231,9 @@ def videos_per_slot_chunk(wildcards):
 
 def slot_chunks(wildcards):
     """Return the parts of a split that is too large for one job to encode, in order."""
-    size = videos_per_slot_chunk(wildcards)
-    num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
-    if num_videos <= size:
-        return []
     chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
-    return [
-        f"{chain}/slots/{wildcards.split}/chunk{chunk}.h5"
-        for chunk in range(-(-num_videos // size))
-    ]
+    parts = parts_of(f"{chain}/slots", wildcards, videos_per_slot_chunk(wildcards))
+    return parts if len(parts) > 1 else []
 
 
 def gpu_of_extraction(wildcards):
@@ -249,11 +248,7 @@ def slot_chunk_options(wildcards, input):
 
 def entry_of(wildcards):
     """Return the predictor's entry of a job that has one, else the SAVi's."""
-    if hasattr(wildcards, "predictor"):
-        entry = CONFIG.predictors[wildcards.predictor]
-    else:
-        entry = CONFIG.savi[wildcards.savi]
-    return entry.of_job(**dict(wildcards.items()))
+    return entry_of_job(CONFIG, dict(wildcards.items()))
 
 
 def model_folder(wildcards):
