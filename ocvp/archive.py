@@ -71,24 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     start_logging(None)
-    name_of(args.output)
+    name = name_of(args.output)
     check_writable(args.output)
     output = args.output.absolute()
     with contextlib.chdir(args.directory):
-        pack(output)
+        pack(output, name)
     return 0
 
 
-def pack(output: Path) -> None:
+def pack(output: Path, name: str) -> None:
     """Pack the study in `results/` of the working folder.
 
     Args:
         output: File to write.
+        name: Name of the folder in it.
 
     Raises:
         ValueError: If the study is not finished, or its products do not belong together.
     """
-    name = name_of(output)
     written = read_study()
     config = read_config(written)
     refuse_mixed(config)

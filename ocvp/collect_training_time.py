@@ -5,7 +5,6 @@ with loading and saving, its peak memory) comes from the workflow's benchmark fi
 these columns are empty.
 """
 
-import argparse
 import logging
 import re
 from collections.abc import Sequence
@@ -15,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from ocvp.benchmark_files import number, read_benchmark
+from ocvp.config import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.products import trained_models
 from ocvp.program import run, start_logging
 from ocvp.records import TRAINING_TIME, Making
-from ocvp.tables import MODEL, NAME, add_study_option, study_of
+from ocvp.tables import MODEL, NAME, study_of, table_parser
 
 logger = logging.getLogger("ocvp.collect_training_time")
 
@@ -45,11 +45,8 @@ PATH = re.compile(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.collect_training_time",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    effect = "its study says which models there are"
+    parser = table_parser("ocvp.collect_training_time", __doc__, effect)
     parser.add_argument(
         "checkpoints",
         type=Path,
@@ -57,23 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="trained models, named as the workflow names them (DATASET/SAVI/seedN/savi.pt, "
         ".../PREDICTOR/predictor.pt; default: those that the study of --config trains)",
     )
-    add_study_option(parser, "its study says which models there are")
     parser.add_argument(
         "--logs", type=Path, default=Path("logs"), help="folder of the benchmarks (default: logs)"
     )
     parser.add_argument("--output", type=Path, required=True, help="table to write (CSV)")
-    parser.add_argument(
-        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
-    )
     args = parser.parse_args(argv)
     start_logging(args.log)
     making = Making("collect_training_time", argv)
     check_writable(args.output)
     study, written = study_of(args)
-    trained = trained_models(study) if study else []
-    if not args.checkpoints and study is None:
-        raise ValueError("there is nothing to collect: give checkpoints, or --config")
-    checkpoints = args.checkpoints or [Path(path) for path in trained]
+    checkpoints = args.checkpoints or models_of_study(study)
     rows = [training_row(path, args.logs) for path in checkpoints]
     with atomic_path(args.output) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
@@ -81,6 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     making.finish([args.output], written)
     logger.info("table: %s", args.output)
     return 0
+
+
+def models_of_study(study: Config | None) -> list[Path]:
+    """Return the models that a study trains.
+
+    Raises:
+        ValueError: If no config says what the study is.
+    """
+    if study is None:
+        raise ValueError("there is nothing to collect: give checkpoints, or --config")
+    return [Path(path) for path in trained_models(study)]
 
 
 def training_row(checkpoint: Path, logs: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The first holds every metric of every model beside its baselines, the second com
 with copy_last_slots on the videos in which objects move.
 """
 
-import argparse
 import logging
 import re
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from ocvp.products import products
 from ocvp.program import run, start_logging
 from ocvp.records import Making
 from ocvp.study_records import refuse_mixed
-from ocvp.tables import MODEL, NAME, add_study_option, study_of
+from ocvp.tables import MODEL, NAME, study_of, table_parser
 
 logger = logging.getLogger("ocvp.summarize")
 
@@ -64,11 +63,8 @@ PATH = re.compile(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.summarize",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    effect = "products that were made with another config or other code are refused"
+    parser = table_parser("ocvp.summarize", __doc__, effect)
     parser.add_argument(
         "scores",
         type=Path,
@@ -77,14 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json; default: all "
         "of the study of --config)",
     )
-    add_study_option(
-        parser, "products that were made with another config or other code are refused"
-    )
     parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
-    parser.add_argument(
-        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
-    )
     args = parser.parse_args(argv)
     start_logging(args.log)
     making = Making("summarize", argv)

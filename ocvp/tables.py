@@ -1,6 +1,7 @@
 """What the programs that make tables share: names in paths, and the study that is tabulated."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ocvp.config import Config
@@ -14,16 +15,26 @@ MODEL = VARIANT_PATTERN.strip("^$")
 """The same for a SAVi or predictor, which may be one variant of an entry with a grid."""
 
 
-def add_study_option(parser: argparse.ArgumentParser, effect: str) -> None:
-    """Add the option that gives the whole config (see `study_of`).
+def table_parser(module: str, description: str | None, effect: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all these programs have.
 
     Args:
-        parser: The program's parser.
-        effect: What the program does with it.
+        module: The program's module, for example `ocvp.summarize`.
+        description: The program's docstring, shown by `--help`.
+        effect: What the program does with the whole config (see `study_of`).
     """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--config", help=f"the whole config, a file or inline JSON: {effect} (default: none)"
     )
+    parser.add_argument(
+        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
+    )
+    return parser
 
 
 def study_of(args: argparse.Namespace) -> tuple[Config | None, dict[str, Any]]:
