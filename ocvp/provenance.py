@@ -94,7 +94,8 @@ def chain_of(path: Path, verify: bool = False) -> Node:
 def _node(role: str, path: Path, digest: str | None, verify: bool, seen: set[Path]) -> Node:
     """Return one node; `digest` is what the file held when it was read."""
     record = find_record(path) if path.parent.is_dir() else None
-    fault = _fault(path, record, digest, verify)
+    # Large files are the inputs of many products: each is read once.
+    fault = _fault(path, record, digest, verify and path not in seen)
     if path in seen:
         return Node(role, path, record, fault, is_repeated=True)
     seen.add(path)
