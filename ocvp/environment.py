@@ -91,11 +91,12 @@ def device_name(device: "torch.device") -> str:
         import torch
 
         return str(torch.cuda.get_device_name(device))
-    return _processor()
+    return processor_name()
 
 
 @functools.cache
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the model of this machine's processor."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -97,7 +97,8 @@ def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, 
         cores: Cores that jobs share.
     """
     counts = Counter(job.rule for job in jobs)
-    names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in counts.items())
+    in_order = {rule: counts[rule] for rule in STAGES if rule in counts}
+    names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
     lines = [f"This run: {len(jobs)} jobs ({names})."]
     seconds, unknown = estimate_seconds(jobs, folder, cores)
     if seconds is not None:

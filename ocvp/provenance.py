@@ -176,8 +176,8 @@ def _about(path: Path, record: Record) -> Iterator[str]:
     seed = "" if content.get("seed") is None else f", seed {content['seed']}"
     yield f"made by {content['rule']} (python -m {content['program']}){seed}"
     made_by = content["made_by"]
-    device = made_by.get("device") or {"name": made_by.get("platform", "unknown")}
-    yield f"{content['finished']}, {_duration(content['seconds'])} on {device['name']}"
+    device = made_by["device"]["name"]
+    yield f"{content['finished']}, {_duration(content['seconds'])} on {device}"
     versions = made_by["versions"]
     yield ", ".join(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if name in versions)
     git = made_by.get("git")

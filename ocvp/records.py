@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ocvp.environment import made_by
+from ocvp.environment import made_by, processor_name
 from ocvp.files import file_digest, read_json, write_json
 from ocvp.program import companion, write_companions
 from ocvp.stages import STAGES, stage_digest
@@ -87,13 +87,16 @@ class Making:
             products: All that the program made, in one folder; the first one names the record.
             section: The validated config of the stage.
             seed: Seed of the run.
-            device: Where it was computed.
+            device: Where it was computed; None: without torch.
             more: Further entries, which may replace those that are measured here (`seconds`,
                 `made_by`).
         """
         program = STAGES[self.rule][0]
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
+        environment = made_by(device)
+        if device is None:  # the program needs none but the processor
+            environment["device"] = {"type": "cpu", "name": processor_name()}
         record: dict[str, Any] = {
             "format": FORMAT,
             "rule": self.rule,
@@ -110,7 +113,7 @@ class Making:
             "config": config,
             "seed": seed,
             "code": self._code,
-            "made_by": made_by(device),
+            "made_by": environment,
             "host": socket.gethostname(),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._start, 1),

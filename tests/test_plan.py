@@ -136,7 +136,8 @@ def test_trainings_count_each(config):
 
 
 def test_the_plan_of_a_first_run(config, tmp_path):
-    jobs = [job("fit_savi", **TRAINING), job("draw_slots"), job("draw_slots")]
+    # In the order of the stages, whatever that of Snakemake's set of jobs.
+    jobs = [job("draw_slots"), job("fit_savi", **TRAINING), job("draw_slots")]
     text = describe(jobs, config, listings, tmp_path, cores=2)
     assert "This run: 3 jobs (fit_savi, 2 draw_slots)." in text
     assert "Time: not known before a first run." in text

@@ -8,6 +8,7 @@ from tiny import write_savi
 
 from ocvp.checkpoint import read_checkpoint, read_tensors, save_tensors
 from ocvp.config import Figures
+from ocvp.environment import processor_name
 from ocvp.files import file_digest
 from ocvp.records import Making, content_digest, find_record, read_record
 from ocvp.stages import stage_digest
@@ -39,6 +40,7 @@ def test_a_record_says_what_made_a_product(product):
     assert content["code"] == stage_digest("draw_slots")
     assert content["seconds"] == 5.0
     assert {"python", "torch", "numpy"} <= content["made_by"]["versions"].keys()
+    assert content["made_by"]["device"] == {"type": "cpu", "name": processor_name()}
     assert content["products"] == {
         name: f"sha256:{file_digest(product.parent / name)}"
         for name in ("picture.png", "picture.gif")
