@@ -1,7 +1,7 @@
 """Extract the slots of every frame of a split with a trained SAVi, without decoding them.
 
-With --chunk, only those of one part of the split; with --chunks, the parts are joined. Any process
-can make any part, and the joined file does not depend on how the split was cut.
+With --chunk, only those of some videos; with --chunks, such chunks are joined. Any process can make
+any chunk, and the joined file does not depend on how the split was cut.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ocvp.checkpoint import load_savi, read_checkpoint
+from ocvp.chunks import videos_of_chunk
 from ocvp.config import Runtime
 from ocvp.config_models import Encoding
 from ocvp.device import prepare_device
@@ -41,12 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
+        split = videos.attributes["split"]
     shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
     if args.chunk is not None:
-        part = _part(args.chunk, args.videos_per_chunk, num_videos)
+        if not args.videos_per_chunk or args.videos_per_chunk < 1:
+            raise ValueError(
+                f"--videos-per-chunk is {args.videos_per_chunk}; with --chunk it must be at least 1"
+            )
+        part = videos_of_chunk(args.chunk, args.videos_per_chunk, num_videos, split)
         batches = encoded(savi, args.savi, args.videos, part, runtime, args.seed)
         write_slots(args.output, batches, (len(part), *shape[1:]), digest, first_video=part.start)
-        return 0  # the workflow deletes parts, and would leave what accompanies them behind
+        return 0  # the workflow deletes chunks, and would leave what accompanies them behind
     making.read({"savi": args.savi, "videos": args.videos})
     joined = {"joined": len(args.chunks)} if args.chunks else {}
     if args.chunks:
@@ -88,16 +94,6 @@ def encoded(
             bar.update(len(windows))
 
 
-def _part(chunk: int, size: int | None, num_videos: int) -> range:
-    """Return the videos of one part of a split."""
-    if size is None or size < 1:
-        raise ValueError(f"--videos-per-chunk is {size}; with --chunk it must be at least 1")
-    part = range(num_videos)[chunk * size : (chunk + 1) * size]
-    if chunk < 0 or not part:
-        raise ValueError(f"--chunk is {chunk}; the parts are 0 to {(num_videos - 1) // size}")
-    return part
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = stage_parser(__doc__, PROGRAM, "`num_threads`")
     files = parser.add_argument_group("files")
@@ -108,12 +104,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument(
         "--seed", type=int, default=0, help="seed of the first slots' noise (default: 0)"
     )
-    parts = how.add_mutually_exclusive_group()
-    parts.add_argument("--chunk", type=int, help="make this part, from 0 (default: the whole)")
-    parts.add_argument(
+    chunks = how.add_mutually_exclusive_group()
+    chunks.add_argument("--chunk", type=int, help="make this chunk, from 0 (default: the whole)")
+    chunks.add_argument(
         "--chunks", type=Path, nargs="+", help="join these, in order (default: none)"
     )
-    how.add_argument("--videos-per-chunk", type=int, help="videos of each part (default: none)")
+    how.add_argument("--videos-per-chunk", type=int, help="videos of each chunk (default: none)")
     return parser.parse_args(argv)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from ocvp.chunks import Chunk, check_order, videos_of_chunk
 from ocvp.config_datasets import AnyDataset, DatasetStage
 from ocvp.config_section import Split, canonical_json
 from ocvp.files import atomic_path, check_writable, remove_unfinished, write_json
@@ -68,25 +69,21 @@ def make_chunk(dataset: AnyDataset, name: str, split: Split, chunk: int, output:
         ValueError: If the split has no such chunk, or raw files are missing or damaged.
     """
     raw = list_videos(dataset, split)
-    start = chunk * dataset.videos_per_chunk
-    stop = min(start + dataset.videos_per_chunk, len(raw))
-    if not 0 <= start < stop:
-        last = (len(raw) - 1) // dataset.videos_per_chunk
-        raise ValueError(f"--chunk is {chunk}; the chunks of {split} are 0 to {last}")
-    check_videos(dataset, split, raw[start:stop])
+    part = videos_of_chunk(chunk, dataset.videos_per_chunk, len(raw), split)
+    check_videos(dataset, split, raw[part.start : part.stop])
     source = open_source(dataset, split, raw)
     attributes = {
         "dataset": name,
         "split": split,
         "config": _content(dataset),
-        "first_video": start,
+        "first_video": part.start,
         "source": "{}",
         **source.attributes(),
     }
-    videos = progress(source.videos(start, stop), f"{name} {split}", total=stop - start)
+    videos = progress(source.videos(part.start, part.stop), f"{name} {split}", total=len(part))
     with (
         atomic_path(output) as temporary,
-        VideoWriter(temporary, num_videos=stop - start, attributes=attributes) as writer,
+        VideoWriter(temporary, num_videos=len(part), attributes=attributes) as writer,
     ):
         for video in videos:
             writer.append(video)
@@ -143,12 +140,11 @@ def _check_chunks(
 ) -> dict[str, object]:
     """Return the attributes that all chunks share, once they are found to fit together."""
     shared: dict[str, object] = {}
-    next_video = 0
+    found = []
     for path in chunks:
         with VideoFile(path) as chunk:
             attributes = dict(chunk.attributes)
-            num_chunk = chunk.num_videos
-        first = int(attributes.pop("first_video"))
+            found.append(Chunk(path, int(attributes.pop("first_video")), chunk.num_videos))
         for key in ("complete", "format_version"):
             attributes.pop(key)
         shared = shared or attributes
@@ -158,17 +154,7 @@ def _check_chunks(
                     f"{path} has {key} {attributes.get(key)}; to be merged it must have {value}; "
                     "delete it and run snakemake again"
                 )
-        if first != next_video:
-            raise ValueError(
-                f"{path} starts at video {first}; the chunks before it end at {next_video}: "
-                "--chunks must name all chunks of the split in order"
-            )
-        next_video += num_chunk
-    if next_video != num_videos:
-        raise ValueError(
-            f"the {len(chunks)} chunks hold {next_video} videos; the split has {num_videos}: "
-            "--chunks must name all chunks of the split in order"
-        )
+    check_order(found, num_videos)
     return {**shared, "first_video": 0}
 
 

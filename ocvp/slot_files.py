@@ -11,10 +11,11 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from ocvp.chunks import Chunk, check_order
 from ocvp.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
-PART_FORMAT = "ocvp slots part 1"
+CHUNK_FORMAT = "ocvp slots chunk 1"
 """Of a file that holds some videos of a split: nothing but `join_slots` reads it."""
 
 
@@ -43,11 +44,11 @@ def write_slots(
         batches: Float32 arrays (videos, T, N, D) that make up all V videos.
         shape: (V, T, N, D).
         weights_digest: Of the SAVi that made the slots.
-        first_video: Index of the first video, where the file is a part of a split (`join_slots`).
+        first_video: Index of the first video, where the file is a chunk of a split (`join_slots`).
     """
     check_writable(path, 4 * math.prod(shape))
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        file.attrs["format"] = FORMAT if first_video is None else PART_FORMAT
+        file.attrs["format"] = FORMAT if first_video is None else CHUNK_FORMAT
         file.attrs["weights_digest"] = weights_digest
         if first_video is not None:
             file.attrs["first_video"] = first_video
@@ -63,46 +64,37 @@ def write_slots(
 
 
 def join_slots(
-    path: Path, parts: Sequence[Path], shape: tuple[int, int, int, int], weights_digest: str
+    path: Path, chunks: Sequence[Path], shape: tuple[int, int, int, int], weights_digest: str
 ) -> None:
-    """Join the parts of a split; the file does not depend on how the split was cut.
+    """Join the chunks of a split; the file does not depend on how the split was cut.
 
     Args:
         path: File to write.
-        parts: All parts of the split, in order.
+        chunks: All chunks of the split, in order.
         shape: (V, T, N, D) of the whole split.
         weights_digest: Of the SAVi that must have made them.
 
     Raises:
-        ValueError: If a part is missing, damaged or of another SAVi, or if the parts are not the
+        ValueError: If a chunk is missing, damaged or of another SAVi, or if the chunks are not the
             whole split in order.
     """
-    next_video = 0
-    for part in parts:
-        info = read_info(part, PART_FORMAT)
+    found = []
+    for chunk in chunks:
+        info = read_info(chunk, CHUNK_FORMAT)
         if (info.weights_digest, info.shape[1:]) != (weights_digest, shape[1:]):
             raise ValueError(
-                f"{part} was made by another SAVi or of other videos; delete it and run the "
+                f"{chunk} was made by another SAVi or of other videos; delete it and run the "
                 "workflow again"
             )
-        if info.first_video != next_video:
-            raise ValueError(
-                f"{part} starts at video {info.first_video}, the parts before it end at "
-                f"{next_video}: --chunks must name all parts of the split in order"
-            )
-        next_video += info.shape[0]
-    if next_video != shape[0]:
-        raise ValueError(
-            f"the {len(parts)} parts hold {next_video} videos, the split has {shape[0]}: --chunks "
-            "must name all parts of the split in order"
-        )
-    write_slots(path, _read(parts), shape, weights_digest)
+        found.append(Chunk(chunk, info.first_video, info.shape[0]))
+    check_order(found, shape[0])
+    write_slots(path, _slots_of(chunks), shape, weights_digest)
 
 
-def _read(parts: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Yield the slots of parts, video by video."""
-    for part in parts:
-        with h5py.File(part, "r") as file:
+def _slots_of(chunks: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Yield the slots of chunks, video by video."""
+    for chunk in chunks:
+        with h5py.File(chunk, "r") as file:
             for video in range(len(file["slots"])):
                 yield file["slots"][video : video + 1]
 

@@ -565,6 +565,7 @@ MODULES: dict[str, Rows] = {
     "tabletop": of((FROM_VIDEOS, TABLETOP)),
     "tabletop_physics": of((FROM_VIDEOS, TABLETOP)),
     "tabletop_scene": of((FROM_VIDEOS, TABLETOP)),
+    "chunks": of(FROM_VIDEOS),
     "video_sources": of(FROM_VIDEOS),
     "videos": of(FROM_VIDEOS),
     # One kind of data set each.

@@ -51,7 +51,7 @@ def test_a_part_leaves_nothing_beside_it_and_the_whole_has_a_record(files, tmp_p
 
 def test_a_part_is_not_taken_for_the_slots_of_a_split(files, tmp_path):
     (part,) = parts(files, tmp_path / "parts", 100)
-    digest = read_info(part, "ocvp slots part 1").weights_digest
+    digest = read_info(part, "ocvp slots chunk 1").weights_digest
     with pytest.raises(ValueError, match="is no file of slots"):
         check_slots(part, weights_digest=digest, num_videos=NUM_VIDEOS, num_frames=8)
 
@@ -59,9 +59,9 @@ def test_a_part_is_not_taken_for_the_slots_of_a_split(files, tmp_path):
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ([1, 0], "starts at video 4, the parts before it end at 0"),
-        ([0], "the 1 parts hold 4 videos, the split has 7"),
-        ([0, 0], "starts at video 0, the parts before it end at 4"),
+        ([1, 0], "starts at video 4; the chunks before it end at 0"),
+        ([0], "the 1 chunks hold 4 videos; the split has 7"),
+        ([0, 0], "starts at video 0; the chunks before it end at 4"),
     ],
 )
 def test_parts_must_be_the_whole_in_order(order, message, files, tmp_path, capsys):
@@ -84,8 +84,8 @@ def test_parts_of_another_savi_are_refused(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        (["--chunk", 2, "--videos-per-chunk", 4], "--chunk is 2; the parts are 0 to 1"),
-        (["--chunk", -1, "--videos-per-chunk", 4], "--chunk is -1; the parts are 0 to 1"),
+        (["--chunk", 2, "--videos-per-chunk", 4], "--chunk is 2; the chunks of test are 0 to 1"),
+        (["--chunk", -1, "--videos-per-chunk", 4], "--chunk is -1; the chunks of test are 0 to 1"),
         (["--chunk", 0], "--videos-per-chunk is None; with --chunk it must be at least 1"),
         (["--chunk", 0, "--videos-per-chunk", 0], "--videos-per-chunk is 0"),
     ],

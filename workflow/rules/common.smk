@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 from ocvp import grid, origins, plan, raw_files
+from ocvp.chunks import num_chunks
 from ocvp.config_section import SPLITS
 from ocvp.products import entry_of_job, slot_splits, trained_models, video_splits
 from ocvp.resources import GROWING, check_rules, resource
@@ -209,19 +210,19 @@ def raw_root(wildcards, resources):
     return getattr(CONFIG.datasets[wildcards.dataset], "root", ".")
 
 
-def parts_of(folder, wildcards, size):
-    """Return the parts of a split's file in a folder, each of so many videos, in order."""
+def paths_of_chunks(folder, wildcards, size):
+    """Return the chunks of a split's file in a folder, each of so many videos, in order."""
     num_videos = raw_listing(wildcards.dataset, wildcards.split).num_videos
     return [
         f"{folder}/{wildcards.split}/chunk{chunk}.h5"
-        for chunk in range(-(-num_videos // size))
+        for chunk in range(num_chunks(num_videos, size))
     ]
 
 
 def chunks_of(wildcards):
     """Return the parts of a split, in order."""
     size = CONFIG.datasets[wildcards.dataset].videos_per_chunk
-    return parts_of(f"results/{wildcards.dataset}/videos", wildcards, size)
+    return paths_of_chunks(f"results/{wildcards.dataset}/videos", wildcards, size)
 
 
 def videos_per_slot_chunk(wildcards):
@@ -230,19 +231,20 @@ def videos_per_slot_chunk(wildcards):
 
 
 def slot_chunks(wildcards):
-    """Return the parts of a split that is too large for one job to encode, in order."""
+    """Return the chunks of a split that is too large for one job to encode, in order."""
     chain = f"results/{wildcards.dataset}/{wildcards.savi}/seed{wildcards.seed}"
-    parts = parts_of(f"{chain}/slots", wildcards, videos_per_slot_chunk(wildcards))
-    return parts if len(parts) > 1 else []
+    size = videos_per_slot_chunk(wildcards)
+    chunks = paths_of_chunks(f"{chain}/slots", wildcards, size)
+    return chunks if len(chunks) > 1 else []
 
 
 def gpu_of_extraction(wildcards):
-    """Return the GPUs that encode a split; parts are joined without any."""
+    """Return the GPUs that encode a split; chunks are joined without any."""
     return 0 if slot_chunks(wildcards) else resource_of("encode_slots", "gpu")
 
 
 def slot_chunk_options(wildcards, input):
-    """Return the options that name these parts. Asking for the input, they do not count."""
+    """Return the options that name these chunks. Asking for the input, they do not count."""
     return ["--chunks", *input.chunks] if input.chunks else []
 
 
