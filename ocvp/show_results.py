@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     print(render(*read_tables(args.results)))
-    print("\nTables: " + ", ".join(str(args.results / name) for name in TABLES))
+    print("\nTables: " + ", ".join(map(str, sorted(args.results.glob("*.csv")))))
     folders = sorted({path.parent for path in args.results.glob("**/figures/*.png")})
     print("Figures:\n" + "\n".join(f"  {folder}/" for folder in folders))
     return 0
