@@ -45,8 +45,9 @@ PATH = re.compile(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    effect = "its study says which models there are"
-    parser = table_parser("ocvp.collect_training_time", __doc__, effect)
+    parser = table_parser(
+        "ocvp.collect_training_time", __doc__, config_help="its study says which models there are"
+    )
     parser.add_argument(
         "checkpoints",
         type=Path,

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         write_text(args.output, text)
     for title, notes in _lists(conversion):
-        say = logger.info if notes is conversion.no_effect else logger.warning
-        say("%s", "\n".join([title, *(f"  {note_text(note)}" for note in notes)]))
+        level = logging.INFO if notes is conversion.no_effect else logging.WARNING
+        logger.log(level, "%s", "\n".join([title, *(f"  {note_text(note)}" for note in notes)]))
     for remark in conversion.remarks:
         logger.info("%s", remark)
     return 0

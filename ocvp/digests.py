@@ -8,39 +8,56 @@ import ast
 import functools
 import hashlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PACKAGE = "ocvp"
 NOT_CODE = (
-    "ocvp.changes",
     "ocvp.config",
+    "ocvp.records",
+    "ocvp.runtime",
+    "ocvp.study",
+    # Until they have moved into these.
+    "ocvp.benchmark_files",
+    "ocvp.changes",
     "ocvp.config_datasets",
     "ocvp.config_models",
     "ocvp.config_section",
+    "ocvp.config_text",
+    "ocvp.digests",
     "ocvp.environment",
     "ocvp.event_file",
+    "ocvp.files",
     "ocvp.gpus",
+    "ocvp.grid",
+    "ocvp.interruption",
     "ocvp.launch",
     "ocvp.lock",
+    "ocvp.origins",
+    "ocvp.plan",
     "ocvp.products",
-    "ocvp.records",
+    "ocvp.program",
+    "ocvp.progress",
+    "ocvp.resources",
     "ocvp.stages",
-    "ocvp.study",
     "ocvp.study_records",
     "ocvp.training_log",
 )
-"""Modules whose effect is in the params already (the values of the config, and the digests), or
-that only record how and decide where a product is made: it does not change with them."""
+"""Wings whose effect is in the params already (the values of the config, and the digests), or that
+only carry, start or say: a product does not change with them."""
+
+SPOKEN = ("description", "epilog", "help", "metavar")
+"""Keywords of calls that hold what a program says of itself, as do those that end in `_help`."""
 
 
 def code_digest(*modules: str) -> str:
     """Return a digest of the code that the modules hold and import from this package.
 
-    It is taken over syntax trees without docstrings, so that comments, docstrings and layout do not
-    count, and over names, not paths, so that it is the same wherever the package lies. Imports
-    within functions do not count: a stage names what it loads that way. Neither do imports for type
-    checkers.
+    It is taken over syntax trees without docstrings, help texts and log messages, so that what only
+    speaks does not count, nor do comments and layout. It is blind to names and places of modules:
+    an import counts by what the imported module holds. Imports within functions do not count: a
+    stage names what it loads that way. Neither do imports for type checkers.
 
     Args:
         modules: Full names, for example `"ocvp.train_savi"`.
@@ -51,14 +68,12 @@ def code_digest(*modules: str) -> str:
     Raises:
         ValueError: If a module does not exist or cannot be parsed.
     """
-    digest = hashlib.sha256()
-    for name in sorted(import_closure(*modules)):
-        digest.update(f"{name}\0{_tree_digest(name)}\0".encode())
-    return digest.hexdigest()
+    texts = {_module_digest(name) for name in import_closure(*modules)}
+    return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()
 
 
 def import_closure(*modules: str) -> set[str]:
-    """Return the modules and all that they import from this package, without the config's models.
+    """Return the modules and all that they import from this package, without what is no code.
 
     Args:
         modules: Full names, for example `"ocvp.train_savi"`.
@@ -67,13 +82,19 @@ def import_closure(*modules: str) -> set[str]:
         ValueError: If a module does not exist or cannot be parsed.
     """
     closure: set[str] = set()
-    open_names = [PACKAGE, *modules]
+    open_names = list(modules)
     while open_names:
         name = open_names.pop()
-        if name not in closure and name not in NOT_CODE:
+        if name not in closure and is_code(name):
             closure.add(name)
-            open_names.extend(_imports(name))
+            open_names.extend(found.module for found in _imports(name) if found.counts)
+            open_names.extend(filter(None, [name.rpartition(".")[0]]))  # the package that holds it
     return closure
+
+
+def is_code(name: str) -> bool:
+    """Tell whether a module can change a product (see NOT_CODE)."""
+    return not any(name == wing or name.startswith(f"{wing}.") for wing in NOT_CODE)
 
 
 @functools.cache
@@ -94,7 +115,18 @@ def _tree(name: str) -> ast.Module:
 
 
 @functools.cache
-def _tree_digest(name: str) -> str:
+def _module_digest(name: str) -> str:
+    """Return the digest of a module, with what it imports by content in place of names."""
+    marks = {
+        f"{_own_digest(found.module) if found.counts else ''} {found.name} {found.alias}"
+        for found in _imports(name)
+    }
+    return hashlib.sha256("\0".join([_own_digest(name), *sorted(marks)]).encode()).hexdigest()
+
+
+@functools.cache
+def _own_digest(name: str) -> str:
+    """Return the digest of a module without its imports from this package."""
     return hashlib.sha256(_text(_tree(name)).encode()).hexdigest()
 
 
@@ -112,49 +144,101 @@ def _text(value: Any) -> str:
         parts = [f"{name}={_text(part)}" for name, part in fields if part not in (None, [])]
         return f"{type(value).__name__}({','.join(parts)})"
     if isinstance(value, list):
-        # A string that stands alone is a docstring, also under a field or a constant.
-        return f"[{','.join(_text(item) for item in value if not _is_docstring(item))}]"
+        return f"[{','.join(_text(item) for item in value if not _is_left_out(item))}]"
     return repr(value)
 
 
-def _is_docstring(node: Any) -> bool:
+def _is_left_out(node: Any) -> bool:
+    """Tell whether a statement or keyword only speaks, or imports from this package."""
+    if isinstance(node, ast.keyword):
+        return node.arg is not None and (node.arg in SPOKEN or node.arg.endswith("_help"))
+    if isinstance(node, ast.Expr):
+        # A string that stands alone is a docstring, also under a field or a constant.
+        is_docstring = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return is_docstring or _is_log_message(node.value)
+    if isinstance(node, ast.Import):
+        return all(_is_ours(alias.name) for alias in node.names)
+    return isinstance(node, ast.ImportFrom) and (node.level > 0 or _is_ours(node.module or ""))
+
+
+def _is_log_message(value: ast.expr) -> bool:
     return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and isinstance(value.func.value, ast.Name)
+        and value.func.value.id == "logger"
     )
 
 
+# --- imports ------------------------------------------------------------------------------------
+
+
+class _Import(NamedTuple):
+    """Something that a module imports from this package."""
+
+    module: str
+    """Full name of the module that it lies in, or is."""
+    name: str
+    """Its name there; empty: the module itself."""
+    alias: str
+    """Its name here."""
+    counts: bool
+    """Whether it is imported as soon as this module is, and the module there is code."""
+
+
 @functools.cache
-def _imports(name: str) -> tuple[str, ...]:
-    """Return the modules of this package that a module imports when it is itself imported."""
-    found: set[str] = set()
-    open_nodes: list[ast.AST] = list(_tree(name).body)
-    while open_nodes:
-        node = open_nodes.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            open_nodes.extend(node.orelse)
-            continue
+def _imports(name: str) -> tuple[_Import, ...]:
+    return tuple(_imports_in(_tree(name).body, _package_of(name), is_at_once=True))
+
+
+def _imports_in(nodes: list[Any], package: str, is_at_once: bool) -> Iterator[_Import]:
+    """Yield what statements import; `is_at_once`: as soon as their module is imported."""
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            targets = [(alias.name, "", alias.asname or alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            # The package is flat: `from . import savi` is `from ocvp import savi`.
-            module = ".".join(filter(None, [PACKAGE if node.level else "", node.module]))
-            found.add(module)
-            # `from ocvp import savi` names a module, `from ocvp.savi import SAVi` does not.
-            found.update(
-                f"{module}.{alias.name}"
-                for alias in node.names
-                if module == PACKAGE and _is_module(f"{PACKAGE}.{alias.name}")
-            )
-        # Imports are statements, and statements stand in no expression.
-        open_nodes.extend(
-            child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)
-        )
-    return tuple(sorted(f for f in found if f == PACKAGE or f.startswith(f"{PACKAGE}.")))
+            targets = list(_targets(node, package))
+        else:
+            targets = []
+        for module, imported, alias in targets:
+            if _is_ours(module):
+                yield _Import(module, imported, alias, is_at_once and is_code(module))
+        is_late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from _imports_in(node.body, package, is_at_once=False)
+            yield from _imports_in(node.orelse, package, is_at_once)
+        else:
+            # Imports are statements, and statements stand in no expression.
+            children = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.expr)]
+            yield from _imports_in(children, package, is_at_once and not is_late)
 
 
+def _targets(node: ast.ImportFrom, package: str) -> Iterator[tuple[str, str, str]]:
+    """Yield module, name and alias of what `from ... import ...` imports."""
+    base = ".".join(package.split(".")[: package.count(".") + 2 - node.level]) if node.level else ""
+    module = ".".join(filter(None, [base, node.module]))
+    for alias in node.names:
+        inner = f"{module}.{alias.name}"
+        # `from ocvp.models import savi` names a module, `from ocvp.models.savi import SAVi` not.
+        if _is_ours(module) and _is_module(inner):
+            yield inner, "", alias.asname or alias.name
+        else:
+            yield module, alias.name, alias.asname or alias.name
+
+
+def _package_of(name: str) -> str:
+    return name if _source(name).name == "__init__.py" else name.rpartition(".")[0]
+
+
+def _is_ours(name: str) -> bool:
+    return name == PACKAGE or name.startswith(f"{PACKAGE}.")
+
+
+@functools.cache
 def _is_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    package, _, leaf = name.rpartition(".")
+    folder = _source(package)
+    return folder.name == "__init__.py" and any(
+        path.is_file()
+        for path in (folder.parent / f"{leaf}.py", folder.parent / leaf / "__init__.py")
+    )

@@ -153,7 +153,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "`protocol`, an entry of `evaluation`, and its threads")
+    parser = stage_parser(
+        __doc__, PROGRAM, config_help="`protocol`, an entry of `evaluation`, and its threads"
+    )
     files = parser.add_argument_group("files")
     files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
     files.add_argument(

@@ -119,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "`evaluation` of an entry of `savi`, and `num_threads`")
+    parser = stage_parser(
+        __doc__, PROGRAM, config_help="`evaluation` of an entry of `savi`, and `num_threads`"
+    )
     files = parser.add_argument_group("files")
     files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
     files.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")

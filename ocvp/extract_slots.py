@@ -95,7 +95,7 @@ def encoded(
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "`num_threads`")
+    parser = stage_parser(__doc__, PROGRAM, config_help="`num_threads`")
     files = parser.add_argument_group("files")
     files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
     files.add_argument("--videos", type=Path, required=True, help="videos of the split (HDF5)")

@@ -59,22 +59,27 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m {PROGRAM}", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    slots = _command(commands, draw_slots, "slots", "draw what each slot of a SAVi holds")
+    slots = _command(commands, draw_slots, "slots", help="draw what each slot of a SAVi holds")
     slots.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
     slots.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
     slots.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
     slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
 
-    meaning = "draw a predictor's rollouts of some videos"
-    rollouts = _command(commands, draw_rollouts, "rollouts", meaning)
-    for name, meaning in {
-        "savi": "checkpoint of the SAVi",
-        "predictor": "checkpoint of the predictor",
-        "scores": "the predictor's scores (JSON), which hold the protocol",
-        "videos": "videos (HDF5)",
-        "slots": "SAVi's slots of them (HDF5)",
-    }.items():
-        rollouts.add_argument(f"--{name}", type=Path, required=True, help=meaning)
+    rollouts = _command(
+        commands, draw_rollouts, "rollouts", help="draw a predictor's rollouts of some videos"
+    )
+    rollouts.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
+    rollouts.add_argument(
+        "--predictor", type=Path, required=True, help="checkpoint of the predictor"
+    )
+    rollouts.add_argument(
+        "--scores",
+        type=Path,
+        required=True,
+        help="the predictor's scores (JSON), which hold the protocol",
+    )
+    rollouts.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
+    rollouts.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
     rollouts.add_argument(
         "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
     )
@@ -87,7 +92,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     rollouts.set_defaults(outputs=lambda args: [*args.pictures, *args.animations])
 
-    curves = _command(commands, draw_curves, "curves", "draw the metrics of predictors over time")
+    curves = _command(
+        commands, draw_curves, "curves", help="draw the metrics of predictors over time"
+    )
     curves.add_argument(
         "--scores",
         type=Path,
@@ -103,15 +110,16 @@ def _command(
     commands: argparse._SubParsersAction,
     draw: Callable[[argparse.Namespace, Figures], torch.device | None],
     name: str,
-    meaning: str,
+    *,
+    help: str,
 ) -> argparse._ArgumentGroup:
     """Add a command, and return the group of its own options."""
     parser = commands.add_parser(
         name,
-        parents=[stage_parser(None, section="the section `figures` of the config")],
+        parents=[stage_parser(None, config_help="the section `figures` of the config")],
         conflict_handler="resolve",  # both parsers define --help
-        help=meaning,
-        description=meaning,
+        help=help,
+        description=help,
     )
     parser.set_defaults(draw=draw, outputs=lambda args: [args.output])
     return parser.add_argument_group("files")

@@ -284,7 +284,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = stage_parser(
         __doc__,
         PROGRAM,
-        "`kind` that the checkpoint must hold, and settings that its `model` must have",
+        config_help="`kind` that the checkpoint must hold, and settings that its `model` must have",
     )
     files = parser.add_argument_group("files")
     files.add_argument(

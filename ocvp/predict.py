@@ -241,7 +241,7 @@ def _attributes(
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "the section `figures` of the config")
+    parser = stage_parser(__doc__, PROGRAM, config_help="the section `figures` of the config")
     files = parser.add_argument_group("files")
     files.add_argument(
         "--video",

@@ -171,20 +171,20 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     steps = parser.add_subparsers(dest="step", required=True)
-    chunk = _add_step(steps, "chunk", "make a part of a split")
-    merge = _add_step(steps, "merge", "join the parts of a split")
+    chunk = _add_step(steps, "chunk", help="make a part of a split")
+    merge = _add_step(steps, "merge", help="join the parts of a split")
     chunk.add_argument("--chunk", required=True, type=int, help="index of the part, from 0")
     merge.add_argument("--chunks", required=True, type=Path, nargs="+", help="all parts, in order")
     return parser.parse_args(argv)
 
 
 def _add_step(
-    steps: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str
+    steps: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, *, help: str
 ) -> argparse.ArgumentParser:
     """Add a step with the options that both steps have."""
     step = steps.add_parser(
         name,
-        help=purpose,
+        help=help,
         parents=[stage_parser(None)],
         # Both the common parser and the step define --help.
         conflict_handler="resolve",

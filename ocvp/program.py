@@ -35,14 +35,14 @@ SECONDS_TO_REPORT = 10.0
 
 
 def stage_parser(
-    description: str | None, module: str | None = None, section: str = ""
+    description: str | None, module: str | None = None, config_help: str = ""
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that every stage has.
 
     Args:
         description: The program's docstring, shown by `--help`.
         module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
-        section: What `--config` holds, for example "the SAVi's `model` and `training`".
+        config_help: What `--config` holds, for example "the SAVi's `model` and `training`".
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}" if module else None,
@@ -53,7 +53,7 @@ def stage_parser(
     settings.add_argument(
         "--config",
         default="{}",
-        help=f"{section or 'the settings of this stage'}: a YAML or JSON file, or inline JSON "
+        help=f"{config_help or 'the settings of this stage'}: a YAML or JSON file, or inline JSON "
         "(default: {})",
     )
     settings.add_argument(

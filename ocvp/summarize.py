@@ -63,8 +63,11 @@ PATH = re.compile(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    effect = "products that were made with another config or other code are refused"
-    parser = table_parser("ocvp.summarize", __doc__, effect)
+    parser = table_parser(
+        "ocvp.summarize",
+        __doc__,
+        config_help="products that were made with another config or other code are refused",
+    )
     parser.add_argument(
         "scores",
         type=Path,

@@ -15,13 +15,15 @@ MODEL = VARIANT_PATTERN.strip("^$")
 """The same for a SAVi or predictor, which may be one variant of an entry with a grid."""
 
 
-def table_parser(module: str, description: str | None, effect: str) -> argparse.ArgumentParser:
+def table_parser(
+    module: str, description: str | None, *, config_help: str
+) -> argparse.ArgumentParser:
     """Return a parser with the options that all these programs have.
 
     Args:
         module: The program's module, for example `ocvp.summarize`.
         description: The program's docstring, shown by `--help`.
-        effect: What the program does with the whole config (see `study_of`).
+        config_help: What the program does with the whole config (see `study_of`).
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -29,7 +31,7 @@ def table_parser(module: str, description: str | None, effect: str) -> argparse.
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", help=f"the whole config, a file or inline JSON: {effect} (default: none)"
+        "--config", help=f"the whole config, a file or inline JSON: {config_help} (default: none)"
     )
     parser.add_argument(
         "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "an entry of `predictors`")
+    parser = stage_parser(__doc__, PROGRAM, config_help="an entry of `predictors`")
     files = parser.add_argument_group("files")
     files.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi (savi.pt)")
     for split, verb in (("train", "train"), ("val", "validate")):

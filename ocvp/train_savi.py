@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = stage_parser(__doc__, PROGRAM, "`model` and `training` of an entry of `savi`")
+    parser = stage_parser(
+        __doc__, PROGRAM, config_help="`model` and `training` of an entry of `savi`"
+    )
     files = parser.add_argument_group("files")
     files.add_argument("--train", type=Path, required=True, help="videos to train on (HDF5)")
     files.add_argument("--val", type=Path, required=True, help="videos to validate on (HDF5)")

@@ -351,8 +351,8 @@ class _Loop:
         state = load_state(stored, self._task.module, self._optimizer)
         state.recoveries += 1
         state.rate_factor *= settings.recovery_factor
-        told = logger.warning if self._group.is_first else logger.debug
-        told(
+        logger.log(
+            logging.WARNING if self._group.is_first else logging.DEBUG,
             "%s; going back to step %d, with %g times the learning rate (recovery %d of %d)",
             *(fault, state.step, state.rate_factor, state.recoveries, settings.recoveries),
         )

@@ -555,10 +555,7 @@ def of(*rows: set[str] | tuple[set[str], str]) -> Rows:
 MODULES: dict[str, Rows] = {
     "__init__": of(EVERYTHING),
     # What all programs share, and the videos.
-    "files": of(EVERYTHING),
     "prepare_data": of(FROM_VIDEOS),
-    "program": of(EVERYTHING),
-    "progress": of(FROM_VIDEOS),
     "randomness": of((FROM_VIDEOS, TABLETOP), FROM_SAVI),
     "raycast": of((FROM_VIDEOS, TABLETOP)),
     "rendering": of((FROM_VIDEOS, TABLETOP)),
@@ -585,7 +582,6 @@ MODULES: dict[str, Rows] = {
     "movi_files": of((FROM_VIDEOS, MOVI)),
     "folder_files": of((FROM_VIDEOS, OWN)),
     # Weights from elsewhere.
-    "origins": of(FROM_MODELS),
     "import_checkpoint": of((FROM_IMPORTS, FETCHED)),
     "published": of((FROM_IMPORTS, FETCHED)),
     "published_names": of((FROM_IMPORTS, FETCHED)),
@@ -599,7 +595,6 @@ MODULES: dict[str, Rows] = {
     "device": of(FROM_SAVI),
     "encoder": of(FROM_MODELS),
     "initializers": of(FROM_MODELS),
-    "interruption": of(FROM_SAVI),
     "losses": of((FROM_SAVI, TRAINED)),
     "process_group": of((FROM_SAVI, TRAINED)),
     "residency": of((FROM_SAVI, TRAINED)),
@@ -651,7 +646,6 @@ MODULES: dict[str, Rows] = {
     "overlays": of(FIGURES),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
-    "benchmark_files": of(TIMES),
     "tables": of(OF_ALL),
     # Not part of any stage: the config is in the params, the others are tools.
     "archive": of(NOTHING),
@@ -685,6 +679,12 @@ MODULES: dict[str, Rows] = {
     "event_file": of(NOTHING),
     "training_log": of(NOTHING),
     "gpus": of(NOTHING),
+    "files": of(NOTHING),
+    "program": of(NOTHING),
+    "progress": of(NOTHING),
+    "origins": of(NOTHING),
+    "interruption": of(NOTHING),
+    "benchmark_files": of(NOTHING),
     "launch": of(NOTHING),
     "lock": of(NOTHING),
 }

@@ -39,7 +39,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def forget() -> None:
     """Forget what was read, as a new process would have it."""
-    for cached in (digests._source, digests._tree, digests._tree_digest, digests._imports):
+    for cached in (
+        digests._source,
+        digests._tree,
+        digests._module_digest,
+        digests._own_digest,
+        digests._imports,
+        digests._is_module,
+    ):
         cached.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "toy"]:
         del sys.modules[name]
@@ -96,6 +103,48 @@ def test_which_imports_count(folder, line, counts):
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("from toy.model import Model", "from toy.wing.kind import Model"),
+        ("from toy import model", "from toy.wing import kind as model"),
+        (
+            "from .model import Model\nfrom .shapes import ONE",
+            "from .shapes import ONE\nfrom .wing.kind import Model",
+        ),
+        (
+            "def load():\n    from toy.model import Model",
+            "def load():\n    from toy.wing.kind import Model",
+        ),
+    ],
+)
+def test_a_module_that_moved_is_the_same_code(folder, before, after):
+    sources = {"wing/__init__": '"""A wing."""\n', "wing/kind": PACKAGE["model"]}
+    (folder / "wing").mkdir()
+    expected = digest_after(folder, program=f"{before}\n")
+    (folder / "model.py").unlink()
+    assert digest_after(folder, program=f"{after}\n", **sources) == expected
+    other = {**sources, "wing/kind": OTHER["a constant"]}
+    is_late = "def load" in after
+    assert (digest_after(folder, **other) == expected) == is_late
+
+
+def test_what_is_imported_from_where_counts(folder):
+    (folder / "model.py").write_text("class Model:\n    size = 4\n", encoding="utf-8")
+    (folder / "unused.py").write_text("class Model:\n    size = 5\n", encoding="utf-8")
+    both = "from toy.model import Model as A\nfrom toy.unused import Model as B\n"
+    swapped = "from toy.model import Model as B\nfrom toy.unused import Model as A\n"
+    assert digest_after(folder, program=both) != digest_after(folder, program=swapped)
+
+
+def test_the_packages_of_a_module_count(folder):
+    (folder / "wing").mkdir()
+    sources = {"wing/__init__": '"""A wing."""\n', "wing/kind": "SIZE = 1\n"}
+    expected = digest_after(folder, program="from toy.wing.kind import SIZE\n", **sources)
+    assert "toy.wing" in import_closure("toy.program")
+    assert digest_after(folder, **{"wing/__init__": "SIZE = 2\n"}) != expected
+
+
 def test_modules_that_import_each_other_end(folder):
     (folder / "numbers.py").write_text("import toy.shapes\n", encoding="utf-8")
     forget()
@@ -114,6 +163,13 @@ class Model:
         """Of the method."""
         return self.size**2
 '''
+SPEAKING = """\
+def parse(parser):
+    logger.info("%d words", 1)
+    group = parser.add_argument_group("files", description="Files.")
+    group.add_argument("--size", type=int, default=3, help="the size", metavar="SIZE")
+    return table(parser, config_help="the whole config")
+"""
 SAME = {
     "a comment": PACKAGE["model"].replace("size = 3", "size = 3  # a comment"),
     "docstrings": DOCUMENTED,
@@ -141,6 +197,27 @@ def test_the_same_code_has_the_same_digest(folder, source):
 def test_other_code_has_another_digest(folder, source):
     before = code_digest("toy.program")
     assert digest_after(folder, model=source) != before
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "counts"),
+    [
+        ("the size", "how large", False),
+        ("Files.", "Of the disk.", False),
+        ("SIZE", "NUMBER", False),
+        ("the whole config", "everything", False),
+        ("%d words", "said %d", False),
+        ('    logger.info("%d words", 1)\n', "", False),
+        ("default=3", "default=4", True),
+        ("--size", "--length", True),
+        ("logger.info(", "other.info(", True),
+    ],
+)
+def test_what_only_speaks_does_not_count(folder, words, others, counts):
+    assert words in SPEAKING
+    before = digest_after(folder, model=SPEAKING)
+    after = digest_after(folder, model=SPEAKING.replace(words, others))
+    assert (after != before) == counts
 
 
 @pytest.mark.parametrize("name", ["__init__", "program", "model", "shapes", "numbers"])

@@ -13,27 +13,18 @@ from raw_trees import write_folder, write_obj3d
 from staleness_rows import EVERYTHING
 from tiny import command, quiet_environment, write_predictor, write_savi
 
-from ocvp.digests import import_closure
+from ocvp.digests import import_closure, is_code
 from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
-# In the params by its values.
-CONFIG = {f"ocvp.config{part}" for part in ("", "_datasets", "_models", "_section")}
-# They say what made a product, and where; they do not change it.
-MADE_BY = {f"ocvp.{name}" for name in ("environment", "records", "digests", "stages")}
-GPUS = {"ocvp.gpus"}
-PROCESSES = {"ocvp.launch", "ocvp.lock", "ocvp.event_file", "ocvp.training_log", "ocvp.changes"}
-# What decides whether products may stand in one table, and which there are; it is in their paths.
-STUDY = {
-    f"ocvp.{name}"
-    for name in ("study", "study_records", "products", "grid", "changes", "origins", "raw_files")
-}
+# What tells which products there are lists raw files.
+LISTING = {"ocvp.raw_files"}
 ALLOWED = {
-    "fit_savi": CONFIG | MADE_BY | GPUS | PICTURES | PROCESSES,
-    "fit_predictor": CONFIG | MADE_BY | GPUS | PICTURES | PROCESSES,
-    "summarize": CONFIG | MADE_BY | STUDY,
-    "collect_training_time": CONFIG | MADE_BY | STUDY,
+    "fit_savi": PICTURES,
+    "fit_predictor": PICTURES,
+    "summarize": LISTING,
+    "collect_training_time": LISTING,
 }
 
 
@@ -74,8 +65,8 @@ def test_a_program_imports_nothing_that_its_digest_leaves_out(
 ):
     imported = finished_study.imports[rule]
     assert "ocvp.program" in imported
-    closure = import_closure(*modules_of(rule))
-    assert imported - closure - ALLOWED.get(rule, CONFIG | MADE_BY | GPUS) == set()
+    code = set(filter(is_code, imported))
+    assert code - import_closure(*modules_of(rule)) - ALLOWED.get(rule, set()) == set()
 
 
 @pytest.mark.xdist_group("finished-study")
@@ -126,7 +117,7 @@ def test_each_kind_of_data_set_imports_what_its_digest_covers(kind: str, tmp_pat
         tmp_path, "ocvp.prepare_data", "chunk", "--config", config, *arguments, "--chunk", "0"
     )
     closure = import_closure(*STAGES["make_chunk"], *SOURCE_MODULES[kind])
-    assert imported - closure == CONFIG | MADE_BY
+    assert set(filter(is_code, imported)) <= closure
     assert closure - imported == {"ocvp.prepare_data"}
 
 
@@ -139,5 +130,5 @@ def test_an_import_imports_what_its_digest_covers(rule: str, tmp_path: Path):
     output = tmp_path / "imported/model.pt"
     imported = imports_of(tmp_path, "ocvp.import_checkpoint", *options, "--output", output)
     closure = import_closure(*STAGES[rule])
-    assert imported - closure == CONFIG | MADE_BY
+    assert set(filter(is_code, imported)) <= closure
     assert closure - imported == {"ocvp.import_checkpoint"}
