@@ -92,7 +92,7 @@ def main() -> int:
 def measure(name: str, root: Path, output: Path, num_videos: int, num_rounds: int) -> Measured:
     """Convert the first training videos of a data set, and join what is one chunk."""
     start = time.perf_counter()
-    from ocvp.config_datasets import DatasetStage
+    from ocvp.config.datasets import DatasetStage
     from ocvp.prepare_data import make_chunk, merge_chunks
     from ocvp.raw_files import list_videos, manifest
     from ocvp.video_sources import open_source

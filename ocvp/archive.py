@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.products import figures, products
 from ocvp.program import companion, run, start_logging

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ocvp.benchmark_files import number, read_benchmark
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.products import trained_models
 from ocvp.program import run, start_logging

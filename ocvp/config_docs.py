@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.files import write_text
 from ocvp.program import run
 

@@ -23,7 +23,7 @@ from ocvp.checkpoint import (
     load_savi,
     read_checkpoint,
 )
-from ocvp.config import PredictorScoring
+from ocvp.config.tree import PredictorScoring
 from ocvp.device import prepare_device
 from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest, write_json

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
-from ocvp.config_models import SaviScoring
+from ocvp.config.entries import SaviScoring
 from ocvp.device import prepare_device
 from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest, write_json

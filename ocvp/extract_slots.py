@@ -12,8 +12,8 @@ import numpy as np
 
 from ocvp.checkpoint import load_savi, read_checkpoint
 from ocvp.chunks import videos_of_chunk
-from ocvp.config import Runtime
-from ocvp.config_models import Encoding
+from ocvp.config.entries import Encoding
+from ocvp.config.tree import Runtime
 from ocvp.device import prepare_device
 from ocvp.files import check_writable, remove_unfinished
 from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging

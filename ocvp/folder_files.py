@@ -4,8 +4,8 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from ocvp.config_datasets import FolderDataset, SplitShares
-from ocvp.config_section import Split
+from ocvp.config.datasets import FolderDataset, SplitShares
+from ocvp.config.section import Split
 from ocvp.raw_files import (
     FILMS,
     PICTURES,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocvp.config_datasets import FolderDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import FolderDataset
+from ocvp.config.section import Split
 from ocvp.frame_files import count_frames, load_picture, read_film, read_pictures
 from ocvp.mask_boxes import mask_boxes
 from ocvp.raw_files import FILMS, RawVideo

@@ -25,7 +25,7 @@ from ocvp.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from ocvp.config_models import ImportStage
+from ocvp.config.entries import ImportStage
 from ocvp.environment import made_by
 from ocvp.files import check_writable, file_digest
 from ocvp.origins import PARAMS, files_digest, find_params, write_record

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ocvp.config_datasets import MoviDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import MoviDataset
+from ocvp.config.section import Split
 from ocvp.raw_files import MissingDataError, RawVideo, natural_order
 
 HELP = """\

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocvp.config_datasets import MoviDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import MoviDataset
+from ocvp.config.section import Split
 from ocvp.movi_metadata import read_class_names, scene_metadata
 from ocvp.movi_records import ABSENT, MoviRecord
 from ocvp.raw_files import RawVideo

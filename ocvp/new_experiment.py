@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from ocvp.config import Config, Study
-from ocvp.config_section import NAME_PATTERN
-from ocvp.config_text import commented_yaml
+from ocvp.config.section import NAME_PATTERN
+from ocvp.config.text import commented_yaml
+from ocvp.config.tree import Config, Study
 from ocvp.files import write_text
 from ocvp.program import logger, run, start_logging
 from ocvp.study import read_as_written

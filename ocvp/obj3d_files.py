@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ocvp.config_datasets import Obj3dDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import Obj3dDataset
+from ocvp.config.section import Split
 from ocvp.raw_files import MissingDataError, RawVideo, check_folder, visible
 
 HELP = """\

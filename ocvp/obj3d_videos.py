@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ocvp.config_datasets import Obj3dDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import Obj3dDataset
+from ocvp.config.section import Split
 from ocvp.frame_files import read_pictures
 from ocvp.raw_files import RawVideo
 from ocvp.resizing import resize_frame

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.config_models import Origin
+from ocvp.config.entries import Origin
 from ocvp.files import file_digest, read_json, write_json
 
 RECORD = "origin.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.benchmark_files import number, read_benchmark
-from ocvp.config import Config
-from ocvp.config_models import SaviModel
+from ocvp.config.entries import SaviModel
+from ocvp.config.tree import Config
 from ocvp.files import read_json
 from ocvp.raw_files import Listing
 from ocvp.records import TRAINING_TIME

@@ -25,7 +25,7 @@ from ocvp.checkpoint import (
     read_checkpoint,
 )
 from ocvp.clips import Fit, crop_boxes, read_boxes, read_clip
-from ocvp.config import Figures
+from ocvp.config.tree import Figures
 from ocvp.device import prepare_device
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.files import atomic_path, check_writable

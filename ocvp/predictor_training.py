@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.config import Runtime
-from ocvp.config_models import PredictorTraining
+from ocvp.config.entries import PredictorTraining
+from ocvp.config.tree import Runtime
 from ocvp.device import compiled
 from ocvp.losses import predictor_loss
 from ocvp.residency import choose

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import get_args
 
 from ocvp.chunks import Chunk, check_order, videos_of_chunk
-from ocvp.config_datasets import AnyDataset, DatasetStage
-from ocvp.config_section import Split, canonical_json
+from ocvp.config.datasets import AnyDataset, DatasetStage
+from ocvp.config.section import Split, canonical_json
 from ocvp.files import atomic_path, check_writable, remove_unfinished, write_json
 from ocvp.program import (
     companion,

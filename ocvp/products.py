@@ -5,9 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple, cast
 
-from ocvp.config import Config
-from ocvp.config_models import ModelEntry
-from ocvp.config_section import SPLITS, Split
+from ocvp.config.entries import ModelEntry
+from ocvp.config.section import SPLITS, Split
+from ocvp.config.tree import Config
 from ocvp.origins import origin_digest
 from ocvp.program import companion
 from ocvp.raw_files import listing

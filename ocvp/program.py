@@ -24,8 +24,8 @@ import yaml
 from pydantic import BaseModel
 from tqdm import tqdm
 
-from ocvp.config import Runtime
-from ocvp.config_section import Model, canonical_json, validate
+from ocvp.config.section import Model, canonical_json, validate
+from ocvp.config.tree import Runtime
 from ocvp.files import is_disk_full, write_text
 
 logger = logging.getLogger("ocvp")

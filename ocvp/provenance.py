@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.config_section import canonical_json
+from ocvp.config.section import canonical_json
 from ocvp.program import companion, run
 from ocvp.records import Record, content_digest, find_record
 

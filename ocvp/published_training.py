@@ -7,7 +7,7 @@ Predictor training took learning rate, schedule and clipping from the SAVi secti
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ocvp.config_datasets import MoviDataset, Obj3dDataset
+from ocvp.config.datasets import MoviDataset, Obj3dDataset
 from ocvp.published_settings import PREDICTOR_KINDS, subsection
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.config_datasets import AnyDataset, MoviDataset, TabletopDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
+from ocvp.config.section import Split
 from ocvp.files import read_json
 from ocvp.stages import SOURCE_MODULES
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocvp.config_datasets import ResizeFilter
+from ocvp.config.datasets import ResizeFilter
 
 FILTERS: dict[ResizeFilter, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,

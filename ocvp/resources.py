@@ -1,6 +1,6 @@
 """What each rule of the workflow asks for: the one table, and what a config says otherwise."""
 
-from ocvp.config import Config, RuleResources
+from ocvp.config.tree import Config, RuleResources
 
 TABLE: dict[str, RuleResources] = {
     "make_chunk": RuleResources(threads=1, mem_mb=1000, runtime=60, gpu=0),

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.config import Runtime
-from ocvp.config_models import SaviTraining
+from ocvp.config.entries import SaviTraining
+from ocvp.config.tree import Runtime
 from ocvp.device import compiled
 from ocvp.losses import savi_loss
 from ocvp.residency import choose

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ocvp.config import Config, PredictorScoring, Protocol
-from ocvp.config_datasets import AnyDataset
-from ocvp.config_models import (
+from ocvp.config.datasets import AnyDataset
+from ocvp.config.entries import (
     Encoding,
     ImportStage,
     LstmEntry,
@@ -19,8 +18,9 @@ from ocvp.config_models import (
     TransformerEntry,
     TransformerStage,
 )
-from ocvp.config_section import Section, canonical_json, validate
-from ocvp.grid import expand
+from ocvp.config.grid import expand
+from ocvp.config.section import Section, canonical_json, validate
+from ocvp.config.tree import Config, PredictorScoring, Protocol
 
 
 class Chain(NamedTuple):
@@ -46,7 +46,7 @@ def read_config(value: dict[str, Any]) -> Config:
         value: The config as YAML gives it.
 
     Returns:
-        The config, in which variants stand for the entries with a grid (`ocvp.grid`).
+        The config, in which variants stand for the entries with a grid (`ocvp.config.grid`).
 
     Raises:
         ValueError: With what is wrong, where, and what would be right.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.changes import changes_between, describe_changes
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.environment import software_versions
 from ocvp.files import read_json
 from ocvp.origins import RECORD as ORIGIN

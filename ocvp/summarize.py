@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.products import products

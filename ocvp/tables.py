@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ocvp.config import Config
-from ocvp.config_section import NAME_PATTERN, VARIANT_PATTERN
+from ocvp.config.section import NAME_PATTERN, VARIANT_PATTERN
+from ocvp.config.tree import Config
 from ocvp.program import read_mapping
 from ocvp.study import read_config
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import mujoco
 
-from ocvp.config_datasets import TabletopDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import TabletopDataset
+from ocvp.config.section import Split
 from ocvp.raw_files import RawVideo
 from ocvp.tabletop import simulate
 from ocvp.tabletop_scene import camera_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ocvp.checkpoint import load_savi, read_checkpoint, start_from
-from ocvp.config_models import PredictorStage
+from ocvp.config.entries import PredictorStage
 from ocvp.files import check_writable
 from ocvp.origins import files_digest
 from ocvp.predictor_training import PredictorTask

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ocvp.checkpoint import start_from
-from ocvp.config_models import SaviStage
+from ocvp.config.entries import SaviStage
 from ocvp.files import check_writable
 from ocvp.origins import files_digest
 from ocvp.program import (

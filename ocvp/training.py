@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
-from ocvp.config import Runtime
-from ocvp.config_models import Training
+from ocvp.config.entries import Training
+from ocvp.config.tree import Runtime
 from ocvp.environment import made_by
 from ocvp.interruption import StopRequest
 from ocvp.precision import autocast, resolve_precision

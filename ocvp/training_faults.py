@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ocvp.config import Runtime
-from ocvp.config_models import PredictorTraining, SaviTraining, Training
+from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.config.tree import Runtime
 from ocvp.windows import Window
 
 CPU_SAYS = ("can't allocate memory", "could not create a primitive")

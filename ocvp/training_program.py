@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ocvp.checkpoint import save_training
-from ocvp.config import Runtime
-from ocvp.config_models import Training
+from ocvp.config.entries import Training
+from ocvp.config.tree import Runtime
 from ocvp.device import prepare_device
 from ocvp.files import write_json
 from ocvp.gpus import take_gpus

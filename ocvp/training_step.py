@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ocvp.config_models import Training
+from ocvp.config.entries import Training
 from ocvp.precision import Precision, autocast
 from ocvp.process_group import Group, part_of
 from ocvp.schedule import learning_rate

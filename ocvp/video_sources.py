@@ -8,8 +8,8 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from ocvp.config_datasets import AnyDataset
-from ocvp.config_section import Split
+from ocvp.config.datasets import AnyDataset
+from ocvp.config.section import Split
 from ocvp.raw_files import RawVideo
 from ocvp.stages import SOURCE_MODULES
 from ocvp.videos import Video

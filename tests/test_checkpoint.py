@@ -28,7 +28,7 @@ from ocvp.checkpoint import (
     start_from,
     weights_digest,
 )
-from ocvp.config_models import SaviStage
+from ocvp.config.entries import SaviStage
 from ocvp.pickle_names import SAFE
 from ocvp.predictors import PREDICTORS
 from ocvp.published import read_tensors as read_published_tensors

@@ -26,7 +26,7 @@ from tiny import call
 
 from ocvp import import_checkpoint
 from ocvp.checkpoint import load_predictor, load_savi, read_checkpoint
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.new_experiment import read_template
 from ocvp.published_params import convert
 from ocvp.videos import VideoFile

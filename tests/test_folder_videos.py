@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from raw_trees import MASK_VALUES, simulated, write_film, write_folder, write_pictures
 
-from ocvp.config_datasets import FolderDataset
+from ocvp.config.datasets import FolderDataset
 from ocvp.folder_videos import FolderVideos
 from ocvp.raw_files import RawVideo, list_videos
 

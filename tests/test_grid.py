@@ -8,8 +8,8 @@ import pytest
 import yaml
 from staleness_rows import set_key
 
-from ocvp.config_models import SaviEntry, TransformerEntry
-from ocvp.grid import expand, key_path
+from ocvp.config.entries import SaviEntry, TransformerEntry
+from ocvp.config.grid import expand, key_path
 from ocvp.study import chains, read_as_written, read_config
 
 TINY = Path(__file__).parent / "tiny.yaml"

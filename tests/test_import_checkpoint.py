@@ -35,7 +35,7 @@ from ocvp.checkpoint import (
     save_checkpoint,
     weights_digest,
 )
-from ocvp.config_models import PredictorTraining, SaviTraining
+from ocvp.config.entries import PredictorTraining, SaviTraining
 from ocvp.extract_slots import main as extract_slots
 from ocvp.files import file_digest
 from ocvp.import_checkpoint import main
@@ -128,7 +128,7 @@ def test_the_same_files_give_the_same_bytes(imported, tmp_path):
 
 
 def test_the_record_of_the_origin_is_what_the_workflow_expects(tmp_path):
-    from ocvp.config_models import SaviEntry
+    from ocvp.config.entries import SaviEntry
 
     path = write_experiment(tmp_path / "exp", "Obj3D/savi")
     output = tmp_path / "savi.pt"

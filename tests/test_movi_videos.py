@@ -25,8 +25,8 @@ from raw_movi import (
 
 from ocvp import movi_videos
 from ocvp.boxes import model_boxes, model_centres
-from ocvp.config_datasets import DatasetStage
-from ocvp.config_section import validate
+from ocvp.config.datasets import DatasetStage
+from ocvp.config.section import validate
 from ocvp.movi_videos import MoviVideos
 from ocvp.raw_files import RawVideo, list_videos
 
@@ -270,8 +270,8 @@ def test_boxes_in_pixels_are_those_of_the_published_conversion(movi_root, truth)
 def test_memory_stays_small_and_torch_is_not_imported(movi_root):
     code = f"""
 import pathlib, sys
-from ocvp.config_datasets import DatasetStage
-from ocvp.config_section import validate
+from ocvp.config.datasets import DatasetStage
+from ocvp.config.section import validate
 from ocvp.movi_videos import MoviVideos
 from ocvp.raw_files import list_videos
 keys = {{"kind": "movi", "root": {str(movi_root)!r}, "fields": ["flow", "depth"]}}

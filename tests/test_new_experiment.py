@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tiny import assert_one_error, call
 
-from ocvp.config import Config
-from ocvp.config_text import WIDTH, commented_yaml, flow_yaml
+from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
+from ocvp.config.tree import Config
 from ocvp.new_experiment import find_template, main, new_experiment, read_template
 from ocvp.study import chains, import_stage, read_config
 

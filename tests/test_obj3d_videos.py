@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFile
 from raw_trees import write_obj3d
 
-from ocvp.config_datasets import Obj3dDataset
+from ocvp.config.datasets import Obj3dDataset
 from ocvp.obj3d_videos import Obj3dVideos
 from ocvp.raw_files import list_videos
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.plan import (
     Job,
     describe,

@@ -33,7 +33,7 @@ from tiny import (
     write_videos,
 )
 
-from ocvp.config import Figures, Runtime
+from ocvp.config.tree import Figures, Runtime
 from ocvp.program import (
     companion,
     read_section,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ocvp.config_datasets import DatasetStage
-from ocvp.config_section import validate
+from ocvp.config.datasets import DatasetStage
+from ocvp.config.section import validate
 from ocvp.raw_files import (
     MissingDataError,
     RawVideo,

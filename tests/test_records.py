@@ -7,7 +7,7 @@ import pytest
 from tiny import write_savi
 
 from ocvp.checkpoint import read_checkpoint, read_tensors, save_tensors
-from ocvp.config import Figures
+from ocvp.config.tree import Figures
 from ocvp.environment import processor_name
 from ocvp.files import file_digest
 from ocvp.records import Making, content_digest, find_record, read_record

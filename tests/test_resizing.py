@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from raw_trees import simulated
 
-from ocvp.config_datasets import ResizeFilter
+from ocvp.config.datasets import ResizeFilter
 from ocvp.resizing import FILTERS, WHOLE, Crop, choose_crop, resize_frame, resize_labels
 
 FRAME = simulated("train", 0, 2)["frames"][1]  # 48x64

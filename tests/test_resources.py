@@ -8,7 +8,7 @@ import pytest
 import yaml
 from snakemake_runs import run_snakemake, smallest_study
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.resources import TABLE, check_rules, resource
 from ocvp.study import read_config
 

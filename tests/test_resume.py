@@ -16,7 +16,7 @@ from tiny import savi_stage, small_disk
 from ocvp import files
 from ocvp import resume as resume_module
 from ocvp.checkpoint import read_tensors
-from ocvp.config_models import SaviStage
+from ocvp.config.entries import SaviStage
 from ocvp.lock import Lock
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
 

@@ -13,9 +13,9 @@ import yaml
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
-from ocvp.config import Config
-from ocvp.config_datasets import MoviDataset
-from ocvp.config_models import SaviEntry
+from ocvp.config.datasets import MoviDataset
+from ocvp.config.entries import SaviEntry
+from ocvp.config.tree import Config
 from ocvp.predictors import PREDICTORS
 from ocvp.raw_files import MissingDataError, list_videos
 from ocvp.savi import SAVi

@@ -52,8 +52,8 @@ from staleness_rows import (
     set_key,
 )
 
-from ocvp.config import Config
-from ocvp.config_section import SPLITS
+from ocvp.config.section import SPLITS
+from ocvp.config.tree import Config
 from ocvp.origins import files_digest, origin_files, write_record
 from ocvp.raw_files import list_videos, manifest
 from ocvp.study import read_config

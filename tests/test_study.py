@@ -11,8 +11,8 @@ import yaml
 from snakemake_runs import run_snakemake
 from staleness_rows import KEYS, set_key
 
-from ocvp.config import Config, Runtime
-from ocvp.config_section import validate
+from ocvp.config.section import validate
+from ocvp.config.tree import Config, Runtime
 from ocvp.stages import STAGES
 from ocvp.study import chains, read_config, runtime_json, stage_config
 

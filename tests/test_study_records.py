@@ -12,7 +12,7 @@ from conftest import TINY
 from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
-from ocvp.config import Config
+from ocvp.config.tree import Config
 from ocvp.products import figures, products, trained_models
 from ocvp.study import read_config
 from ocvp.study_records import faults, other_versions, refuse_mixed, unnoticed

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from ocvp.config_datasets import TabletopDataset
+from ocvp.config.datasets import TabletopDataset
 from ocvp.prepare_data import make_chunk
 from ocvp.tabletop_contacts import describe, main, read_events
 from ocvp.tabletop_scene import camera_of

@@ -27,8 +27,8 @@ from trainings import curves, digests, predictor_arguments, savi_arguments, writ
 
 from ocvp import train_predictor, train_savi
 from ocvp.checkpoint import load_savi, read_checkpoint, weights_digest
-from ocvp.config import Runtime
-from ocvp.config_models import PredictorTraining, SaviTraining, Training
+from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.config.tree import Runtime
 from ocvp.predictor_training import PredictorTask
 from ocvp.resume import ResumeFolder
 from ocvp.savi_training import SaviTask

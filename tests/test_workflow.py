@@ -21,8 +21,8 @@ from PIL import Image
 from snakemake_runs import PROJECT, jobs_in, run_snakemake, stale_jobs
 
 from ocvp.checkpoint import load_predictor, load_savi, read_checkpoint, weights_digest
-from ocvp.config_models import PredictorStage, SaviStage
-from ocvp.config_section import SPLITS, canonical_json, validate
+from ocvp.config.entries import PredictorStage, SaviStage
+from ocvp.config.section import SPLITS, canonical_json, validate
 from ocvp.rollout import rollout
 
 pytestmark = pytest.mark.xdist_group("finished-study")

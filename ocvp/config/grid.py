@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ocvp.config import Config, Study
-from ocvp.config_models import ModelEntry, PredictorEntry, SaviEntry
-from ocvp.config_section import VALUES_PATTERN, Section, validate
+from ocvp.config.entries import ModelEntry, PredictorEntry, SaviEntry
+from ocvp.config.section import VALUES_PATTERN, Section, validate
+from ocvp.config.tree import Config, Study
 
 SECTIONS = ("savi", "predictors")
 """Sections whose entries may have a grid."""

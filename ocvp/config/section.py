@@ -15,7 +15,7 @@ VALUES_PATTERN = "[A-Za-z0-9_.-]+"
 VARIANT_PATTERN = rf"{NAME_PATTERN.rstrip('$')}(-{VALUES_PATTERN})?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 NameOfVariant = Annotated[str, Field(pattern=VARIANT_PATTERN)]
-"""A name, or that of one variant of an entry with a grid (see `ocvp.grid`)."""
+"""A name, or that of one variant of an entry with a grid (see `ocvp.config.grid`)."""
 Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 PositiveInt = Annotated[int, Field(ge=1)]
 Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ocvp.config_datasets import Dataset
-from ocvp.config_models import PredictorEntry, SaviEntry
-from ocvp.config_section import Name, NameOfVariant, Section, Split
+from ocvp.config.datasets import Dataset
+from ocvp.config.entries import PredictorEntry, SaviEntry
+from ocvp.config.section import Name, NameOfVariant, Section, Split
 
 RESERVED_NAMES = ("videos", "slots", "evaluation", "figures", "resume", "tensorboard")
 

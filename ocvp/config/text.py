@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from ocvp import config_docs
-from ocvp.config import Config
-from ocvp.config_models import ModelEntry, Origin
-from ocvp.config_section import Section
+from ocvp.config.entries import ModelEntry, Origin
+from ocvp.config.section import Section
+from ocvp.config.tree import Config
 
 WIDTH = 100
 STEP = "  "

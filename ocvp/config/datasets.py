@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from ocvp.config_section import PositiveInt, Resolution, Section
+from ocvp.config.section import PositiveInt, Resolution, Section
 
 
 class NumVideos(Section):

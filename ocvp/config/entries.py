@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, RootModel, model_validator
 
-from ocvp.config_section import Channels, PositiveInt, Section, Split
+from ocvp.config.section import Channels, PositiveInt, Section, Split
 
 # --- training ----------------------------------------------------------------------------------
 

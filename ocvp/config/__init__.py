@@ -1,0 +1,1 @@
+"""What a config may say: every key, and reading a whole one."""
