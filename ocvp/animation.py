@@ -20,7 +20,7 @@ from ocvp.drawing import (
     rollout_rows,
     text_size,
 )
-from ocvp.files import atomic_path
+from ocvp.runtime.files import atomic_path
 
 _MARGIN = 12
 _GAP = 8

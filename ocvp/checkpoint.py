@@ -3,7 +3,7 @@
 A checkpoint is a dict: `format`, `kind` (savi or a predictor's kind), `model` (the arguments that
 build the module), `config` (the stage's config), `weights`, `weights_digest`, `step`, `epoch`,
 `seed`, `metrics`, `sources` (digests of what it was trained on), and what made it: `versions`,
-`device` and `git` (see `ocvp.environment`; None where that is not known).
+`device` and `git` (see `ocvp.runtime.environment`; None where that is not known).
 """
 
 import hashlib
@@ -20,9 +20,9 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from ocvp.environment import software_versions
-from ocvp.files import write_bytes
 from ocvp.pickle_names import ZIP_START, refused_names
+from ocvp.runtime.environment import software_versions
+from ocvp.runtime.files import write_bytes
 
 if TYPE_CHECKING:
     from ocvp.savi import SAVi
@@ -112,7 +112,7 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
         path: File to write.
         weights: Parameters and buffers by name.
         content: The other entries (see the module's description), for example all of
-            `ocvp.environment.made_by`.
+            `ocvp.runtime.environment.made_by`.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     checkpoint = {

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.config.tree import Config
-from ocvp.files import write_text
-from ocvp.program import run
+from ocvp.runtime.files import write_text
+from ocvp.runtime.program import run
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 README = Path("config/README.md")

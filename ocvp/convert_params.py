@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from ocvp.files import check_writable, write_text
-from ocvp.program import run, start_logging
 from ocvp.published_params import Conversion, Note, convert
 from ocvp.published_settings import read_params
+from ocvp.runtime.files import check_writable, write_text
+from ocvp.runtime.program import run, start_logging
 from ocvp.study import read_config
 
 PROGRAM = "ocvp.convert_params"

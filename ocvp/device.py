@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import torch
 
-from ocvp.gpus import take_gpus
 from ocvp.precision import set_tf32
-from ocvp.program import is_rank
+from ocvp.runtime.gpus import take_gpus
+from ocvp.runtime.program import is_rank
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)

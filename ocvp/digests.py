@@ -19,25 +19,14 @@ NOT_CODE = (
     "ocvp.runtime",
     "ocvp.study",
     # Until they have moved into these.
-    "ocvp.benchmark_files",
     "ocvp.changes",
     "ocvp.digests",
-    "ocvp.environment",
-    "ocvp.event_file",
-    "ocvp.files",
-    "ocvp.gpus",
-    "ocvp.interruption",
-    "ocvp.launch",
-    "ocvp.lock",
     "ocvp.origins",
     "ocvp.plan",
     "ocvp.products",
-    "ocvp.program",
-    "ocvp.progress",
     "ocvp.resources",
     "ocvp.stages",
     "ocvp.study_records",
-    "ocvp.training_log",
 )
 """Wings whose effect is in the params already (the values of the config, and the digests), or that
 only carry, start or say: a product does not change with them."""

@@ -15,8 +15,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ocvp.files import atomic_path
 from ocvp.overlays import object_colours, overlay, palette, slot_colours, slot_pictures, upscale
+from ocvp.runtime.files import atomic_path
 
 CONTEXT_COLOUR = (68, 119, 170)
 PREDICTED_COLOUR = (213, 94, 0)

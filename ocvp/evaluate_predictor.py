@@ -25,19 +25,19 @@ from ocvp.checkpoint import (
 )
 from ocvp.config.tree import PredictorScoring
 from ocvp.device import prepare_device
-from ocvp.environment import made_by
-from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
-from ocvp.program import (
+from ocvp.records import Making
+from ocvp.rollout import rollout
+from ocvp.runtime.environment import made_by
+from ocvp.runtime.files import check_writable, file_digest, write_json
+from ocvp.runtime.program import (
     read_runtime,
     read_section,
     run,
     stage_parser,
     start_logging,
 )
-from ocvp.progress import progress
-from ocvp.records import Making
-from ocvp.rollout import rollout
+from ocvp.runtime.progress import progress
 from ocvp.savi import SAVi
 from ocvp.scoring import (
     FrameScorer,

@@ -11,20 +11,20 @@ import torch
 from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.config.entries import SaviScoring
 from ocvp.device import prepare_device
-from ocvp.environment import made_by
-from ocvp.files import check_writable, file_digest, write_json
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
-from ocvp.program import (
+from ocvp.randomness import derived_seed
+from ocvp.records import Making
+from ocvp.runtime.environment import made_by
+from ocvp.runtime.files import check_writable, file_digest, write_json
+from ocvp.runtime.program import (
     read_runtime,
     read_section,
     run,
     stage_parser,
     start_logging,
 )
-from ocvp.progress import progress
-from ocvp.randomness import derived_seed
-from ocvp.records import Making
+from ocvp.runtime.progress import progress
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.scoring import (
     FrameScorer,

@@ -15,10 +15,10 @@ from ocvp.chunks import videos_of_chunk
 from ocvp.config.entries import Encoding
 from ocvp.config.tree import Runtime
 from ocvp.device import prepare_device
-from ocvp.files import check_writable, remove_unfinished
-from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
-from ocvp.progress import progress
 from ocvp.records import Making
+from ocvp.runtime.files import check_writable, remove_unfinished
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.progress import progress
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import encode_from_start, video_sources
 from ocvp.slot_files import join_slots, write_slots

@@ -14,18 +14,18 @@ from ocvp.config.tree import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
 from ocvp.device import prepare_device
 from ocvp.drawing import rollout_strip, save_png, slots_panel
-from ocvp.files import check_writable, read_json
 from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours
-from ocvp.program import (
+from ocvp.records import Making
+from ocvp.rollout import rollout
+from ocvp.runtime.files import check_writable, read_json
+from ocvp.runtime.program import (
     read_runtime,
     read_section,
     run,
     stage_parser,
     start_logging,
 )
-from ocvp.records import Making
-from ocvp.rollout import rollout
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.segmentation_metrics import labels_from_masks

@@ -16,8 +16,8 @@ import yaml
 from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config, Study
-from ocvp.files import write_text
-from ocvp.program import logger, run, start_logging
+from ocvp.runtime.files import write_text
+from ocvp.runtime.program import logger, run, start_logging
 from ocvp.study import read_as_written
 
 CONFIGS = Path("config")

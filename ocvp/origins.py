@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocvp.config.entries import Origin
-from ocvp.files import file_digest, read_json, write_json
+from ocvp.runtime.files import file_digest, read_json, write_json
 
 RECORD = "origin.json"
 PARAMS = "experiment_params.json"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.benchmark_files import number, read_benchmark
 from ocvp.config.entries import SaviModel
 from ocvp.config.tree import Config
-from ocvp.files import read_json
 from ocvp.raw_files import Listing
 from ocvp.records import TRAINING_TIME
+from ocvp.runtime.benchmark_files import number, read_benchmark
+from ocvp.runtime.files import read_json
 from ocvp.stages import STAGES
 from ocvp.study_records import other_versions, unnoticed
 

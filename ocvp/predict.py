@@ -28,11 +28,11 @@ from ocvp.clips import Fit, crop_boxes, read_boxes, read_clip
 from ocvp.config.tree import Figures
 from ocvp.device import prepare_device
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
-from ocvp.files import atomic_path, check_writable
 from ocvp.overlays import overlay, slot_colours, upscale
-from ocvp.program import read_runtime, read_section, run, stage_parser, start_logging
-from ocvp.progress import progress
 from ocvp.rollout import rollout
+from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.progress import progress
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import CONDITIONAL, encode_from_start
 from ocvp.segmentation_metrics import labels_from_masks

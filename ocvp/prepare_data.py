@@ -13,17 +13,17 @@ from typing import get_args
 from ocvp.chunks import Chunk, check_order, videos_of_chunk
 from ocvp.config.datasets import AnyDataset, DatasetStage
 from ocvp.config.section import Split, canonical_json
-from ocvp.files import atomic_path, check_writable, remove_unfinished, write_json
-from ocvp.program import (
+from ocvp.raw_files import check_videos, list_videos, manifest
+from ocvp.records import Making
+from ocvp.runtime.files import atomic_path, check_writable, remove_unfinished, write_json
+from ocvp.runtime.program import (
     companion,
     read_section,
     run,
     stage_parser,
     start_logging,
 )
-from ocvp.progress import progress
-from ocvp.raw_files import check_videos, list_videos, manifest
-from ocvp.records import Making
+from ocvp.runtime.progress import progress
 from ocvp.video_sources import open_source
 from ocvp.videos import Video, VideoFile, VideoWriter
 

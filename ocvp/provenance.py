@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.config.section import canonical_json
-from ocvp.program import companion, run
 from ocvp.records import Record, content_digest, find_record
+from ocvp.runtime.program import companion, run
 
 SHOWN_DIGITS = 12
 """Of a digest, in text; `--json` has all."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
 from ocvp.config.section import Split
-from ocvp.files import read_json
+from ocvp.runtime.files import read_json
 from ocvp.stages import SOURCE_MODULES
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ocvp.interruption import leave_stopping_to_parent
+from ocvp.runtime.interruption import leave_stopping_to_parent
 
 Item = TypeVar("Item", contravariant=True)
 Batch = TypeVar("Batch", covariant=True)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ocvp.environment import made_by, processor_name
-from ocvp.files import file_digest, read_json, write_json
-from ocvp.program import companion, write_companions
+from ocvp.runtime.environment import made_by, processor_name
+from ocvp.runtime.files import file_digest, read_json, write_json
+from ocvp.runtime.program import companion, write_companions
 from ocvp.stages import STAGES, stage_digest
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Making:
 
         Args:
             inputs: The files, by role.
-            known: Digests of files (`ocvp.files.file_digest`) that the program has taken already.
+            known: Digests of files (`ocvp.runtime.files.file_digest`) that the program has taken already.
 
         Raises:
             OSError: If one of them cannot be read.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ocvp.metrics import BASELINES
-from ocvp.program import run
+from ocvp.runtime.program import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from ocvp.chunks import Chunk, check_order
-from ocvp.files import atomic_path, check_writable
+from ocvp.runtime.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
 CHUNK_FORMAT = "ocvp slots chunk 1"

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from ocvp.changes import changes_between, describe_changes
 from ocvp.config.tree import Config
-from ocvp.environment import software_versions
-from ocvp.files import read_json
 from ocvp.origins import RECORD as ORIGIN
 from ocvp.products import Product, outside_digest, products
 from ocvp.records import Record, find_record
+from ocvp.runtime.environment import software_versions
+from ocvp.runtime.files import read_json
 
 MOST_TOLD = 5
 """Products that one message names."""

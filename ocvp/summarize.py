@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
-from ocvp.files import atomic_path, check_writable, read_json
 from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.products import products
-from ocvp.program import run, start_logging
 from ocvp.records import Making
+from ocvp.runtime.files import atomic_path, check_writable, read_json
+from ocvp.runtime.program import run, start_logging
 from ocvp.study_records import refuse_mixed
 from ocvp.tables import MODEL, NAME, study_of, table_parser
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.program import run
 from ocvp.raycast import Camera
+from ocvp.runtime.program import run
 from ocvp.videos import VideoFile
 
 # What the data set promises: the share of videos with a contact that counts.

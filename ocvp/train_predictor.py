@@ -11,11 +11,12 @@ import torch
 
 from ocvp.checkpoint import load_savi, read_checkpoint, start_from
 from ocvp.config.entries import PredictorStage
-from ocvp.files import check_writable
 from ocvp.origins import files_digest
 from ocvp.predictor_training import PredictorTask
 from ocvp.predictors import PREDICTORS
-from ocvp.program import (
+from ocvp.randomness import derived_seed
+from ocvp.runtime.files import check_writable
+from ocvp.runtime.program import (
     add_training_options,
     read_runtime,
     read_section,
@@ -23,7 +24,6 @@ from ocvp.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.randomness import derived_seed
 from ocvp.training_program import launched, prepared, train_and_save
 
 PROGRAM = "ocvp.train_predictor"

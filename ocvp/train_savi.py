@@ -11,9 +11,10 @@ import torch
 
 from ocvp.checkpoint import start_from
 from ocvp.config.entries import SaviStage
-from ocvp.files import check_writable
 from ocvp.origins import files_digest
-from ocvp.program import (
+from ocvp.randomness import derived_seed
+from ocvp.runtime.files import check_writable
+from ocvp.runtime.program import (
     add_training_options,
     read_runtime,
     read_section,
@@ -21,7 +22,6 @@ from ocvp.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.randomness import derived_seed
 from ocvp.savi import SAVi
 from ocvp.savi_training import SaviTask
 from ocvp.training_program import launched, prepared, train_and_save

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
-from ocvp.environment import made_by
-from ocvp.interruption import StopRequest
 from ocvp.precision import autocast, resolve_precision
 from ocvp.process_group import Group
-from ocvp.progress import progress
 from ocvp.randomness import derived_seed
 from ocvp.resume import ResumeFolder
+from ocvp.runtime.environment import made_by
+from ocvp.runtime.interruption import StopRequest
+from ocvp.runtime.progress import progress
+from ocvp.runtime.training_log import TrainingLog
 from ocvp.training_faults import (
     NotFiniteError,
     PoisonError,
@@ -35,7 +36,6 @@ from ocvp.training_faults import (
     is_finite,
     is_out_of_memory,
 )
-from ocvp.training_log import TrainingLog
 from ocvp.training_saves import check_space, save
 from ocvp.training_state import TrainingState, load_state
 from ocvp.training_step import Losses, make_optimizer, parts_of, rate_of, train_step

@@ -12,15 +12,15 @@ from ocvp.checkpoint import save_training
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
 from ocvp.device import prepare_device
-from ocvp.files import write_json
-from ocvp.gpus import take_gpus
-from ocvp.launch import is_launched_here, launch
-from ocvp.lock import Lock
 from ocvp.origins import write_record
 from ocvp.process_group import Group, check_devices, device_of_rank, joined
-from ocvp.program import also_logged, companion, is_rank, rank
 from ocvp.records import TRAINING_TIME, Inputs, Making, paths_of
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
+from ocvp.runtime.files import write_json
+from ocvp.runtime.gpus import take_gpus
+from ocvp.runtime.launch import is_launched_here, launch
+from ocvp.runtime.lock import Lock
+from ocvp.runtime.program import also_logged, companion, is_rank, rank
 from ocvp.training import train
 from ocvp.training_task import Task
 
@@ -108,7 +108,7 @@ def train_and_save(
         task: What is trained.
         stage: The stage's config.
         runtime: Where and how fast.
-        args: The program's arguments (`ocvp.program.add_training_options`, and `output`).
+        args: The program's arguments (`ocvp.runtime.program.add_training_options`, and `output`).
         argv: The same, not parsed; None: those of the command line.
         group: The processes that train together.
         rule: The rule that the program stands behind.

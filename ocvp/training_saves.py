@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ocvp.files import check_writable
 from ocvp.resume import ResumeFolder
-from ocvp.training_log import TrainingLog
+from ocvp.runtime.files import check_writable
+from ocvp.runtime.training_log import TrainingLog
 from ocvp.training_state import TrainingState
 
 STATE_FACTOR = 4

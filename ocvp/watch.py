@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.program import run
+from ocvp.runtime.program import run
 
 PORT = 6006
 LOCAL = ("localhost", "127.0.0.1", "::1")

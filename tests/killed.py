@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from ocvp import program
 from ocvp.predictor_training import PredictorTask
+from ocvp.runtime import program
 from ocvp.savi_training import SaviTask
 
 FUNCTIONS = {

@@ -10,9 +10,9 @@ import yaml
 from conftest import TINY, FinishedStudy
 from tiny import assert_one_error, call
 
-from ocvp.benchmark_files import number, read_benchmark
 from ocvp.collect_training_time import COLUMNS, main, training_row
 from ocvp.provenance import chain_of, walk
+from ocvp.runtime.benchmark_files import number, read_benchmark
 
 CHAIN = Path("tiny/small/seed1")
 

@@ -24,7 +24,7 @@ from ocvp.drawing import (
     strip,
 )
 from ocvp.overlays import palette
-from ocvp.training_log import TrainingLog
+from ocvp.runtime.training_log import TrainingLog
 
 SIZE = 16
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from tiny import CPU, call, make_savi, write_predictor, write_random_slots, write_savi, write_videos
 
-from ocvp import environment, evaluate_predictor, evaluate_savi
+from ocvp import evaluate_predictor, evaluate_savi
 from ocvp.checkpoint import read_checkpoint, save_checkpoint
-from ocvp.environment import made_by, software_versions, source_commit
+from ocvp.runtime import environment
+from ocvp.runtime.environment import made_by, software_versions, source_commit
 
 PACKAGES = {"python", "ocvp", "torch", "torchvision", "numpy", "h5py"}
 
@@ -194,7 +195,7 @@ def test_a_gpu_is_named_without_its_number_and_with_cuda(monkeypatch):
 
 def test_a_program_without_a_device_does_without_torch():
     code = (
-        "from ocvp.environment import made_by; import sys; "
+        "from ocvp.runtime.environment import made_by; import sys; "
         "print(made_by()['device'], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from tiny import small_disk, unwritable
 
-from ocvp import files
 from ocvp.checkpoint import save_tensors
-from ocvp.files import (
+from ocvp.runtime import files
+from ocvp.runtime.files import (
     atomic_path,
     check_writable,
     is_disk_full,

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from ocvp.device import prepare_device
-from ocvp.gpus import VISIBLE, take_gpus
+from ocvp.runtime.gpus import VISIBLE, take_gpus
 
 # Takes GPUs, says which, and holds them until its input ends.
 HOLDER = """
 import os, pathlib, sys
-from ocvp.gpus import VISIBLE, take_gpus
+from ocvp.runtime.gpus import VISIBLE, take_gpus
 take_gpus(int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3]))
 print(os.environ.get(VISIBLE, "all"), flush=True)
 sys.stdin.read()

@@ -16,7 +16,7 @@ from tiny import quiet_environment
 from trainings import is_running
 from trainings import of_both as read
 
-from ocvp.launch import is_rank
+from ocvp.runtime.launch import is_rank
 
 pytestmark = pytest.mark.slow  # each run imports torch in several processes
 
@@ -63,7 +63,7 @@ RANK = """
 LAUNCHER = """
     import json, logging, os, signal, sys, threading, time
     from pathlib import Path
-    from ocvp import launch
+    from ocvp.runtime import launch
 
     logging.basicConfig(format="%(message)s")
     launch.FAILURE_SECONDS = 1

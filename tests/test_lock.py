@@ -14,13 +14,13 @@ import psutil
 import pytest
 from tiny import quiet_environment
 
-from ocvp import lock
-from ocvp.lock import Lock
+from ocvp.runtime import lock
+from ocvp.runtime.lock import Lock
 
 TAKER = """
 import logging, signal, sys, time
 from pathlib import Path
-from ocvp import lock
+from ocvp.runtime import lock
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 if "--no-locks" in sys.argv:

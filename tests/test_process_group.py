@@ -71,7 +71,7 @@ RANK = """
     from torch import nn
 
     from ocvp import process_group
-    from ocvp.launch import LAUNCHER, is_rank, launch
+    from ocvp.runtime.launch import LAUNCHER, is_rank, launch
     from ocvp.process_group import die_with_launcher, joined
     from toy import SaviLoss, Toy, gradients, savi_batch, toy_batch
 

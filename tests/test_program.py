@@ -34,14 +34,14 @@ from tiny import (
 )
 
 from ocvp.config.tree import Figures, Runtime
-from ocvp.program import (
+from ocvp.runtime.program import (
     companion,
     read_section,
     stage_parser,
     start_logging,
     write_companions,
 )
-from ocvp.progress import progress
+from ocvp.runtime.progress import progress
 
 PROGRAMS = (
     "prepare_data",
@@ -288,7 +288,7 @@ def test_the_command_beside_a_product_makes_it_again(tmp_path):
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
-    monkeypatch.setattr("ocvp.progress.LINE_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("ocvp.runtime.progress.LINE_INTERVAL_SECONDS", 0.0)
     with progress(description="training SAVi", unit="step", total=3) as bar:
         bar.set_postfix_str("loss 0.25, 40 videos/s", refresh=False)
         bar.update()

@@ -8,9 +8,9 @@ from tiny import write_savi
 
 from ocvp.checkpoint import read_checkpoint, read_tensors, save_tensors
 from ocvp.config.tree import Figures
-from ocvp.environment import processor_name
-from ocvp.files import file_digest
 from ocvp.records import Making, content_digest, find_record, read_record
+from ocvp.runtime.environment import processor_name
+from ocvp.runtime.files import file_digest
 from ocvp.stages import stage_digest
 
 

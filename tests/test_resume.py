@@ -13,12 +13,12 @@ import pytest
 import torch
 from tiny import savi_stage, small_disk
 
-from ocvp import files
 from ocvp import resume as resume_module
 from ocvp.checkpoint import read_tensors
 from ocvp.config.entries import SaviStage
-from ocvp.lock import Lock
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
+from ocvp.runtime import files
+from ocvp.runtime.lock import Lock
 
 RUN = {
     "config": {
@@ -587,7 +587,7 @@ def test_who_waits_goes_on_with_what_the_other_process_left(folder, caplog, monk
     first.start()
     try:
         assert taken.wait(20)
-        monkeypatch.setattr("ocvp.lock.time.sleep", lambda _: release.set())
+        monkeypatch.setattr("ocvp.runtime.lock.time.sleep", lambda _: release.set())
         with Lock(lock_path(folder), wait=True):
             assert read(folder, lock=False) == 8
         assert caplog.messages[0].startswith("waiting for another process")

@@ -64,7 +64,7 @@ def test_a_program_imports_nothing_that_its_digest_leaves_out(
     rule: str, finished_study: FinishedStudy
 ):
     imported = finished_study.imports[rule]
-    assert "ocvp.program" in imported
+    assert "ocvp.runtime.program" in imported
     code = set(filter(is_code, imported))
     assert code - import_closure(*modules_of(rule)) - ALLOWED.get(rule, set()) == set()
 

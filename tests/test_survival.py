@@ -31,8 +31,8 @@ from trainings import (
 
 from ocvp import train_predictor, train_savi
 from ocvp.checkpoint import read_checkpoint
-from ocvp.lock import Lock
 from ocvp.resume import lock_path
+from ocvp.runtime.lock import Lock
 
 ALWAYS = {"save_interval_minutes": 1e-9}
 LONG = {"num_steps": 12, "select": "best"}

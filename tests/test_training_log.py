@@ -19,8 +19,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import quiet_environment, small_disk
 
-from ocvp.event_file import LARGE_BYTES, event_files, names_at
-from ocvp.training_log import TrainingLog
+from ocvp.runtime.event_file import LARGE_BYTES, event_files, names_at
+from ocvp.runtime.training_log import TrainingLog
 
 RED = np.full((6, 10, 3), (255, 0, 0), np.uint8)
 
@@ -68,7 +68,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from ocvp.training_log import TrainingLog
+from ocvp.runtime.training_log import TrainingLog
 
 log = TrainingLog(Path(sys.argv[1]), 0)
 for step in range(1, 26):
@@ -319,7 +319,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_the_log_needs_no_torch():
-    code = "import ocvp.training_log, sys; print('torch' in sys.modules)"
+    code = "import ocvp.runtime.training_log, sys; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path("/")
     )

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 import torch
 
-from ocvp import program
 from ocvp.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.predictors import PREDICTORS
+from ocvp.runtime import program
 from ocvp.savi import SAVi
 from ocvp.slot_files import write_slots
 from ocvp.videos import Video, VideoWriter

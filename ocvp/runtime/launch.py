@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, Self
 
-from ocvp.interruption import ONE_SIGNAL_SECONDS, SIGNALS
-from ocvp.program import is_rank
+from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, SIGNALS
+from ocvp.runtime.program import is_rank
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ocvp.config.section import Model, canonical_json, validate
 from ocvp.config.tree import Runtime
-from ocvp.files import is_disk_full, write_text
+from ocvp.runtime.files import is_disk_full, write_text
 
 logger = logging.getLogger("ocvp")
 
@@ -129,7 +129,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
 
 
 def is_rank() -> bool:
-    """Return whether torchrun, or `ocvp.launch`, started this process."""
+    """Return whether torchrun, or `ocvp.runtime.launch`, started this process."""
     # Others set RANK too: clusters for all that they run.
     return "TORCHELASTIC_RUN_ID" in os.environ
 

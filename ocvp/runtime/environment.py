@@ -41,7 +41,7 @@ def made_by(device: "torch.device | None" = None) -> dict[str, Any]:
         "versions": software_versions(device),
         "device": None if device is None else {"type": device.type, "name": device_name(device)},
         "platform": platform.platform(),
-        "git": source_commit(Path(__file__).resolve().parent),
+        "git": source_commit(Path(__file__).resolve().parents[1]),
     }
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psutil
 
-from ocvp.files import check_writable
+from ocvp.runtime.files import check_writable
 
 try:
     import fcntl

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from ocvp.event_file import EventFile, names_at
-from ocvp.files import describe_full_disk, is_disk_full
+from ocvp.runtime.event_file import EventFile, names_at
+from ocvp.runtime.files import describe_full_disk, is_disk_full
 
 
 class TrainingLog:

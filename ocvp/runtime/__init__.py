@@ -1,0 +1,1 @@
+"""How a program runs: options, messages, files, processes, signals. It changes no product."""
