@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocvp.randomness import generator
+from ocvp.compute.randomness import generator
 
 # Resamples are drawn in blocks of about this many indices, 32 MB of them.
 _BLOCK = 4_000_000

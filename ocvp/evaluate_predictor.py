@@ -23,8 +23,8 @@ from ocvp.checkpoint import (
     load_savi,
     read_checkpoint,
 )
+from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
-from ocvp.device import prepare_device
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.records import Making
 from ocvp.rollout import rollout

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
+from ocvp.compute.device import prepare_device
+from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviScoring
-from ocvp.device import prepare_device
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
-from ocvp.randomness import derived_seed
 from ocvp.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json

@@ -12,9 +12,9 @@ import numpy as np
 
 from ocvp.checkpoint import load_savi, read_checkpoint
 from ocvp.chunks import videos_of_chunk
+from ocvp.compute.device import prepare_device
 from ocvp.config.entries import Encoding
 from ocvp.config.tree import Runtime
-from ocvp.device import prepare_device
 from ocvp.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging

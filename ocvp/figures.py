@@ -10,9 +10,9 @@ import torch
 
 from ocvp.animation import rollout_animation, save_gif
 from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
+from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
-from ocvp.device import prepare_device
 from ocvp.drawing import rollout_strip, save_png, slots_panel
 from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours

@@ -25,8 +25,8 @@ from ocvp.checkpoint import (
     read_checkpoint,
 )
 from ocvp.clips import Fit, crop_boxes, read_boxes, read_clip
+from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
-from ocvp.device import prepare_device
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.overlays import overlay, slot_colours, upscale
 from ocvp.rollout import rollout

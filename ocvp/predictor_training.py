@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ocvp.compute.device import compiled
 from ocvp.config.entries import PredictorTraining
 from ocvp.config.tree import Runtime
-from ocvp.device import compiled
 from ocvp.losses import predictor_loss
 from ocvp.residency import choose
 from ocvp.rollout import rollout

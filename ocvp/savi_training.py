@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocvp.compute.device import compiled
 from ocvp.config.entries import SaviTraining
 from ocvp.config.tree import Runtime
-from ocvp.device import compiled
 from ocvp.losses import savi_loss
 from ocvp.residency import choose
 from ocvp.savi import SAVi

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from ocvp.checkpoint import load_savi, read_checkpoint, start_from
+from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import PredictorStage
 from ocvp.origins import files_digest
 from ocvp.predictor_training import PredictorTask
 from ocvp.predictors import PREDICTORS
-from ocvp.randomness import derived_seed
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,

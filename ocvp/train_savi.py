@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from ocvp.checkpoint import start_from
+from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviStage
 from ocvp.origins import files_digest
-from ocvp.randomness import derived_seed
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
+from ocvp.compute.process_group import Group
+from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
 from ocvp.precision import autocast, resolve_precision
-from ocvp.process_group import Group
-from ocvp.randomness import derived_seed
 from ocvp.resume import ResumeFolder
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.interruption import StopRequest

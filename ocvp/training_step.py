@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from ocvp.compute.process_group import Group, part_of
 from ocvp.config.entries import Training
 from ocvp.precision import Precision, autocast
-from ocvp.process_group import Group, part_of
 from ocvp.schedule import learning_rate
 from ocvp.training_state import TrainingState
 from ocvp.training_task import Task

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ocvp.process_group import Group
+from ocvp.compute.process_group import Group
 from ocvp.training_task import Task
 
 

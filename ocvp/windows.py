@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.randomness import generator
+from ocvp.compute.randomness import generator
 from ocvp.read_ahead import read_ahead
 from ocvp.stored_field import StoredField
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.device import compiled, keep_large_buffers, prepare_device
+from ocvp.compute.device import compiled, keep_large_buffers, prepare_device
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +47,8 @@ def test_a_missing_mps_is_named(monkeypatch):
 
 def test_keeping_buffers_does_nothing_elsewhere_than_on_linux(monkeypatch):
     calls = []
-    monkeypatch.setattr("ocvp.device.ctypes.CDLL", lambda name: calls.append(name))
-    monkeypatch.setattr("ocvp.device.sys.platform", "darwin")
+    monkeypatch.setattr("ocvp.compute.device.ctypes.CDLL", lambda name: calls.append(name))
+    monkeypatch.setattr("ocvp.compute.device.sys.platform", "darwin")
     keep_large_buffers()
     assert calls == []
 
@@ -57,8 +57,8 @@ def test_keeping_buffers_survives_another_c_library(monkeypatch):
     def missing(name):
         raise OSError(name)
 
-    monkeypatch.setattr("ocvp.device.ctypes.CDLL", missing)
-    monkeypatch.setattr("ocvp.device.sys.platform", "linux")
+    monkeypatch.setattr("ocvp.compute.device.ctypes.CDLL", missing)
+    monkeypatch.setattr("ocvp.compute.device.sys.platform", "linux")
     keep_large_buffers()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ocvp.device import prepare_device
+from ocvp.compute.device import prepare_device
 from ocvp.runtime.gpus import VISIBLE, take_gpus
 
 # Takes GPUs, says which, and holds them until its input ends.
@@ -95,7 +95,7 @@ def test_a_program_takes_one_for_its_device(name, taken, monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", is_available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("ocvp.device.take_gpus", lambda num, visible: wanted.append(num))
+    monkeypatch.setattr("ocvp.compute.device.take_gpus", lambda num, visible: wanted.append(num))
     prepare_device(name, num_threads=1)
     assert wanted == ([taken] if taken else [])
 
@@ -104,5 +104,5 @@ def test_one_of_several_processes_takes_none_for_itself(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("ocvp.device.take_gpus", pytest.fail)
+    monkeypatch.setattr("ocvp.compute.device.take_gpus", pytest.fail)
     assert prepare_device("auto", num_threads=1).type == "cuda"

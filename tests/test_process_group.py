@@ -16,7 +16,7 @@ from torch import nn
 from trainings import is_running
 from trainings import of_both as read
 
-from ocvp.process_group import Group, check_devices, device_of_rank, joined, part_of
+from ocvp.compute.process_group import Group, check_devices, device_of_rank, joined, part_of
 
 # The toy: a loss that uses all parameters or some, as a mean over a batch of 5.
 TOY = """
@@ -70,9 +70,9 @@ RANK = """
     import torch.distributed as dist
     from torch import nn
 
-    from ocvp import process_group
+    from ocvp.compute import process_group
     from ocvp.runtime.launch import LAUNCHER, is_rank, launch
-    from ocvp.process_group import die_with_launcher, joined
+    from ocvp.compute.process_group import die_with_launcher, joined
     from toy import SaviLoss, Toy, gradients, savi_batch, toy_batch
 
     folder, behaviour = Path(sys.argv[1]), sys.argv[2]

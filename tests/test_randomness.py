@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from ocvp.randomness import derived_seed, generator
+from ocvp.compute.randomness import derived_seed, generator
 
 
 def test_known_answer():
@@ -19,7 +19,7 @@ def test_known_answer():
 
 
 def test_the_same_purpose_draws_the_same_in_any_process():
-    code = "from ocvp.randomness import generator; print(generator(5, 'noise', 2).integers(2**60))"
+    code = "from ocvp.compute.randomness import generator; print(generator(5, 'noise', 2).integers(2**60))"
     drawn = [
         int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
         for _ in range(2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocvp.randomness import generator
+from ocvp.compute.randomness import generator
 from ocvp.tabletop_physics import Body, build_model, simulate_bodies, steps_per_frame
 from ocvp.tabletop_scene import camera_of, sample_bodies
 

@@ -172,7 +172,7 @@ def _environment_of_ranks() -> Iterator[None]:
     """Tell the ranks who launched them, and keep torch's C++ parts to their errors.
 
     Else DistributedDataParallel warns once in each rank that it looks for unused parameters, which
-    is intended (`ocvp.process_group`).
+    is intended (`ocvp.compute.process_group`).
     """
     former = dict(os.environ)
     os.environ[LAUNCHER] = str(os.getpid())
