@@ -25,6 +25,8 @@ from ocvp.checkpoint import (
 )
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
+from ocvp.data.slot_files import check_slots
+from ocvp.data.videos import VideoFile
 from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
 from ocvp.records import Making
 from ocvp.rollout import rollout
@@ -48,9 +50,7 @@ from ocvp.scoring import (
     report,
     score_output,
 )
-from ocvp.slot_files import check_slots
 from ocvp.tracking_metrics import assign_slots, object_motion
-from ocvp.videos import VideoFile
 from ocvp.windows import (
     Window,
     WindowReader,

@@ -12,6 +12,7 @@ from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.compute.device import prepare_device
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviScoring
+from ocvp.data.videos import VideoFile
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.records import Making
@@ -36,7 +37,6 @@ from ocvp.scoring import (
     score_labels,
     score_output,
 )
-from ocvp.videos import VideoFile
 from ocvp.windows import Window, WindowReader, check_finite, first_windows
 
 PROGRAM = "ocvp.evaluate_savi"

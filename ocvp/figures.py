@@ -13,6 +13,8 @@ from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_check
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
+from ocvp.data.slot_files import check_slots
+from ocvp.data.videos import VideoFile
 from ocvp.drawing import rollout_strip, save_png, slots_panel
 from ocvp.metrics import BASELINES
 from ocvp.overlays import background_slot, slot_colours
@@ -29,9 +31,7 @@ from ocvp.runtime.program import (
 from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.segmentation_metrics import labels_from_masks
-from ocvp.slot_files import check_slots
 from ocvp.tracking_metrics import assign_slots
-from ocvp.videos import VideoFile
 from ocvp.windows import Window, WindowReader, to_pixels
 
 PROGRAM = "ocvp.figures"

@@ -13,11 +13,11 @@ from PIL import Image
 
 from ocvp.config.datasets import FolderDataset
 from ocvp.config.section import Split
-from ocvp.frame_files import count_frames, load_picture, read_film, read_pictures
-from ocvp.mask_boxes import mask_boxes
-from ocvp.raw_files import FILMS, RawVideo
-from ocvp.resizing import WHOLE, Crop, choose_crop, resize_frame, resize_labels
-from ocvp.videos import Video
+from ocvp.data.frame_files import count_frames, load_picture, read_film, read_pictures
+from ocvp.data.mask_boxes import mask_boxes
+from ocvp.data.raw_files import FILMS, RawVideo
+from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame, resize_labels
+from ocvp.data.videos import Video
 
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
 """Pillow's modes of pictures with one number a pixel: black and white, gray, palette."""

@@ -1,7 +1,7 @@
 """OBJ3D as a source of videos: folders of numbered PNG files, without annotations.
 
 T frames, H W pixels. Every episode is used, and of each the frames that are listed
-(`ocvp.raw_files`), in the order of their numbers.
+(`ocvp.data.raw_files`), in the order of their numbers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ import numpy as np
 
 from ocvp.config.datasets import Obj3dDataset
 from ocvp.config.section import Split
-from ocvp.frame_files import read_pictures
-from ocvp.raw_files import RawVideo
-from ocvp.resizing import resize_frame
-from ocvp.videos import Video
+from ocvp.data.frame_files import read_pictures
+from ocvp.data.raw_files import RawVideo
+from ocvp.data.resizing import resize_frame
+from ocvp.data.videos import Video
 
 
 class Obj3dVideos:

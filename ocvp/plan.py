@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ocvp.config.entries import SaviModel
 from ocvp.config.tree import Config
-from ocvp.raw_files import Listing
+from ocvp.data.raw_files import Listing
 from ocvp.records import TRAINING_TIME
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json

@@ -24,9 +24,9 @@ from ocvp.checkpoint import (
     load_savi,
     read_checkpoint,
 )
-from ocvp.clips import Fit, crop_boxes, read_boxes, read_clip
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
+from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.overlays import overlay, slot_colours, upscale
 from ocvp.rollout import rollout

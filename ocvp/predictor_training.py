@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from ocvp.compute.device import compiled
 from ocvp.config.entries import PredictorTraining
 from ocvp.config.tree import Runtime
+from ocvp.data.slot_files import check_slots
+from ocvp.data.videos import VideoFile
 from ocvp.losses import predictor_loss
 from ocvp.residency import choose
 from ocvp.rollout import rollout
 from ocvp.savi import SAVi
-from ocvp.slot_files import check_slots
-from ocvp.videos import VideoFile
 from ocvp.windows import (
     Batch,
     Window,

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from ocvp.chunks import Chunk, check_order, videos_of_chunk
 from ocvp.config.datasets import AnyDataset, DatasetStage
 from ocvp.config.section import Split, canonical_json
-from ocvp.raw_files import check_videos, list_videos, manifest
+from ocvp.data.chunks import Chunk, check_order, videos_of_chunk
+from ocvp.data.raw_files import check_videos, list_videos, manifest
+from ocvp.data.sources import open_source
+from ocvp.data.videos import Video, VideoFile, VideoWriter
 from ocvp.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, remove_unfinished, write_json
 from ocvp.runtime.program import (
@@ -24,8 +26,6 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.runtime.progress import progress
-from ocvp.video_sources import open_source
-from ocvp.videos import Video, VideoFile, VideoWriter
 
 # What does not change a video: how the work is cut, and where raw files lie.
 NOT_CONTENT = ("videos_per_chunk", "root")

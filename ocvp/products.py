@@ -8,8 +8,8 @@ from typing import NamedTuple, cast
 from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS, Split
 from ocvp.config.tree import Config
+from ocvp.data.raw_files import listing
 from ocvp.origins import origin_digest
-from ocvp.raw_files import listing
 from ocvp.runtime.program import companion
 from ocvp.stages import stage_digest
 from ocvp.study import Chain, chains, stage_config

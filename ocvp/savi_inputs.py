@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ocvp.boxes import model_conditions
+from ocvp.data.videos import VideoFile
 from ocvp.savi import SAVi
-from ocvp.videos import VideoFile
 from ocvp.windows import Window, slot_noise, to_model
 
 CONDITIONAL = ("boxes", "centres")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ocvp.compute.randomness import generator
-from ocvp.mask_boxes import mask_boxes
+from ocvp.data.mask_boxes import mask_boxes
 from ocvp.raycast import Camera
 from ocvp.rendering import Look, Painter, View
 from ocvp.tabletop_physics import (

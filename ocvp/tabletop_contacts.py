@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocvp.data.videos import VideoFile
 from ocvp.raycast import Camera
 from ocvp.runtime.program import run
-from ocvp.videos import VideoFile
 
 # What the data set promises: the share of videos with a contact that counts.
 REQUIRED_SHARE = 0.9

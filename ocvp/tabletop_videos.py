@@ -9,10 +9,10 @@ import mujoco
 
 from ocvp.config.datasets import TabletopDataset
 from ocvp.config.section import Split
-from ocvp.raw_files import RawVideo
+from ocvp.data.raw_files import RawVideo
+from ocvp.data.videos import Video
 from ocvp.tabletop import simulate
 from ocvp.tabletop_scene import camera_of
-from ocvp.videos import Video
 
 
 class TabletopVideos:

@@ -12,6 +12,7 @@ import torch
 from ocvp.checkpoint import start_from
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviStage
+from ocvp.data.videos import VideoFile
 from ocvp.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
@@ -25,7 +26,6 @@ from ocvp.runtime.program import (
 from ocvp.savi import SAVi
 from ocvp.savi_training import SaviTask
 from ocvp.training_program import launched, prepared, train_and_save
-from ocvp.videos import VideoFile
 
 PROGRAM = "ocvp.train_savi"
 

@@ -562,9 +562,9 @@ MODULES: dict[str, Rows] = {
     "tabletop": of((FROM_VIDEOS, TABLETOP)),
     "tabletop_physics": of((FROM_VIDEOS, TABLETOP)),
     "tabletop_scene": of((FROM_VIDEOS, TABLETOP)),
-    "chunks": of(FROM_VIDEOS),
-    "video_sources": of(FROM_VIDEOS),
-    "videos": of(FROM_VIDEOS),
+    "data.chunks": of(FROM_VIDEOS),
+    "data.sources": of(FROM_VIDEOS),
+    "data.videos": of(FROM_VIDEOS),
     # One kind of data set each.
     "tabletop_videos": of((FROM_VIDEOS, TABLETOP)),
     "obj3d_videos": of((FROM_VIDEOS, OBJ3D)),
@@ -574,10 +574,10 @@ MODULES: dict[str, Rows] = {
     "tfrecord": of((FROM_VIDEOS, MOVI)),
     "example_proto": of((FROM_VIDEOS, MOVI)),
     "folder_videos": of((FROM_VIDEOS, OWN)),
-    "frame_files": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}")),
-    "resizing": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}|{MOVI}")),
-    "mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
-    "raw_files": of(FROM_VIDEOS),
+    "data.frame_files": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}")),
+    "data.resizing": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}|{MOVI}")),
+    "data.mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
+    "data.raw_files": of(FROM_VIDEOS),
     "obj3d_files": of((FROM_VIDEOS, OBJ3D)),
     "movi_files": of((FROM_VIDEOS, MOVI)),
     "folder_files": of((FROM_VIDEOS, OWN)),
@@ -621,7 +621,7 @@ MODULES: dict[str, Rows] = {
     "precision": of(FROM_MODELS),
     # Slots.
     "extract_slots": of(FROM_SLOTS),
-    "slot_files": of(FROM_SLOTS | {"draw_slots"}),  # the figures' one program imports it
+    "data.slot_files": of(FROM_SLOTS | {"draw_slots"}),  # the figures' one program imports it
     # Predictors: no SAVi is trained, scored or drawn again.
     "predictor_training": of((FROM_PREDICTORS, TRAINED)),
     "predictors": of(FROM_PREDICTORS | {"import_predictor"}),
@@ -649,7 +649,7 @@ MODULES: dict[str, Rows] = {
     "tables": of(OF_ALL),
     # Not part of any stage: the config is in the params, the others are tools.
     "archive": of(NOTHING),
-    "clips": of(NOTHING),
+    "data.clips": of(NOTHING),
     "config.tree": of(NOTHING),
     "config.datasets": of(NOTHING),
     "config_docs": of(NOTHING),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ocvp.chunks import Chunk, check_order, num_chunks, videos_of_chunk
+from ocvp.data.chunks import Chunk, check_order, num_chunks, videos_of_chunk
 
 
 @pytest.mark.parametrize(

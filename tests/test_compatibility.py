@@ -27,9 +27,9 @@ from tiny import call
 from ocvp import import_checkpoint
 from ocvp.checkpoint import load_predictor, load_savi, read_checkpoint
 from ocvp.config.tree import Config
+from ocvp.data.videos import VideoFile
 from ocvp.new_experiment import read_template
 from ocvp.published_params import convert
-from ocvp.videos import VideoFile
 
 pytestmark = pytest.mark.xdist_group("finished-study")
 

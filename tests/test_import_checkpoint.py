@@ -36,11 +36,11 @@ from ocvp.checkpoint import (
     weights_digest,
 )
 from ocvp.config.entries import PredictorTraining, SaviTraining
+from ocvp.data.videos import Video, VideoWriter
 from ocvp.extract_slots import main as extract_slots
 from ocvp.import_checkpoint import main
 from ocvp.origins import files_digest, origin_digest
 from ocvp.runtime.files import file_digest
-from ocvp.videos import Video, VideoWriter
 
 ALL_KINDS = ("savi", *PREDICTOR_KINDS)
 

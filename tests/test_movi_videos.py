@@ -27,8 +27,8 @@ from ocvp import movi_videos
 from ocvp.boxes import model_boxes, model_centres
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
+from ocvp.data.raw_files import RawVideo, list_videos
 from ocvp.movi_videos import MoviVideos
-from ocvp.raw_files import RawVideo, list_videos
 
 __all__ = ["movi_root"]
 
@@ -273,7 +273,7 @@ import pathlib, sys
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
 from ocvp.movi_videos import MoviVideos
-from ocvp.raw_files import list_videos
+from ocvp.data.raw_files import list_videos
 keys = {{"kind": "movi", "root": {str(movi_root)!r}, "fields": ["flow", "depth"]}}
 dataset = validate(DatasetStage, keys, "dataset").root
 videos = list_videos(dataset, "train") * 3

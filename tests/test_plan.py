@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ocvp.config.tree import Config
+from ocvp.data.raw_files import Listing
 from ocvp.plan import (
     Job,
     describe,
@@ -19,7 +20,6 @@ from ocvp.plan import (
     put_python_on_path,
     show,
 )
-from ocvp.raw_files import Listing
 from ocvp.study import read_config
 
 TESTS = Path(__file__).parent

@@ -23,7 +23,7 @@ from tiny import (
 
 from ocvp import predict
 from ocvp.checkpoint import load_predictor, load_savi
-from ocvp.clips import Crop, crop_boxes, read_boxes, read_clip
+from ocvp.data.clips import Crop, crop_boxes, read_boxes, read_clip
 from ocvp.rollout import rollout
 
 SIZE = (SIDE, SIDE)

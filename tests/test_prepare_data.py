@@ -11,8 +11,8 @@ from raw_movi import unpack_movi
 from raw_trees import write_obj3d
 from snakemake_runs import Job, jobs_in, run_snakemake
 
+from ocvp.data.videos import VideoFile
 from ocvp.prepare_data import main
-from ocvp.videos import VideoFile
 
 CONFIG = {
     "kind": "tabletop",

@@ -8,7 +8,7 @@ import pytest
 
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
-from ocvp.raw_files import (
+from ocvp.data.raw_files import (
     MissingDataError,
     RawVideo,
     list_videos,

@@ -8,7 +8,7 @@ from PIL import Image
 from raw_trees import simulated
 
 from ocvp.config.datasets import ResizeFilter
-from ocvp.resizing import FILTERS, WHOLE, Crop, choose_crop, resize_frame, resize_labels
+from ocvp.data.resizing import FILTERS, WHOLE, Crop, choose_crop, resize_frame, resize_labels
 
 FRAME = simulated("train", 0, 2)["frames"][1]  # 48x64
 PICTURE = Image.fromarray(FRAME)

@@ -16,8 +16,8 @@ from snakemake.utils import update_config
 from ocvp.config.datasets import MoviDataset
 from ocvp.config.entries import SaviEntry
 from ocvp.config.tree import Config
+from ocvp.data.raw_files import MissingDataError, list_videos
 from ocvp.predictors import PREDICTORS
-from ocvp.raw_files import MissingDataError, list_videos
 from ocvp.savi import SAVi
 from ocvp.study import chains, read_config
 

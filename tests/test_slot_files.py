@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny import squares, write_videos
 
-from ocvp.slot_files import check_slots, read_info, write_slots
+from ocvp.data.slot_files import check_slots, read_info, write_slots
 
 SHAPE = (5, 4, 3, 8)
 

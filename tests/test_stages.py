@@ -19,7 +19,7 @@ from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
 # Imported to draw pictures for TensorBoard.
 PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
 # What tells which products there are lists raw files.
-LISTING = {"ocvp.raw_files"}
+LISTING = {"ocvp.data.raw_files"}
 ALLOWED = {
     "fit_savi": PICTURES,
     "fit_predictor": PICTURES,

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ocvp.videos import FIELDS, Video, VideoFile, VideoWriter
+from ocvp.data.videos import FIELDS, Video, VideoFile, VideoWriter
 
 V, T, H, W, K = 3, 4, 6, 8, 2
 ATTRIBUTES = {"dataset": "toy", "split": "val", "fps": 12.0, "source": "{}", "config": "{}"}

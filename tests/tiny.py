@@ -22,11 +22,11 @@ import pytest
 import torch
 
 from ocvp.checkpoint import read_checkpoint, save_checkpoint
+from ocvp.data.slot_files import write_slots
+from ocvp.data.videos import Video, VideoWriter
 from ocvp.predictors import PREDICTORS
 from ocvp.runtime import program
 from ocvp.savi import SAVi
-from ocvp.slot_files import write_slots
-from ocvp.videos import Video, VideoWriter
 
 SIDE, NUM_FRAMES, NUM_OBJECTS, NUM_SLOTS, SLOT_DIM = 16, 8, 2, 3, 8
 SQUARE = 4  # pixels

@@ -14,9 +14,10 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ocvp import origins, plan, raw_files
+from ocvp import origins, plan
+from ocvp.data import raw_files
 from ocvp.config.tree import grid
-from ocvp.chunks import num_chunks
+from ocvp.data.chunks import num_chunks
 from ocvp.config.section import SPLITS
 from ocvp.products import entry_of_job, slot_splits, trained_models, video_splits
 from ocvp.resources import GROWING, check_rules, resource

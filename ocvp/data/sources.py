@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
-from ocvp.raw_files import RawVideo
+from ocvp.data.raw_files import RawVideo
+from ocvp.data.videos import Video
 from ocvp.stages import SOURCE_MODULES
-from ocvp.videos import Video
 
 SOURCES = {
     "tabletop": "TabletopVideos",
@@ -42,7 +42,7 @@ def open_source(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -
     Args:
         dataset: The data set.
         split: The split.
-        videos: All its videos (see `ocvp.raw_files.list_videos`).
+        videos: All its videos (see `ocvp.data.raw_files.list_videos`).
     """
     module = importlib.import_module(SOURCE_MODULES[dataset.kind][0])
     source: VideoSource = getattr(module, SOURCES[dataset.kind])(dataset, split, videos)

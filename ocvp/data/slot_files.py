@@ -11,7 +11,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from ocvp.chunks import Chunk, check_order
+from ocvp.data.chunks import Chunk, check_order
 from ocvp.runtime.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"

@@ -1,0 +1,1 @@
+"""From raw files to HDF5: videos and slots on disk."""
