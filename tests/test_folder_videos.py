@@ -8,8 +8,8 @@ from PIL import Image
 from raw_trees import MASK_VALUES, simulated, write_film, write_folder, write_pictures
 
 from ocvp.config.datasets import FolderDataset
+from ocvp.data.folder.videos import FolderVideos
 from ocvp.data.raw_files import RawVideo, list_videos
-from ocvp.folder_videos import FolderVideos
 
 NUM_VIDEOS = {"train": 2, "val": 1}
 NUM_FRAMES = 12

@@ -1,0 +1,1 @@
+"""Films and folders of pictures of one's own."""
