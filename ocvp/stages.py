@@ -31,7 +31,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 SOURCE_MODULES: dict[str, tuple[str, ...]] = {
     "tabletop": ("ocvp.tabletop_videos",),
     "obj3d": ("ocvp.obj3d_videos", "ocvp.obj3d_files"),
-    "movi": ("ocvp.movi_videos", "ocvp.movi_files"),
+    "movi": ("ocvp.data.movi.videos", "ocvp.data.movi.files"),
     "folder": ("ocvp.data.folder.videos", "ocvp.data.folder.files"),
 }
 """Kind of data set to the modules that `make_chunk` loads by need: the one that reads the videos,

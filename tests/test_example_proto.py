@@ -20,7 +20,7 @@ from raw_movi import (
     varint,
 )
 
-from ocvp.example_proto import Example
+from ocvp.data.movi.example_proto import Example
 
 __all__ = ["movi_root"]
 

@@ -17,8 +17,8 @@ from raw_movi import (
     raw_record,
 )
 
-from ocvp.movi_metadata import read_class_names, scene_metadata
-from ocvp.movi_records import MoviRecord
+from ocvp.data.movi.metadata import read_class_names, scene_metadata
+from ocvp.data.movi.records import MoviRecord
 
 __all__ = ["movi_root"]
 

@@ -20,7 +20,7 @@ from raw_movi import (
     raw_record,
 )
 
-from ocvp.movi_records import MoviRecord
+from ocvp.data.movi.records import MoviRecord
 
 __all__ = ["movi_root"]
 

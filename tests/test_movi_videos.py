@@ -23,12 +23,12 @@ from raw_movi import (
     write_movi_c,
 )
 
-from ocvp import movi_videos
 from ocvp.boxes import model_boxes, model_centres
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
+from ocvp.data.movi import videos as movi_videos
+from ocvp.data.movi.videos import MoviVideos
 from ocvp.data.raw_files import RawVideo, list_videos
-from ocvp.movi_videos import MoviVideos
 
 __all__ = ["movi_root"]
 
@@ -272,7 +272,7 @@ def test_memory_stays_small_and_torch_is_not_imported(movi_root):
 import pathlib, sys
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
-from ocvp.movi_videos import MoviVideos
+from ocvp.data.movi.videos import MoviVideos
 from ocvp.data.raw_files import list_videos
 keys = {{"kind": "movi", "root": {str(movi_root)!r}, "fields": ["flow", "depth"]}}
 dataset = validate(DatasetStage, keys, "dataset").root

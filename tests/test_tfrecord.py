@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from raw_movi import SHARDS, VERSION, frame, head, movi_root, raw_record
 
-from ocvp.tfrecord import num_records, read_records, record_offsets
+from ocvp.data.movi.tfrecord import num_records, read_records, record_offsets
 
 __all__ = ["movi_root"]
 
@@ -140,7 +140,7 @@ def test_only_reading_needs_the_checksum_library(shard, monkeypatch):
 
 def test_the_module_imports_only_the_standard_library():
     code = (
-        "import sys; import ocvp; before = set(sys.modules); import ocvp.tfrecord; "
+        "import sys; import ocvp; before = set(sys.modules); import ocvp.data.movi.tfrecord; "
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
         "print(sorted(new - set(sys.stdlib_module_names)))"
     )

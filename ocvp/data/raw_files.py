@@ -82,7 +82,7 @@ def check_videos(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) 
         ValueError: If a shard holds another number of records than the file beside it says.
     """
     if isinstance(dataset, MoviDataset):
-        from ocvp.movi_files import check_shards
+        from ocvp.data.movi.files import check_shards
 
         check_shards(dataset, split, videos)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ocvp.example_proto import Example
+from ocvp.data.movi.example_proto import Example
 
 LEVELS = 65535  # the largest of the 16 bits that depth and flow are stored with
 ABSENT = -1.0

@@ -52,7 +52,7 @@ def _shard_lengths(dataset: MoviDataset, split: Split) -> Iterator[tuple[str, in
     shards = _find_shards(dataset, source_split)
     lengths = _lengths_in_info(shards[0].parent / "dataset_info.json", source_split)
     if len(lengths) != len(shards):
-        from ocvp.tfrecord import num_records
+        from ocvp.data.movi.tfrecord import num_records
 
         lengths = [num_records(shard) for shard in shards]
     for shard, length in zip(shards, lengths, strict=True):
@@ -111,7 +111,7 @@ def check_shards(dataset: MoviDataset, split: Split, videos: Sequence[RawVideo])
     Raises:
         ValueError: If a shard holds another number of records.
     """
-    from ocvp.tfrecord import num_records
+    from ocvp.data.movi.tfrecord import num_records
 
     listed = dict(_shard_lengths(dataset, split))
     for shard in dict.fromkeys(video.files[0] for video in videos):

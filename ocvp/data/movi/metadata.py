@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.movi_records import MoviRecord
+from ocvp.data.movi.records import MoviRecord
 
 OF_EACH_FRAME = (
     "positions",

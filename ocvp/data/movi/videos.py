@@ -14,12 +14,12 @@ from PIL import Image
 
 from ocvp.config.datasets import MoviDataset
 from ocvp.config.section import Split
+from ocvp.data.movi.metadata import read_class_names, scene_metadata
+from ocvp.data.movi.records import ABSENT, MoviRecord
+from ocvp.data.movi.tfrecord import Record, read_records
 from ocvp.data.raw_files import RawVideo
 from ocvp.data.resizing import resize_frame, resize_labels
 from ocvp.data.videos import Video
-from ocvp.movi_metadata import read_class_names, scene_metadata
-from ocvp.movi_records import ABSENT, MoviRecord
-from ocvp.tfrecord import Record, read_records
 
 SOURCE_FPS = 12.0
 """Frames a second on disk, in all variants."""

@@ -1,0 +1,1 @@
+"""MOVi-A to MOVi-E: TFRecord files, read without TensorFlow."""
