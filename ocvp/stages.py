@@ -30,7 +30,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 
 SOURCE_MODULES: dict[str, tuple[str, ...]] = {
     "tabletop": ("ocvp.tabletop_videos",),
-    "obj3d": ("ocvp.obj3d_videos", "ocvp.obj3d_files"),
+    "obj3d": ("ocvp.data.obj3d.videos", "ocvp.data.obj3d.files"),
     "movi": ("ocvp.data.movi.videos", "ocvp.data.movi.files"),
     "folder": ("ocvp.data.folder.videos", "ocvp.data.folder.files"),
 }

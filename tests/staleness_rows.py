@@ -567,7 +567,7 @@ MODULES: dict[str, Rows] = {
     "data.videos": of(FROM_VIDEOS),
     # One kind of data set each.
     "tabletop_videos": of((FROM_VIDEOS, TABLETOP)),
-    "obj3d_videos": of((FROM_VIDEOS, OBJ3D)),
+    "data.obj3d.videos": of((FROM_VIDEOS, OBJ3D)),
     "data.movi.videos": of((FROM_VIDEOS, MOVI)),
     "data.movi.records": of((FROM_VIDEOS, MOVI)),
     "data.movi.metadata": of((FROM_VIDEOS, MOVI)),
@@ -578,7 +578,7 @@ MODULES: dict[str, Rows] = {
     "data.resizing": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}|{MOVI}")),
     "data.mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
     "data.raw_files": of(FROM_VIDEOS),
-    "obj3d_files": of((FROM_VIDEOS, OBJ3D)),
+    "data.obj3d.files": of((FROM_VIDEOS, OBJ3D)),
     "data.movi.files": of((FROM_VIDEOS, MOVI)),
     "data.folder.files": of((FROM_VIDEOS, OWN)),
     # Weights from elsewhere.

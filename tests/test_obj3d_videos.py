@@ -8,8 +8,8 @@ from PIL import Image, ImageFile
 from raw_trees import write_obj3d
 
 from ocvp.config.datasets import Obj3dDataset
+from ocvp.data.obj3d.videos import Obj3dVideos
 from ocvp.data.raw_files import list_videos
-from ocvp.obj3d_videos import Obj3dVideos
 
 NUM_VIDEOS = {"train": 11, "val": 1, "test": 2}
 NUM_FRAMES = 12

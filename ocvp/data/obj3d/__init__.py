@@ -1,0 +1,1 @@
+"""Obj3D: a folder of pictures for each video."""
