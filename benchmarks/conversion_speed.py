@@ -156,7 +156,7 @@ def make_obj3d(root: Path, num_videos: int) -> None:
     """Write an OBJ3D tree of training episodes (see `EPISODE_FRAMES`)."""
     from PIL import Image
 
-    from ocvp.tabletop import simulate
+    from ocvp.data.tabletop.simulation import simulate
 
     for video in range(min(num_videos, SIMULATED_EPISODES)):
         folder = root / "train" / str(video + 1)

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 
-from ocvp.tabletop import simulate
+from ocvp.data.tabletop.simulation import simulate
 
 MAX_MS = 10.0
 NUM_FRAMES = 30

@@ -29,7 +29,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 """Rule to its program, first, and the modules that the program loads by need."""
 
 SOURCE_MODULES: dict[str, tuple[str, ...]] = {
-    "tabletop": ("ocvp.tabletop_videos",),
+    "tabletop": ("ocvp.data.tabletop.videos",),
     "obj3d": ("ocvp.data.obj3d.videos", "ocvp.data.obj3d.files"),
     "movi": ("ocvp.data.movi.videos", "ocvp.data.movi.files"),
     "folder": ("ocvp.data.folder.videos", "ocvp.data.folder.files"),

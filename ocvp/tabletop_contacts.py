@@ -1,7 +1,7 @@
 """Print what happens in tabletop video files: contacts, visible objects, motion.
 
 A contact counts where two objects in view touch and the velocity of one of them changes by at
-least 10 % of the faster one's (see `ocvp.tabletop_physics`). Motion is that of the objects'
+least 10 % of the faster one's (see `ocvp.data.tabletop.physics`). Motion is that of the objects'
 centres, projected into the frame, while they are visible.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ocvp.data.tabletop.raycast import Camera
 from ocvp.data.videos import VideoFile
-from ocvp.raycast import Camera
 from ocvp.runtime.program import run
 
 # What the data set promises: the share of videos with a contact that counts.

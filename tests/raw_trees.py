@@ -1,6 +1,6 @@
 """Raw data as people have them on disk, for tests: OBJ3D's tree, and videos of one's own.
 
-What they show is simulated (`ocvp.tabletop`), so masks are known. Source frames are larger than
+What they show is simulated (`ocvp.data.tabletop.simulation`), so masks are known. Source frames are larger than
 what tests store, and not square, so that resizing and cutting count.
 """
 
@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from ocvp.tabletop import simulate
+from ocvp.data.tabletop.simulation import simulate
 
 SOURCE_SIZE = (48, 64)  # height and width
 MAX_OBJECTS = 3
@@ -22,7 +22,7 @@ NUM_VIDEOS = {"train": 4, "val": 3, "test": 3}
 
 @functools.cache
 def simulated(split, video, num_frames, size=SOURCE_SIZE):
-    """Return the arrays of one video (see `ocvp.tabletop.simulate`)."""
+    """Return the arrays of one video (see `ocvp.data.tabletop.simulation.simulate`)."""
     return simulate(
         resolution=size,
         num_frames=num_frames,

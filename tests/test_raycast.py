@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from ocvp.raycast import Camera, cast, unit
+from ocvp.data.tabletop.raycast import Camera, cast, unit
 
 # Looks straight down the y axis; 90 degrees make the focal length half the height.
 AHEAD = Camera(position=(0, 0, 0), target=(0, 1, 0), field_of_view=90, height=8, width=12)

@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from ocvp.raycast import Camera
-from ocvp.rendering import MOVING_GROUP, Look, Painter
+from ocvp.data.tabletop.raycast import Camera
+from ocvp.data.tabletop.rendering import MOVING_GROUP, Look, Painter
 
 FLOOR, BALL = 0, 1
 # Straight above would leave "right" undefined, so the camera stands a little aside.

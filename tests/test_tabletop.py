@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from ocvp.tabletop import mask_boxes, simulate
-from ocvp.tabletop_physics import WALL_Y
-from ocvp.tabletop_scene import PALETTE, camera_of
+from ocvp.data.tabletop.physics import WALL_Y
+from ocvp.data.tabletop.scene import PALETTE, camera_of
+from ocvp.data.tabletop.simulation import mask_boxes, simulate
 
 SIDE, NUM_FRAMES, NUM_VIDEOS = 64, 12, 6
 SPHERE, BOX, CYLINDER = 1, 2, 3

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ocvp.config.datasets import TabletopDataset
+from ocvp.data.tabletop.scene import camera_of
 from ocvp.data.videos import Video, VideoWriter
 from ocvp.prepare_data import make_chunk
 from ocvp.tabletop_contacts import describe, main, read_events
-from ocvp.tabletop_scene import camera_of
 
 
 def write(path, contacts, boxes, states):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ocvp.compute.randomness import generator
-from ocvp.tabletop_physics import Body, build_model, simulate_bodies, steps_per_frame
-from ocvp.tabletop_scene import camera_of, sample_bodies
+from ocvp.data.tabletop.physics import Body, build_model, simulate_bodies, steps_per_frame
+from ocvp.data.tabletop.scene import camera_of, sample_bodies
 
 CAMERA = camera_of((32, 32))
 

@@ -44,7 +44,7 @@ FIELDS = {
     "contacts": FieldSpec("uint8", "T"),
 }
 """What a file may hold, in the order of writing; C stands for components. All but frames are
-optional; `ocvp.tabletop.simulate` says what each means."""
+optional; `ocvp.data.tabletop.simulation.simulate` says what each means."""
 
 COMPRESSED = ("masks", "flow", "depth")
 

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.raycast import Camera, Floats, cast, dot, unit
+from ocvp.data.tabletop.raycast import Camera, Floats, cast, dot, unit
 
 # Offsets of a pixel's rays from its upper left corner, in pixels, as (row, column).
 SUBPIXELS = ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))

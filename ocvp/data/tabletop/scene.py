@@ -1,6 +1,6 @@
 """Drawing lots for a scene of the embedded data set: objects, where they head, colours, light.
 
-Legend: K objects, G geoms. Metres, seconds, world coordinates as in `ocvp.tabletop_physics`.
+Legend: K objects, G geoms. Metres, seconds, world coordinates as in `ocvp.data.tabletop.physics`.
 """
 
 from dataclasses import replace
@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.raycast import Camera
-from ocvp.rendering import Look
-from ocvp.tabletop_physics import SHAPES, Body
+from ocvp.data.tabletop.physics import SHAPES, Body
+from ocvp.data.tabletop.raycast import Camera
+from ocvp.data.tabletop.rendering import Look
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""The embedded data set as a source of videos (see `ocvp.tabletop`)."""
+"""The embedded data set as a source of videos (see `ocvp.data.tabletop.simulation`)."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ import mujoco
 from ocvp.config.datasets import TabletopDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_files import RawVideo
+from ocvp.data.tabletop.scene import camera_of
+from ocvp.data.tabletop.simulation import simulate
 from ocvp.data.videos import Video
-from ocvp.tabletop import simulate
-from ocvp.tabletop_scene import camera_of
 
 
 class TabletopVideos:

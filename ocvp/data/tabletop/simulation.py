@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from ocvp.compute.randomness import generator
 from ocvp.data.mask_boxes import mask_boxes
-from ocvp.raycast import Camera
-from ocvp.rendering import Look, Painter, View
-from ocvp.tabletop_physics import (
+from ocvp.data.tabletop.physics import (
     FIRST_OBJECT_GEOM,
     SHAPES,
     Body,
@@ -24,7 +22,9 @@ from ocvp.tabletop_physics import (
     set_state,
     simulate_bodies,
 )
-from ocvp.tabletop_scene import camera_of, sample_bodies, sample_look
+from ocvp.data.tabletop.raycast import Camera
+from ocvp.data.tabletop.rendering import Look, Painter, View
+from ocvp.data.tabletop.scene import camera_of, sample_bodies, sample_look
 
 # Simulations that are tried for a video until one has a contact that counts.
 MAX_TRIES = 8
@@ -68,7 +68,7 @@ def simulate(
         shapes uint8 (K,), 0 no object, 1 sphere, 2 box, 3 cylinder;
         colors float32 (K, 3), RGB in [0, 1] before shading, 0 likewise;
         contacts uint8 (T,), contacts of two objects in view since the frame before that changed a
-        velocity by 10 % (`ocvp.tabletop_physics`).
+        velocity by 10 % (`ocvp.data.tabletop.physics`).
     """
     camera = camera_of(resolution)
     purpose = (seed, "tabletop", split, video)

@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.raycast import Camera
-from ocvp.rendering import MOVING_GROUP
+from ocvp.data.tabletop.raycast import Camera
+from ocvp.data.tabletop.rendering import MOVING_GROUP
 
 Floats = NDArray[np.float64]
 
