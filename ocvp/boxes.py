@@ -14,7 +14,7 @@ K objects; `...` any leading dimensions.
 import torch
 from torch import Tensor
 
-from ocvp.savi import BoxFormat, Initializer
+from ocvp.models.savi import BoxFormat, Initializer
 
 PUBLISHED_SIDE = 128  # pixels of the frames that the published boxes were made at
 

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ocvp.bootstrap import paired_bootstrap
-from ocvp.checkpoint import (
+from ocvp.compute.device import prepare_device
+from ocvp.config.tree import PredictorScoring
+from ocvp.data.slot_files import check_slots
+from ocvp.data.videos import VideoFile
+from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
+from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
     how_trained,
@@ -23,13 +28,9 @@ from ocvp.checkpoint import (
     load_savi,
     read_checkpoint,
 )
-from ocvp.compute.device import prepare_device
-from ocvp.config.tree import PredictorScoring
-from ocvp.data.slot_files import check_slots
-from ocvp.data.videos import VideoFile
-from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
+from ocvp.models.rollout import rollout
+from ocvp.models.savi import SAVi
 from ocvp.records import Making
-from ocvp.rollout import rollout
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
 from ocvp.runtime.program import (
@@ -40,7 +41,6 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.runtime.progress import progress
-from ocvp.savi import SAVi
 from ocvp.scoring import (
     FrameScorer,
     Scores,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocvp.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.compute.device import prepare_device
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviScoring
 from ocvp.data.videos import VideoFile
 from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
+from ocvp.models.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.records import Making
 from ocvp.runtime.environment import made_by

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ocvp.checkpoint import load_savi, read_checkpoint
 from ocvp.compute.device import prepare_device
 from ocvp.config.entries import Encoding
 from ocvp.config.tree import Runtime
 from ocvp.data.chunks import videos_of_chunk
 from ocvp.data.slot_files import join_slots, write_slots
 from ocvp.data.videos import VideoFile
+from ocvp.models.checkpoint import load_savi, read_checkpoint
+from ocvp.models.savi import SAVi
 from ocvp.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress
-from ocvp.savi import SAVi
 from ocvp.savi_inputs import encode_from_start, video_sources
 from ocvp.windows import WindowReader, check_finite, first_windows
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from ocvp.animation import rollout_animation, save_gif
-from ocvp.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
@@ -17,9 +16,11 @@ from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.drawing import rollout_strip, save_png, slots_panel
 from ocvp.metrics import BASELINES
+from ocvp.models.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
+from ocvp.models.rollout import rollout
+from ocvp.models.savi import SAVi
 from ocvp.overlays import background_slot, slot_colours
 from ocvp.records import Making
-from ocvp.rollout import rollout
 from ocvp.runtime.files import check_writable, read_json
 from ocvp.runtime.program import (
     read_runtime,
@@ -28,7 +29,6 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.savi import SAVi
 from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.tracking_metrics import assign_slots

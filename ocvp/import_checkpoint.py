@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from ocvp.checkpoint import (
+from ocvp.config.entries import ImportStage
+from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
     load_predictor,
@@ -25,7 +26,6 @@ from ocvp.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from ocvp.config.entries import ImportStage
 from ocvp.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.published import load_published, read_tensors
 from ocvp.published import read_checkpoint as read_published
@@ -123,7 +123,7 @@ def read_theirs(
         wanted: The kind that it must have; None: any.
 
     Returns:
-        What `ocvp.checkpoint.save_checkpoint` takes.
+        What `ocvp.models.checkpoint.save_checkpoint` takes.
 
     Raises:
         ValueError: If a file cannot be read, is refused, or they do not belong together.

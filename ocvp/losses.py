@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as functional
 from torch import Tensor
 
-from ocvp.precision import at_least_float32
+from ocvp.models.precision import at_least_float32
 
 
 def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from ocvp.config.tree import Runtime
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.losses import predictor_loss
+from ocvp.models.rollout import rollout
+from ocvp.models.savi import SAVi
 from ocvp.residency import choose
-from ocvp.rollout import rollout
-from ocvp.savi import SAVi
 from ocvp.windows import (
     Batch,
     Window,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocvp.checkpoint import model_class
-from ocvp.checkpoint import read_tensors as read_plain_tensors
+from ocvp.models.checkpoint import model_class
+from ocvp.models.checkpoint import read_tensors as read_plain_tensors
 from ocvp.published_names import Renamed, kind_of, listed, rename
 from ocvp.published_settings import predictor_arguments, savi_arguments
 

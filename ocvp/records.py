@@ -179,7 +179,7 @@ def content_digest(path: Path) -> str:
     """
     if path.suffix == ".pt":
         # Here, since it takes torch, which few programs need.
-        from ocvp.checkpoint import PREDICTOR_KINDS, read_checkpoint
+        from ocvp.models.checkpoint import PREDICTOR_KINDS, read_checkpoint
 
         return f"weights:{read_checkpoint(path, ('savi', *PREDICTOR_KINDS))['weights_digest']}"
     return f"sha256:{file_digest(path)}"

@@ -23,8 +23,8 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from ocvp.changes import changes_between, describe_changes
-from ocvp.checkpoint import read_tensors, tensor_bytes
 from ocvp.config.section import canonical_json
+from ocvp.models.checkpoint import read_tensors, tensor_bytes
 from ocvp.runtime.files import file_digest, read_json, sync_folder, write_bytes, write_json
 from ocvp.runtime.lock import Lock
 from ocvp.stages import stage_digest

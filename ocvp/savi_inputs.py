@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ocvp.boxes import model_conditions
 from ocvp.data.videos import VideoFile
-from ocvp.savi import SAVi
+from ocvp.models.savi import SAVi
 from ocvp.windows import Window, slot_noise, to_model
 
 CONDITIONAL = ("boxes", "centres")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ocvp import perceptual
 from ocvp.image_metrics import WINDOW_SIZE, psnr, ssim
 from ocvp.metrics import NO_MASKS
-from ocvp.savi import SaviOutput
+from ocvp.models.savi import SaviOutput
 from ocvp.segmentation_metrics import (
     ari,
     fg_ari_clip,

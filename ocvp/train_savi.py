@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from ocvp.checkpoint import start_from
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviStage
 from ocvp.data.videos import VideoFile
+from ocvp.models.checkpoint import start_from
+from ocvp.models.savi import SAVi
 from ocvp.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
@@ -23,7 +24,6 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.savi import SAVi
 from ocvp.savi_training import SaviTask
 from ocvp.training_program import launched, prepared, train_and_save
 

@@ -20,7 +20,7 @@ from ocvp.compute.process_group import Group
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
-from ocvp.precision import autocast, resolve_precision
+from ocvp.models.precision import autocast, resolve_precision
 from ocvp.resume import ResumeFolder
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.interruption import StopRequest

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ocvp.checkpoint import save_training
 from ocvp.compute.device import prepare_device
 from ocvp.compute.process_group import Group, check_devices, device_of_rank, joined
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
+from ocvp.models.checkpoint import save_training
 from ocvp.origins import write_record
 from ocvp.records import TRAINING_TIME, Inputs, Making, paths_of
 from ocvp.resume import ResumeFolder, fingerprint, lock_path

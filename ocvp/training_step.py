@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ocvp.compute.process_group import Group, part_of
 from ocvp.config.entries import Training
-from ocvp.precision import Precision, autocast
+from ocvp.models.precision import Precision, autocast
 from ocvp.schedule import learning_rate
 from ocvp.training_state import TrainingState
 from ocvp.training_task import Task

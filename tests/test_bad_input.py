@@ -44,7 +44,7 @@ from ocvp import (
     train_predictor,
     train_savi,
 )
-from ocvp.checkpoint import save_checkpoint
+from ocvp.models.checkpoint import save_checkpoint
 
 MAINS = {
     "train_savi": train_savi.main,

@@ -17,7 +17,8 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.checkpoint import (
+from ocvp.config.entries import SaviStage
+from ocvp.models.checkpoint import (
     check_belongs,
     load_predictor,
     load_savi,
@@ -28,9 +29,8 @@ from ocvp.checkpoint import (
     start_from,
     weights_digest,
 )
-from ocvp.config.entries import SaviStage
-from ocvp.pickle_names import SAFE
-from ocvp.predictors import PREDICTORS
+from ocvp.models.pickle_names import SAFE
+from ocvp.models.predictors import PREDICTORS
 from ocvp.published import read_tensors as read_published_tensors
 from ocvp.training import TrainingState
 

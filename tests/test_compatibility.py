@@ -25,9 +25,9 @@ from snakemake_runs import PROJECT, run_snakemake
 from tiny import call
 
 from ocvp import import_checkpoint
-from ocvp.checkpoint import load_predictor, load_savi, read_checkpoint
 from ocvp.config.tree import Config
 from ocvp.data.videos import VideoFile
+from ocvp.models.checkpoint import load_predictor, load_savi, read_checkpoint
 from ocvp.new_experiment import read_template
 from ocvp.published_params import convert
 

@@ -8,10 +8,10 @@ from published_files import CASES, REFERENCE, checkpoint_of, params_of
 from tiny import assert_one_error, call
 
 from ocvp.convert_params import main
-from ocvp.predictors import PREDICTORS
+from ocvp.models.predictors import PREDICTORS
+from ocvp.models.savi import SAVi
 from ocvp.published_params import convert
 from ocvp.published_settings import predictor_arguments, savi_arguments
-from ocvp.savi import SAVi
 from ocvp.study import read_config
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.decoder import Decoder, border_taps, parity_taps
+from ocvp.models.decoder import Decoder, border_taps, parity_taps
 
 
 def make(**changes):

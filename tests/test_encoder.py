@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.encoder import Encoder
+from ocvp.models.encoder import Encoder
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 from tiny import CPU, call, make_savi, write_predictor, write_random_slots, write_savi, write_videos
 
 from ocvp import evaluate_predictor, evaluate_savi
-from ocvp.checkpoint import read_checkpoint, save_checkpoint
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.runtime import environment
 from ocvp.runtime.environment import made_by, software_versions, source_commit
 
@@ -33,7 +33,13 @@ def git(folder: Path, *arguments: str) -> str:
 def package(tmp_path: Path) -> Path:
     """Return a package in a repository with one commit."""
     folder = tmp_path / "project" / "ocvp"
-    files = ("ocvp/__init__.py", "ocvp/savi.py", "workflow/rules/savi.smk", "Snakefile", "README")
+    files = (
+        "ocvp/__init__.py",
+        "ocvp/models/savi.py",
+        "workflow/rules/savi.smk",
+        "Snakefile",
+        "README",
+    )
     for name in files:
         path = folder.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +69,7 @@ def test_the_commit_of_a_clean_source(package):
     assert fresh_commit(package) == {"commit": commit, "dirty": False}
 
 
-@pytest.mark.parametrize("name", ["ocvp/savi.py", "workflow/rules/savi.smk", "Snakefile"])
+@pytest.mark.parametrize("name", ["ocvp/models/savi.py", "workflow/rules/savi.smk", "Snakefile"])
 @pytest.mark.parametrize("change", ["edit", "stage", "delete"])
 def test_a_source_that_differs_from_its_commit_is_dirty(package, name, change):
     path = package.parent / name

@@ -26,7 +26,11 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.checkpoint import (
+from ocvp.config.entries import PredictorTraining, SaviTraining
+from ocvp.data.videos import Video, VideoWriter
+from ocvp.extract_slots import main as extract_slots
+from ocvp.import_checkpoint import main
+from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
     load_predictor,
@@ -35,10 +39,6 @@ from ocvp.checkpoint import (
     save_checkpoint,
     weights_digest,
 )
-from ocvp.config.entries import PredictorTraining, SaviTraining
-from ocvp.data.videos import Video, VideoWriter
-from ocvp.extract_slots import main as extract_slots
-from ocvp.import_checkpoint import main
 from ocvp.origins import files_digest, origin_digest
 from ocvp.runtime.files import file_digest
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
+from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
 
 BOXES = torch.tensor([[[0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, -1.0, -1.0]]])
 

@@ -14,7 +14,7 @@ from snakemake_runs import copy_project
 from tiny import quiet_environment
 from trainings import holder, is_running, wait_until
 
-from ocvp.checkpoint import read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
 
 SAVI = Path("results/tiny/small/seed1/savi.pt")
 NUM_STEPS = 100

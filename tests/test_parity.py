@@ -8,9 +8,9 @@ import pytest
 import torch
 from published_files import DATASETS, PREDICTORS, arrays_of, import_case, params_of
 
-from ocvp.checkpoint import load_predictor, load_savi
 from ocvp.losses import savi_loss
-from ocvp.rollout import rollout
+from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.rollout import rollout
 from ocvp.schedule import learning_rate
 
 FORWARD_BOUND = 2e-5  # of the largest value; the reference's README allows 1e-4

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ocvp.position import SoftPositionEmbedding, position_grid, sinusoidal_time_encoding
+from ocvp.models.position import SoftPositionEmbedding, position_grid, sinusoidal_time_encoding
 
 
 def test_grid_has_end_points_and_their_complements():

@@ -14,15 +14,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ocvp.losses import predictor_loss, savi_loss
-from ocvp.precision import (
+from ocvp.models.precision import (
     at_least_float32,
     autocast,
     full_precision,
     resolve_precision,
     set_tf32,
 )
-from ocvp.predictors import PREDICTORS
-from ocvp.rollout import rollout
+from ocvp.models.predictors import PREDICTORS
+from ocvp.models.rollout import rollout
 
 CPU = torch.device("cpu")
 NUM_CONTEXT, NUM_PREDS = 3, 3

@@ -22,9 +22,9 @@ from tiny import (
 )
 
 from ocvp import predict
-from ocvp.checkpoint import load_predictor, load_savi
 from ocvp.data.clips import Crop, crop_boxes, read_boxes, read_clip
-from ocvp.rollout import rollout
+from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.rollout import rollout
 
 SIZE = (SIDE, SIDE)
 VIDEO = squares(3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ocvp.predictors import PREDICTORS, TransformerBlock
+from ocvp.models.predictors import PREDICTORS, TransformerBlock
 
 WINDOWED = ["transformer", "ocvp_seq", "ocvp_par"]
 

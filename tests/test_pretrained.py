@@ -11,7 +11,7 @@ from published_files import checkpoint_of, import_case, params_of
 from raw_trees import write_obj3d
 from snakemake_runs import Job, Run, jobs_in, run_snakemake, stale_jobs
 
-from ocvp.checkpoint import read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
 from ocvp.published_settings import savi_arguments
 
 KINDS = {

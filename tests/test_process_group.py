@@ -23,7 +23,7 @@ TOY = """
     import torch
     from torch import nn
 
-    from ocvp.savi import SAVi
+    from ocvp.models.savi import SAVi
 
     class Toy(nn.Module):
         def __init__(self):

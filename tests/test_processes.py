@@ -23,7 +23,7 @@ from trainings import (
 )
 
 from ocvp import train_predictor, train_savi
-from ocvp.checkpoint import read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
 
 MODULES = {"savi": "ocvp.train_savi", "predictor": "ocvp.train_predictor"}
 MAINS = {"savi": train_savi.main, "predictor": train_predictor.main}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny import write_savi
 
-from ocvp.checkpoint import read_checkpoint, read_tensors, save_tensors
 from ocvp.config.tree import Figures
+from ocvp.models.checkpoint import read_checkpoint, read_tensors, save_tensors
 from ocvp.records import Making, content_digest, find_record, read_record
 from ocvp.runtime.environment import processor_name
 from ocvp.runtime.files import file_digest

@@ -14,8 +14,8 @@ import torch
 from tiny import savi_stage, small_disk
 
 from ocvp import resume as resume_module
-from ocvp.checkpoint import read_tensors
 from ocvp.config.entries import SaviStage
+from ocvp.models.checkpoint import read_tensors
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
 from ocvp.runtime import files
 from ocvp.runtime.lock import Lock

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ocvp.predictors import PREDICTORS
-from ocvp.rollout import rollout
+from ocvp.models.predictors import PREDICTORS
+from ocvp.models.rollout import rollout
 
 
 class Toy(nn.Module):

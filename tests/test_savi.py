@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ocvp.losses import savi_loss
-from ocvp.savi import SAVi
+from ocvp.models.savi import SAVi
 
 SMALL = {
     "resolution": (16, 16),

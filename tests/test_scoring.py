@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import SIDE, squares
 
-from ocvp.savi import SaviOutput
+from ocvp.models.savi import SaviOutput
 from ocvp.scoring import (
     FrameScorer,
     concatenate,

@@ -17,8 +17,8 @@ from ocvp.config.datasets import MoviDataset
 from ocvp.config.entries import SaviEntry
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import MissingDataError, list_videos
-from ocvp.predictors import PREDICTORS
-from ocvp.savi import SAVi
+from ocvp.models.predictors import PREDICTORS
+from ocvp.models.savi import SAVi
 from ocvp.study import chains, read_config
 
 CONFIGS = Path(__file__).parent.parent / "config"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.slot_attention import SlotAttention
+from ocvp.models.slot_attention import SlotAttention
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_predictors_are_no_part_of_what_makes_a_savi():
     # Written out by hand: what the edit of a predictor's module must not retrain.
     for rule in ("make_chunk", "make_videos", "fit_savi", "score_savi", "encode_slots"):
         closure = import_closure(*STAGES[rule])
-        assert "ocvp.predictors" not in closure
+        assert "ocvp.models.predictors" not in closure
         assert "ocvp.predictor_training" not in closure
 
 

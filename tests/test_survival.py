@@ -30,7 +30,7 @@ from trainings import (
 )
 
 from ocvp import train_predictor, train_savi
-from ocvp.checkpoint import read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
 from ocvp.resume import lock_path
 from ocvp.runtime.lock import Lock
 

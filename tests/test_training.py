@@ -26,9 +26,9 @@ from torch import nn
 from trainings import curves, digests, predictor_arguments, savi_arguments, write_data
 
 from ocvp import train_predictor, train_savi
-from ocvp.checkpoint import load_savi, read_checkpoint, weights_digest
 from ocvp.config.entries import PredictorTraining, SaviTraining, Training
 from ocvp.config.tree import Runtime
+from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
 from ocvp.predictor_training import PredictorTask
 from ocvp.resume import ResumeFolder
 from ocvp.savi_training import SaviTask

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ocvp.transition import Transition
+from ocvp.models.transition import Transition
 
 
 def test_equals_torch_post_norm_layer_without_biases():

@@ -20,10 +20,10 @@ from conftest import TINY, FinishedStudy
 from PIL import Image
 from snakemake_runs import PROJECT, jobs_in, run_snakemake, stale_jobs
 
-from ocvp.checkpoint import load_predictor, load_savi, read_checkpoint, weights_digest
 from ocvp.config.entries import PredictorStage, SaviStage
 from ocvp.config.section import SPLITS, canonical_json, validate
-from ocvp.rollout import rollout
+from ocvp.models.checkpoint import load_predictor, load_savi, read_checkpoint, weights_digest
+from ocvp.models.rollout import rollout
 
 pytestmark = pytest.mark.xdist_group("finished-study")
 

@@ -21,12 +21,12 @@ import numpy as np
 import pytest
 import torch
 
-from ocvp.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.data.slot_files import write_slots
 from ocvp.data.videos import Video, VideoWriter
-from ocvp.predictors import PREDICTORS
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint
+from ocvp.models.predictors import PREDICTORS
+from ocvp.models.savi import SAVi
 from ocvp.runtime import program
-from ocvp.savi import SAVi
 
 SIDE, NUM_FRAMES, NUM_OBJECTS, NUM_SLOTS, SLOT_DIM = 16, 8, 2, 3, 8
 SQUARE = 4  # pixels

@@ -23,7 +23,7 @@ from tiny import (
     write_videos,
 )
 
-from ocvp.checkpoint import read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
 
 
 def write_data(folder):

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from ocvp.precision import set_tf32
+from ocvp.models.precision import set_tf32
 from ocvp.runtime.gpus import take_gpus
 from ocvp.runtime.program import is_rank
 
@@ -31,7 +31,7 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
         name: `auto` (a GPU where there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
         num_threads: Threads of CPU operators, at least 1.
         tf32: Whether an NVIDIA GPU may round the factors of float32 products (see
-            `ocvp.precision.set_tf32`).
+            `ocvp.models.precision.set_tf32`).
 
     Raises:
         ValueError: If the device is not there.

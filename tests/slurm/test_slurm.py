@@ -232,7 +232,7 @@ def left_alone(
 
 def weights(folder: Path) -> dict[str, Any]:
     """Return the checkpoint of a trained SAVi."""
-    from ocvp.checkpoint import read_checkpoint
+    from ocvp.models.checkpoint import read_checkpoint
 
     return read_checkpoint(folder / "savi.pt", ("savi",))
 

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocvp.decoder import Decoder
-from ocvp.encoder import Encoder
-from ocvp.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
-from ocvp.precision import at_least_float32
-from ocvp.slot_attention import SlotAttention
-from ocvp.transition import Transition
+from ocvp.models.decoder import Decoder
+from ocvp.models.encoder import Encoder
+from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
+from ocvp.models.precision import at_least_float32
+from ocvp.models.slot_attention import SlotAttention
+from ocvp.models.transition import Transition
 
 Initializer = Literal["random", "learned_random", "centres", "boxes"]
 BoxFormat = Literal["yxyx_fraction", "published_pixels"]
@@ -82,7 +82,7 @@ class SAVi(nn.Module):
             transition_heads: Attention heads of the transition.
             transition_mlp_dim: Hidden width of the transition's MLP.
             box_format: Convention of boxes and centres that the model takes (`ocvp.boxes`).
-            absent: What the slot of an absent object starts from (`ocvp.initializers`).
+            absent: What the slot of an absent object starts from (`ocvp.models.initializers`).
 
         Raises:
             ValueError: If arguments do not fit together.

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.position import SoftPositionEmbedding
-from ocvp.precision import full_precision
+from ocvp.models.position import SoftPositionEmbedding
+from ocvp.models.precision import full_precision
 
 NUM_STRIDED_LAYERS = 3  # layers of stride 2 where the encoder downsamples, as in the published code
 

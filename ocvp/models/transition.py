@@ -8,7 +8,7 @@ All of it stays float32 under autocast, as in slot attention.
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.precision import full_precision
+from ocvp.models.precision import full_precision
 
 
 class Transition(nn.Module):

@@ -20,12 +20,12 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from ocvp.pickle_names import ZIP_START, refused_names
+from ocvp.models.pickle_names import ZIP_START, refused_names
 from ocvp.runtime.environment import software_versions
 from ocvp.runtime.files import write_bytes
 
 if TYPE_CHECKING:
-    from ocvp.savi import SAVi
+    from ocvp.models.savi import SAVi
     from ocvp.training import TrainingState
 
 FORMAT = "ocvp checkpoint 1"
@@ -81,10 +81,10 @@ def model_class(kind: str) -> Callable[..., nn.Module]:
     It is imported here, by need, so that a change of a model makes only its users stale.
     """
     if kind == "savi":
-        from ocvp.savi import SAVi
+        from ocvp.models.savi import SAVi
 
         return SAVi
-    from ocvp.predictors import PREDICTORS
+    from ocvp.models.predictors import PREDICTORS
 
     return PREDICTORS[kind]
 

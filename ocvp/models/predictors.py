@@ -3,7 +3,7 @@
 B batch, T frames, N slots, D slot_dim, E token_dim.
 
 Every predictor maps slots (B, T, N, D) to (B, T, N, D): the output at frame t is its guess for
-frame t + 1. `ocvp.rollout` calls `advance` (recurrent ones) or `predict_next` (windowed ones).
+frame t + 1. `ocvp.models.rollout` calls `advance` (recurrent ones) or `predict_next` (windowed ones).
 Under autocast attention and feed-forward parts compute in bfloat16; each adds to tokens that stay
 float32, and the slots that come out are float32.
 """
@@ -11,8 +11,8 @@ float32, and the slots that come out are float32.
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.position import sinusoidal_time_encoding
-from ocvp.precision import full_precision
+from ocvp.models.position import sinusoidal_time_encoding
+from ocvp.models.precision import full_precision
 
 LstmState = tuple[Tensor, Tensor]
 

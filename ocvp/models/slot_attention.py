@@ -12,7 +12,7 @@ All of it stays float32 under autocast: slots are carried through every frame, a
 import torch
 from torch import Tensor, nn
 
-from ocvp.precision import full_precision
+from ocvp.models.precision import full_precision
 
 ATTENTION_EPS = 1e-8  # keeps a slot that wins no position from dividing by zero
 

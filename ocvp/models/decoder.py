@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.position import SoftPositionEmbedding
-from ocvp.precision import full_precision
+from ocvp.models.position import SoftPositionEmbedding
+from ocvp.models.precision import full_precision
 
 
 def parity_taps(kernel_size: int) -> Tensor:

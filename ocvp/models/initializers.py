@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.precision import full_precision
+from ocvp.models.precision import full_precision
 
 PUBLISHED_ABSENT = -0.5  # every coordinate of an absent object, as the published networks saw it
 
