@@ -14,6 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ocvp.batches.windows import (
+    Window,
+    WindowReader,
+    check_buffer,
+    check_finite,
+    first_windows,
+    to_model,
+)
 from ocvp.bootstrap import paired_bootstrap
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
@@ -51,14 +59,6 @@ from ocvp.scoring import (
     score_output,
 )
 from ocvp.tracking_metrics import assign_slots, object_motion
-from ocvp.windows import (
-    Window,
-    WindowReader,
-    check_buffer,
-    check_finite,
-    first_windows,
-    to_model,
-)
 
 PROGRAM = "ocvp.evaluate_predictor"
 COMPARED = ("centre_error", "slot_mse", "miou")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ocvp.batches.savi_inputs import savi_inputs, video_sources
+from ocvp.batches.windows import Window, WindowReader, check_finite, first_windows
 from ocvp.compute.device import prepare_device
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviScoring
@@ -26,7 +28,6 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.runtime.progress import progress
-from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.scoring import (
     FrameScorer,
     Scores,
@@ -37,7 +38,6 @@ from ocvp.scoring import (
     score_labels,
     score_output,
 )
-from ocvp.windows import Window, WindowReader, check_finite, first_windows
 
 PROGRAM = "ocvp.evaluate_savi"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ocvp.batches.savi_inputs import encode_from_start, video_sources
+from ocvp.batches.windows import WindowReader, check_finite, first_windows
 from ocvp.compute.device import prepare_device
 from ocvp.config.entries import Encoding
 from ocvp.config.tree import Runtime
@@ -22,8 +24,6 @@ from ocvp.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress
-from ocvp.savi_inputs import encode_from_start, video_sources
-from ocvp.windows import WindowReader, check_finite, first_windows
 
 PROGRAM = "ocvp.extract_slots"
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from ocvp.animation import rollout_animation, save_gif
+from ocvp.batches.savi_inputs import savi_inputs, video_sources
+from ocvp.batches.windows import Window, WindowReader, to_pixels
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
@@ -29,10 +31,8 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.savi_inputs import savi_inputs, video_sources
 from ocvp.segmentation_metrics import labels_from_masks
 from ocvp.tracking_metrics import assign_slots
-from ocvp.windows import Window, WindowReader, to_pixels
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1

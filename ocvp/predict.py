@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from ocvp.animation import rollout_animation, save_gif
+from ocvp.batches.savi_inputs import CONDITIONAL, encode_from_start
+from ocvp.batches.windows import Window, check_buffer, check_finite, to_pixels
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
@@ -34,9 +36,7 @@ from ocvp.overlays import overlay, slot_colours, upscale
 from ocvp.runtime.files import atomic_path, check_writable
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress
-from ocvp.savi_inputs import CONDITIONAL, encode_from_start
 from ocvp.segmentation_metrics import labels_from_masks
-from ocvp.windows import Window, check_buffer, check_finite, to_pixels
 
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"

@@ -11,16 +11,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.compute.device import compiled
-from ocvp.config.entries import PredictorTraining
-from ocvp.config.tree import Runtime
-from ocvp.data.slot_files import check_slots
-from ocvp.data.videos import VideoFile
-from ocvp.losses import predictor_loss
-from ocvp.models.rollout import rollout
-from ocvp.models.savi import SAVi
-from ocvp.residency import choose
-from ocvp.windows import (
+from ocvp.batches.residency import choose
+from ocvp.batches.windows import (
     Batch,
     Window,
     WindowReader,
@@ -31,6 +23,14 @@ from ocvp.windows import (
     to_pixels,
     usable_frames,
 )
+from ocvp.compute.device import compiled
+from ocvp.config.entries import PredictorTraining
+from ocvp.config.tree import Runtime
+from ocvp.data.slot_files import check_slots
+from ocvp.data.videos import VideoFile
+from ocvp.losses import predictor_loss
+from ocvp.models.rollout import rollout
+from ocvp.models.savi import SAVi
 
 
 class PredictorTask:

@@ -10,15 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocvp.batches.residency import choose
+from ocvp.batches.savi_inputs import savi_inputs, video_sources
+from ocvp.batches.windows import (
+    Batch,
+    Window,
+    WindowReader,
+    epoch_batches,
+    first_windows,
+    usable_frames,
+)
 from ocvp.compute.device import compiled
 from ocvp.config.entries import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.losses import savi_loss
 from ocvp.models.savi import SAVi
-from ocvp.residency import choose
-from ocvp.savi_inputs import savi_inputs, video_sources
-from ocvp.windows import Batch, Window, WindowReader, epoch_batches, first_windows, usable_frames
 
 
 class SaviTask:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
+from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import Training
@@ -41,7 +42,6 @@ from ocvp.training_state import TrainingState, load_state
 from ocvp.training_step import Losses, make_optimizer, parts_of, rate_of, train_step
 from ocvp.training_task import Task
 from ocvp.validation import validation_losses
-from ocvp.windows import Batch, Window
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ocvp.batches.windows import Window
 from ocvp.config.entries import PredictorTraining, SaviTraining, Training
 from ocvp.config.tree import Runtime
-from ocvp.windows import Window
 
 CPU_SAYS = ("can't allocate memory", "could not create a primitive")
 """What torch's allocator on the CPU says where memory does not suffice, and what oneDNN does."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group, part_of
 from ocvp.config.entries import Training
 from ocvp.models.precision import Precision, autocast
 from ocvp.schedule import learning_rate
 from ocvp.training_state import TrainingState
 from ocvp.training_task import Task
-from ocvp.windows import Batch, Window
 
 
 def make_optimizer(

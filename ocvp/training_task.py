@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from ocvp.windows import Batch, Window
+from ocvp.batches.windows import Batch, Window
 
 
 class Task(Protocol):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.boxes import model_boxes, model_centres, model_conditions
+from ocvp.batches.boxes import model_boxes, model_centres, model_conditions
 
 # (y_min, x_min, y_max, x_max) at side 128: inside the frame, touching three borders, absent
 PIXELS = torch.tensor([[41.5, 63.0, 57.5, 76.5], [0.0, 2.5, 128.0, 128.0], [-128.0] * 4])

@@ -13,7 +13,7 @@ import torch
 from tiny import quiet_environment
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from ocvp.read_ahead import read_ahead
+from ocvp.batches.read_ahead import read_ahead
 
 PLAN = list(range(20))
 
@@ -94,7 +94,7 @@ def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cau
 # Prints the readers' numbers while they still have much to read.
 PROGRAM = """
 import multiprocessing, sys, time
-from ocvp.read_ahead import read_ahead
+from ocvp.batches.read_ahead import read_ahead
 
 class Reader:
     def __getitem__(self, item):

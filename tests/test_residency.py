@@ -9,8 +9,15 @@ import pytest
 import torch
 from tiny import NUM_FRAMES, SIDE, spoil, write_videos
 
-from ocvp import residency
-from ocvp.residency import address_space, as_text, choose, data_bytes, free_memory, job_memory
+from ocvp.batches import residency
+from ocvp.batches.residency import (
+    address_space,
+    as_text,
+    choose,
+    data_bytes,
+    free_memory,
+    job_memory,
+)
 
 FRAMES = 5 * NUM_FRAMES * SIDE * SIDE * 3  # bytes of the frames of five videos
 BOXES = 5 * NUM_FRAMES * 2 * 4 * 4

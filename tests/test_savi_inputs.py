@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny import NUM_SLOTS, SLOT_DIM, make_savi, squares, write_videos
 
-from ocvp.savi_inputs import encode_from_start, savi_inputs, video_sources
-from ocvp.windows import Window, WindowReader, slot_noise
+from ocvp.batches.savi_inputs import encode_from_start, savi_inputs, video_sources
+from ocvp.batches.windows import Window, WindowReader, slot_noise
 
 WINDOWS = [Window(1, 2), Window(0, 0)]
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny import NUM_FRAMES, SIDE, spoil, squares, write_videos
 
-from ocvp import stored_field
-from ocvp.stored_field import StoredField
+from ocvp.batches import stored_field
+from ocvp.batches.stored_field import StoredField
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from torch import nn
 from trainings import curves, digests, predictor_arguments, savi_arguments, write_data
 
 from ocvp import train_predictor, train_savi
+from ocvp.batches.windows import Window, epoch_batches
 from ocvp.config.entries import PredictorTraining, SaviTraining, Training
 from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
@@ -36,7 +37,6 @@ from ocvp.training import LOG_EVERY_STEPS, train
 from ocvp.training_state import load_state
 from ocvp.training_step import Losses, make_optimizer, train_step
 from ocvp.validation import validation_losses
-from ocvp.windows import Window, epoch_batches
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import NUM_FRAMES, spoil, squares, write_videos
 
-from ocvp.windows import (
+from ocvp.batches.windows import (
     Window,
     WindowReader,
     check_buffer,

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocvp.batches.read_ahead import read_ahead
+from ocvp.batches.stored_field import StoredField
 from ocvp.compute.randomness import generator
-from ocvp.read_ahead import read_ahead
-from ocvp.stored_field import StoredField
 
 Residency = Literal["device", "memory", "disk"]
 

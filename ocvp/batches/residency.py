@@ -14,8 +14,8 @@ from typing import Literal
 import psutil
 import torch
 
-from ocvp.stored_field import StoredField
-from ocvp.windows import Residency
+from ocvp.batches.stored_field import StoredField
+from ocvp.batches.windows import Residency
 
 try:
     import resource

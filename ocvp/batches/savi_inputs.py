@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ocvp.boxes import model_conditions
+from ocvp.batches.boxes import model_conditions
+from ocvp.batches.windows import Window, slot_noise, to_model
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
-from ocvp.windows import Window, slot_noise, to_model
 
 CONDITIONAL = ("boxes", "centres")
 

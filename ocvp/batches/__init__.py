@@ -1,0 +1,1 @@
+"""What models are given: windows of videos and slots, in batches, on a device."""
