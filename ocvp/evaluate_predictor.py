@@ -22,12 +22,22 @@ from ocvp.batches.windows import (
     first_windows,
     to_model,
 )
-from ocvp.bootstrap import paired_bootstrap
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
+from ocvp.evaluation.bootstrap import paired_bootstrap
+from ocvp.evaluation.metrics import BASELINES, LOWER_IS_BETTER, NO_MASKS, PREDICTOR_METRICS
+from ocvp.evaluation.scoring import (
+    FrameScorer,
+    Scores,
+    concatenate,
+    per_video,
+    plain,
+    report,
+    score_output,
+)
+from ocvp.evaluation.tracking_metrics import assign_slots, object_motion
 from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
@@ -49,16 +59,6 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.runtime.progress import progress
-from ocvp.scoring import (
-    FrameScorer,
-    Scores,
-    concatenate,
-    per_video,
-    plain,
-    report,
-    score_output,
-)
-from ocvp.tracking_metrics import assign_slots, object_motion
 
 PROGRAM = "ocvp.evaluate_predictor"
 COMPARED = ("centre_error", "slot_mse", "miou")

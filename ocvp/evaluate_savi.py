@@ -14,9 +14,19 @@ from ocvp.compute.device import prepare_device
 from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviScoring
 from ocvp.data.videos import VideoFile
-from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
+from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
+from ocvp.evaluation.naive_segmenters import held_boxes, kmeans_colour
+from ocvp.evaluation.scoring import (
+    FrameScorer,
+    Scores,
+    concatenate,
+    per_video,
+    plain,
+    report,
+    score_labels,
+    score_output,
+)
 from ocvp.models.checkpoint import how_trained, load_savi, read_checkpoint
-from ocvp.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
@@ -28,16 +38,6 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.runtime.progress import progress
-from ocvp.scoring import (
-    FrameScorer,
-    Scores,
-    concatenate,
-    per_video,
-    plain,
-    report,
-    score_labels,
-    score_output,
-)
 
 PROGRAM = "ocvp.evaluate_savi"
 

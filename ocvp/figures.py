@@ -17,7 +17,9 @@ from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, pre
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.drawing import rollout_strip, save_png, slots_panel
-from ocvp.metrics import BASELINES
+from ocvp.evaluation.metrics import BASELINES
+from ocvp.evaluation.segmentation_metrics import labels_from_masks
+from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
@@ -31,8 +33,6 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.segmentation_metrics import labels_from_masks
-from ocvp.tracking_metrics import assign_slots
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1

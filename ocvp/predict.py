@@ -23,6 +23,7 @@ from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
 from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
+from ocvp.evaluation.segmentation_metrics import labels_from_masks
 from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
     check_belongs,
@@ -36,7 +37,6 @@ from ocvp.overlays import overlay, slot_colours, upscale
 from ocvp.runtime.files import atomic_path, check_writable
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress
-from ocvp.segmentation_metrics import labels_from_masks
 
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"

@@ -133,7 +133,7 @@ class PredictorTask:
         """Return the rollout of the first validation video: truth, prediction and masks."""
         # Here: a picture does not change what is trained.
         from ocvp.drawing import rollout_strip
-        from ocvp.segmentation_metrics import labels_from_masks
+        from ocvp.evaluation.segmentation_metrics import labels_from_masks
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context

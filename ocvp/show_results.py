@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ocvp.metrics import BASELINES
+from ocvp.evaluation.metrics import BASELINES
 from ocvp.runtime.program import run
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
-from ocvp.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
+from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
+from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
 from ocvp.products import products
 from ocvp.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.program import run, start_logging
 from ocvp.study_records import refuse_mixed
-from ocvp.tables import MODEL, NAME, study_of, table_parser
 
 logger = logging.getLogger("ocvp.summarize")
 

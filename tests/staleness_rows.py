@@ -628,16 +628,16 @@ MODULES: dict[str, Rows] = {
     "train_predictor": of((FROM_PREDICTORS, TRAINED)),
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     # Scores.
-    "bootstrap": of(FROM_PREDICTOR_SCORES),
+    "evaluation.bootstrap": of(FROM_PREDICTOR_SCORES),
     "evaluate_predictor": of(FROM_PREDICTOR_SCORES),
     "evaluate_savi": of(FROM_SAVI_SCORES),
-    "image_metrics": of(SCORES),
-    "metrics": of(SCORES | FIGURES),
-    "naive_segmenters": of(FROM_SAVI_SCORES),
-    "perceptual": of(SCORES),
-    "scoring": of(SCORES),
-    "segmentation_metrics": of(SCORES | FIGURES),
-    "tracking_metrics": of(SCORES | FIGURES),
+    "evaluation.image_metrics": of(SCORES),
+    "evaluation.metrics": of(SCORES | FIGURES),
+    "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
+    "evaluation.perceptual": of(SCORES),
+    "evaluation.scoring": of(SCORES),
+    "evaluation.segmentation_metrics": of(SCORES | FIGURES),
+    "evaluation.tracking_metrics": of(SCORES | FIGURES),
     # Figures and tables.
     "animation": of(FIGURES),
     "curves": of(FIGURES),
@@ -646,7 +646,7 @@ MODULES: dict[str, Rows] = {
     "overlays": of(FIGURES),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
-    "tables": of(OF_ALL),
+    "evaluation.tables": of(OF_ALL),
     # Not part of any stage: the config is in the params, the others are tools.
     "archive": of(NOTHING),
     "data.clips": of(NOTHING),

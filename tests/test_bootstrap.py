@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ocvp import bootstrap
-from ocvp.bootstrap import paired_bootstrap
+from ocvp.evaluation import bootstrap
+from ocvp.evaluation.bootstrap import paired_bootstrap
 
 
 def test_agrees_with_scipy_and_with_the_normal_interval():

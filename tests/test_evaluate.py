@@ -25,11 +25,11 @@ from torch import nn
 from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
 from ocvp.batches.windows import Window
 from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
-from ocvp.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.evaluation.scoring import FrameScorer, concatenate
 from ocvp.models.checkpoint import load_predictor
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SaviOutput
-from ocvp.scoring import FrameScorer, concatenate
 
 CONTEXT, PREDS = 3, 4
 OBJECTS = 2

@@ -14,7 +14,7 @@ from raw_trees import write_obj3d
 from snakemake_runs import PROJECT, copy_project, run_snakemake, stale_jobs
 
 from ocvp.data.videos import VideoFile
-from ocvp.metrics import MASK_METRICS, PIXEL_METRICS
+from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.models.checkpoint import load_predictor, load_savi
 
 pytestmark = pytest.mark.xdist_group("experiments")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ocvp.image_metrics import MAX_PSNR, psnr, ssim
+from ocvp.evaluation.image_metrics import MAX_PSNR, psnr, ssim
 
 
 def pictures(seed, *shape):

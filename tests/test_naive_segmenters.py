@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocvp.naive_segmenters import held_boxes, kmeans_colour
+from ocvp.evaluation.naive_segmenters import held_boxes, kmeans_colour
 
 
 def coloured_clip():

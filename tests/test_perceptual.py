@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.models import AlexNet_Weights, VGG16_Weights, alexnet, vgg16
 
-from ocvp.perceptual import Lpips, min_side, unavailable_reason, weights_path
+from ocvp.evaluation.perceptual import Lpips, min_side, unavailable_reason, weights_path
 
 FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 NETWORKS = {"alex": alexnet, "vgg": vgg16}

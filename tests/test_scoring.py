@@ -5,8 +5,7 @@ import pytest
 import torch
 from tiny import SIDE, squares
 
-from ocvp.models.savi import SaviOutput
-from ocvp.scoring import (
+from ocvp.evaluation.scoring import (
     FrameScorer,
     concatenate,
     mean,
@@ -16,6 +15,7 @@ from ocvp.scoring import (
     score_labels,
     score_output,
 )
+from ocvp.models.savi import SaviOutput
 
 CPU = torch.device("cpu")
 NAN = float("nan")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ocvp.segmentation_metrics import (
+from ocvp.evaluation.segmentation_metrics import (
     adjusted_rand_index,
     ari,
     fg_ari_clip,

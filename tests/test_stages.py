@@ -17,7 +17,7 @@ from ocvp.digests import import_closure, is_code
 from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
-PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.segmentation_metrics"}
+PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.evaluation.segmentation_metrics"}
 # What tells which products there are lists raw files.
 LISTING = {"ocvp.data.raw_files"}
 ALLOWED = {
@@ -47,7 +47,7 @@ def test_predictors_are_no_part_of_what_makes_a_savi():
 
 
 def test_training_loads_no_metric_of_segmentation_for_a_savi():
-    assert "ocvp.segmentation_metrics" not in import_closure(*STAGES["fit_savi"])
+    assert "ocvp.evaluation.segmentation_metrics" not in import_closure(*STAGES["fit_savi"])
 
 
 def modules_of(rule: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocvp.tracking_metrics import (
+from ocvp.evaluation.tracking_metrics import (
     UNASSIGNED,
     assign_slots,
     centre_distances,

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp import perceptual
-from ocvp.image_metrics import WINDOW_SIZE, psnr, ssim
-from ocvp.metrics import NO_MASKS
-from ocvp.models.savi import SaviOutput
-from ocvp.segmentation_metrics import (
+from ocvp.evaluation import perceptual
+from ocvp.evaluation.image_metrics import WINDOW_SIZE, psnr, ssim
+from ocvp.evaluation.metrics import NO_MASKS
+from ocvp.evaluation.segmentation_metrics import (
     ari,
     fg_ari_clip,
     fg_ari_frame,
@@ -22,7 +21,8 @@ from ocvp.segmentation_metrics import (
     mbo,
     miou,
 )
-from ocvp.tracking_metrics import centre_error
+from ocvp.evaluation.tracking_metrics import centre_error
+from ocvp.models.savi import SaviOutput
 
 UNDEFINED = "no frame in which it is defined (no object is there)"
 

@@ -7,7 +7,7 @@ for object k, as in the video files.
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ocvp.segmentation_metrics import intersection_over_union, labels_from_masks
+from ocvp.evaluation.segmentation_metrics import intersection_over_union, labels_from_masks
 
 UNASSIGNED = -1
 

@@ -1,0 +1,1 @@
+"""Every score, beside its baselines, and the rows of the tables."""
