@@ -8,22 +8,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocvp.animation import rollout_animation, save_gif
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
 from ocvp.batches.windows import Window, WindowReader, to_pixels
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
-from ocvp.curves import METRIC_LABELS, Curve, figure_picture, metric_curves, predictor_styles
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.drawing import rollout_strip, save_png, slots_panel
 from ocvp.evaluation.metrics import BASELINES
 from ocvp.evaluation.segmentation_metrics import labels_from_masks
 from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
-from ocvp.overlays import background_slot, slot_colours
+from ocvp.pictures.animation import rollout_animation, save_gif
+from ocvp.pictures.curves import (
+    METRIC_LABELS,
+    Curve,
+    figure_picture,
+    metric_curves,
+    predictor_styles,
+)
+from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
+from ocvp.pictures.overlays import background_slot, slot_colours
 from ocvp.records import Making
 from ocvp.runtime.files import check_writable, read_json
 from ocvp.runtime.program import (

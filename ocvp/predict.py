@@ -16,13 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.animation import rollout_animation, save_gif
 from ocvp.batches.savi_inputs import CONDITIONAL, encode_from_start
 from ocvp.batches.windows import Window, check_buffer, check_finite, to_pixels
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
-from ocvp.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.evaluation.segmentation_metrics import labels_from_masks
 from ocvp.models.checkpoint import (
     PREDICTOR_KINDS,
@@ -33,7 +31,9 @@ from ocvp.models.checkpoint import (
 )
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
-from ocvp.overlays import overlay, slot_colours, upscale
+from ocvp.pictures.animation import rollout_animation, save_gif
+from ocvp.pictures.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
+from ocvp.pictures.overlays import overlay, slot_colours, upscale
 from ocvp.runtime.files import atomic_path, check_writable
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress

@@ -132,8 +132,8 @@ class PredictorTask:
     def images(self) -> dict[str, np.ndarray]:
         """Return the rollout of the first validation video: truth, prediction and masks."""
         # Here: a picture does not change what is trained.
-        from ocvp.drawing import rollout_strip
         from ocvp.evaluation.segmentation_metrics import labels_from_masks
+        from ocvp.pictures.drawing import rollout_strip
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context

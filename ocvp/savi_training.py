@@ -112,7 +112,9 @@ class SaviTask:
 
     def images(self) -> dict[str, np.ndarray]:
         """Return what each slot holds, for the first validation clip."""
-        from ocvp.drawing import slots_panel  # here: a picture does not change what is trained
+        from ocvp.pictures.drawing import (
+            slots_panel,  # here: a picture does not change what is trained
+        )
 
         windows, batch = self._validation[[Window(0, 0)]]
         inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocvp.animation import rollout_animation, save_gif
-from ocvp.drawing import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
+from ocvp.pictures.animation import rollout_animation, save_gif
+from ocvp.pictures.drawing import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
 
 SIZE = 16
 

@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from ocvp.curves import (
+from ocvp.pictures.curves import (
     METRIC_LABELS,
     Curve,
     figure_picture,
@@ -129,7 +129,7 @@ def test_figures_are_freed_and_pyplot_stays_out():
     gc.collect()
     assert len(figures) == 0
     command = (
-        "import sys, ocvp.curves, ocvp.drawing, ocvp.animation; "
+        "import sys, ocvp.pictures.curves, ocvp.pictures.drawing, ocvp.pictures.animation; "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

@@ -8,8 +8,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from ocvp import curves
-from ocvp.drawing import (
+from ocvp.pictures import curves
+from ocvp.pictures.drawing import (
     CONTEXT_COLOUR,
     EMPTY,
     INK,
@@ -23,7 +23,7 @@ from ocvp.drawing import (
     slots_panel,
     strip,
 )
-from ocvp.overlays import palette
+from ocvp.pictures.overlays import palette
 from ocvp.runtime.training_log import TrainingLog
 
 SIZE = 16

@@ -17,7 +17,7 @@ from tiny import (
 )
 
 from ocvp import figures
-from ocvp.curves import METRIC_LABELS
+from ocvp.pictures.curves import METRIC_LABELS
 
 
 @pytest.fixture(scope="module")

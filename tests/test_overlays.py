@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ocvp.overlays import (
+from ocvp.pictures.overlays import (
     BACKGROUND,
     PALETTE,
     background_slot,

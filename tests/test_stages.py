@@ -17,7 +17,11 @@ from ocvp.digests import import_closure, is_code
 from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
-PICTURES = {"ocvp.drawing", "ocvp.overlays", "ocvp.evaluation.segmentation_metrics"}
+PICTURES = {
+    "ocvp.pictures.drawing",
+    "ocvp.pictures.overlays",
+    "ocvp.evaluation.segmentation_metrics",
+}
 # What tells which products there are lists raw files.
 LISTING = {"ocvp.data.raw_files"}
 ALLOWED = {

@@ -15,7 +15,14 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ocvp.overlays import object_colours, overlay, palette, slot_colours, slot_pictures, upscale
+from ocvp.pictures.overlays import (
+    object_colours,
+    overlay,
+    palette,
+    slot_colours,
+    slot_pictures,
+    upscale,
+)
 from ocvp.runtime.files import atomic_path
 
 CONTEXT_COLOUR = (68, 119, 170)

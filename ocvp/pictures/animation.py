@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from ocvp.drawing import (
+from ocvp.pictures.drawing import (
     CONTEXT_COLOUR,
     EMPTY,
     INK,

@@ -1,0 +1,1 @@
+"""Frames, slots, rollouts and curves as pictures."""
