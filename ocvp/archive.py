@@ -21,7 +21,7 @@ import yaml
 from ocvp.config.tree import Config
 from ocvp.products import figures, products
 from ocvp.provenance import as_text, chain_of, walk
-from ocvp.records import find_record
+from ocvp.records.records import find_record
 from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.program import companion, run, start_logging
 from ocvp.study import read_config

@@ -48,7 +48,7 @@ from ocvp.models.checkpoint import (
 )
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
-from ocvp.records import Making
+from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
 from ocvp.runtime.program import (

@@ -27,7 +27,7 @@ from ocvp.evaluation.scoring import (
     score_output,
 )
 from ocvp.models.checkpoint import how_trained, load_savi, read_checkpoint
-from ocvp.records import Making
+from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
 from ocvp.runtime.program import (

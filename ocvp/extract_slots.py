@@ -20,7 +20,7 @@ from ocvp.data.slot_files import join_slots, write_slots
 from ocvp.data.videos import VideoFile
 from ocvp.models.checkpoint import load_savi, read_checkpoint
 from ocvp.models.savi import SAVi
-from ocvp.records import Making
+from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
 from ocvp.runtime.progress import progress

@@ -30,7 +30,7 @@ from ocvp.pictures.curves import (
 )
 from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
-from ocvp.records import Making
+from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, read_json
 from ocvp.runtime.program import (
     read_runtime,

@@ -26,13 +26,13 @@ from ocvp.models.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from ocvp.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.published import load_published, read_tensors
 from ocvp.published import read_checkpoint as read_published
 from ocvp.published_names import listed
 from ocvp.published_settings import read_params
 from ocvp.published_training import recorded_training
-from ocvp.records import Making
+from ocvp.records.origins import PARAMS, files_digest, find_params, write_record
+from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest
 from ocvp.runtime.program import read_section, run, stage_parser, start_logging

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from ocvp.config.entries import SaviModel
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing
-from ocvp.records import TRAINING_TIME
+from ocvp.records.records import TRAINING_TIME
+from ocvp.records.stages import STAGES
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json
-from ocvp.stages import STAGES
 from ocvp.study_records import other_versions, unnoticed
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.

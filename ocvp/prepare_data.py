@@ -16,7 +16,7 @@ from ocvp.data.chunks import Chunk, check_order, videos_of_chunk
 from ocvp.data.raw_files import check_videos, list_videos, manifest
 from ocvp.data.sources import open_source
 from ocvp.data.videos import Video, VideoFile, VideoWriter
-from ocvp.records import Making
+from ocvp.records.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, remove_unfinished, write_json
 from ocvp.runtime.program import (
     companion,

@@ -9,9 +9,9 @@ from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS, Split
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import listing
-from ocvp.origins import origin_digest
+from ocvp.records.origins import origin_digest
+from ocvp.records.stages import stage_digest
 from ocvp.runtime.program import companion
-from ocvp.stages import stage_digest
 from ocvp.study import Chain, chains, stage_config
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.config.section import canonical_json
-from ocvp.records import Record, content_digest, find_record
+from ocvp.records.records import Record, content_digest, find_record
 from ocvp.runtime.program import companion, run
 
 SHOWN_DIGITS = 12

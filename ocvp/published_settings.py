@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ocvp.origins import PARAMS
+from ocvp.records.origins import PARAMS
 
 PREDICTOR_KINDS = {
     "LSTM": "lstm",

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.changes import changes_between, describe_changes
 from ocvp.config.tree import Config
-from ocvp.origins import RECORD as ORIGIN
 from ocvp.products import Product, outside_digest, products
-from ocvp.records import Record, find_record
+from ocvp.records.changes import changes_between, describe_changes
+from ocvp.records.origins import RECORD as ORIGIN
+from ocvp.records.records import Record, find_record
 from ocvp.runtime.environment import software_versions
 from ocvp.runtime.files import read_json
 

@@ -13,8 +13,8 @@ from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import PredictorStage
 from ocvp.models.checkpoint import load_savi, read_checkpoint, start_from
 from ocvp.models.predictors import PREDICTORS
-from ocvp.origins import files_digest
 from ocvp.predictor_training import PredictorTask
+from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,

@@ -14,7 +14,7 @@ from ocvp.config.entries import SaviStage
 from ocvp.data.videos import VideoFile
 from ocvp.models.checkpoint import start_from
 from ocvp.models.savi import SAVi
-from ocvp.origins import files_digest
+from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,

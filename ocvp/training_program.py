@@ -13,8 +13,8 @@ from ocvp.compute.process_group import Group, check_devices, device_of_rank, joi
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import save_training
-from ocvp.origins import write_record
-from ocvp.records import TRAINING_TIME, Inputs, Making, paths_of
+from ocvp.records.origins import write_record
+from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
 from ocvp.resume import ResumeFolder, fingerprint, lock_path
 from ocvp.runtime.files import write_json
 from ocvp.runtime.gpus import take_gpus

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ocvp import digests
-from ocvp.digests import code_digest, import_closure
+from ocvp.records.digests import code_digest, import_closure
+from ocvp.records.records import digests
 
 PACKAGE = {
     "__init__": '"""A package."""\n',

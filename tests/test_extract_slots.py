@@ -7,7 +7,7 @@ from tiny import CPU, assert_one_error, call, write_savi, write_videos
 
 from ocvp import extract_slots
 from ocvp.data.slot_files import check_slots, read_info
-from ocvp.records import find_record
+from ocvp.records.records import find_record
 
 NUM_VIDEOS = 7
 

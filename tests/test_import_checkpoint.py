@@ -39,7 +39,7 @@ from ocvp.models.checkpoint import (
     save_checkpoint,
     weights_digest,
 )
-from ocvp.origins import files_digest, origin_digest
+from ocvp.records.origins import files_digest, origin_digest
 from ocvp.runtime.files import file_digest
 
 ALL_KINDS = ("savi", *PREDICTOR_KINDS)

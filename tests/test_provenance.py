@@ -9,7 +9,7 @@ from tiny import assert_one_error, call
 
 from ocvp import provenance
 from ocvp.provenance import chain_of, walk
-from ocvp.records import find_record
+from ocvp.records.records import find_record
 
 FIGURE = "results/tiny/small/seed1/ocvp_par/figures/short_video1.gif"
 SAVI = "results/tiny/small/seed1/savi.pt"

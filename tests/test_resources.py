@@ -9,7 +9,7 @@ import yaml
 from snakemake_runs import run_snakemake, smallest_study
 
 from ocvp.config.tree import Config
-from ocvp.resources import TABLE, check_rules, resource
+from ocvp.records.resources import TABLE, check_rules, resource
 from ocvp.study import read_config
 
 

@@ -13,8 +13,8 @@ from raw_trees import write_folder, write_obj3d
 from staleness_rows import EVERYTHING
 from tiny import command, quiet_environment, write_predictor, write_savi
 
-from ocvp.digests import import_closure, is_code
-from ocvp.stages import SOURCE_MODULES, STAGES, stage_digest
+from ocvp.records.digests import import_closure, is_code
+from ocvp.records.stages import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {

@@ -85,7 +85,7 @@ class Runtime(Section):
 
 
 class RuleResources(Section):
-    """Resources of one rule, where they differ from the workflow's table (`ocvp/resources.py`)."""
+    """Resources of one rule, where they differ from the workflow's table (`ocvp/records/resources.py`)."""
 
     threads: int | None = Field(default=None, ge=1)
     """Cores."""

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
 from ocvp.config.section import Split
+from ocvp.records.stages import SOURCE_MODULES
 from ocvp.runtime.files import read_json
-from ocvp.stages import SOURCE_MODULES
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Endings of the files that count as pictures."""

@@ -12,7 +12,7 @@ from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_files import RawVideo
 from ocvp.data.videos import Video
-from ocvp.stages import SOURCE_MODULES
+from ocvp.records.stages import SOURCE_MODULES
 
 SOURCES = {
     "tabletop": "TabletopVideos",
@@ -20,7 +20,7 @@ SOURCES = {
     "movi": "MoviVideos",
     "folder": "FolderVideos",
 }
-"""Kind of data set to the class of its source, in the first module that `ocvp.stages` names."""
+"""Kind of data set to the class of its source, in the first module that `ocvp.records.stages` names."""
 
 
 class VideoSource(Protocol):

@@ -22,7 +22,7 @@ import yaml
 from conftest import TINY
 from snakemake_runs import Run, copy_project
 
-from ocvp.resources import resource
+from ocvp.records.resources import resource
 from ocvp.study import read_config
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")

@@ -14,14 +14,15 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ocvp import origins, plan
+from ocvp import plan
+from ocvp.records.records import origins
 from ocvp.data import raw_files
 from ocvp.config.tree import grid
 from ocvp.data.chunks import num_chunks
 from ocvp.config.section import SPLITS
 from ocvp.products import entry_of_job, slot_splits, trained_models, video_splits
-from ocvp.resources import GROWING, check_rules, resource
-from ocvp.stages import stage_digest
+from ocvp.records.resources import GROWING, check_rules, resource
+from ocvp.records.stages import stage_digest
 from ocvp.study import chains, read_as_written, runtime_json
 from ocvp.study import stage_config as part_of_config
 

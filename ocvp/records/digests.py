@@ -19,13 +19,8 @@ NOT_CODE = (
     "ocvp.runtime",
     "ocvp.study",
     # Until they have moved into these.
-    "ocvp.changes",
-    "ocvp.digests",
-    "ocvp.origins",
     "ocvp.plan",
     "ocvp.products",
-    "ocvp.resources",
-    "ocvp.stages",
     "ocvp.study_records",
 )
 """Wings whose effect is in the params already (the values of the config, and the digests), or that

@@ -7,7 +7,7 @@ functions and listed nowhere: it does not change a product.
 
 import functools
 
-from ocvp.digests import code_digest
+from ocvp.records.digests import code_digest
 
 STAGES: dict[str, tuple[str, ...]] = {
     "make_chunk": ("ocvp.prepare_data",),
@@ -40,7 +40,7 @@ first, and the one that lists their files."""
 
 @functools.cache
 def stage_digest(rule: str, kind: str | None = None) -> str:
-    """Return the digest of all code that a rule runs (see `ocvp.digests.code_digest`).
+    """Return the digest of all code that a rule runs (see `ocvp.records.digests.code_digest`).
 
     Args:
         rule: The rule.

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from ocvp.records.stages import STAGES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
 from ocvp.runtime.files import file_digest, read_json, write_json
 from ocvp.runtime.program import companion, write_companions
-from ocvp.stages import STAGES, stage_digest
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class Making:
     Args:
         rule: The rule that the program stands behind.
         argv: The program's arguments; None: those of the command line.
-        kind: Kind of the data set whose videos the rule makes (see `ocvp.stages.stage_digest`).
+        kind: Kind of the data set whose videos the rule makes (see `ocvp.records.stages.stage_digest`).
     """
 
     def __init__(self, rule: str, argv: Sequence[str] | None, kind: str | None = None):

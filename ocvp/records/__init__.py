@@ -1,0 +1,1 @@
+"""Which code makes what, and what made a product."""
