@@ -15,11 +15,11 @@ import pandas as pd
 
 from ocvp.config.tree import Config
 from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
-from ocvp.products import trained_models
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.program import run, start_logging
+from ocvp.study.products import trained_models
 
 logger = logging.getLogger("ocvp.collect_training_time")
 

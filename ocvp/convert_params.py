@@ -18,7 +18,7 @@ from ocvp.published_params import Conversion, Note, convert
 from ocvp.published_settings import read_params
 from ocvp.runtime.files import check_writable, write_text
 from ocvp.runtime.program import run, start_logging
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 PROGRAM = "ocvp.convert_params"
 WIDTH = 100

@@ -18,7 +18,7 @@ from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config, Study
 from ocvp.runtime.files import write_text
 from ocvp.runtime.program import logger, run, start_logging
-from ocvp.study import read_as_written
+from ocvp.study.study import read_as_written
 
 CONFIGS = Path("config")
 NAME = re.compile(NAME_PATTERN)

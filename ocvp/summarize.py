@@ -15,11 +15,11 @@ import pandas as pd
 from ocvp.config.tree import Config
 from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
-from ocvp.products import products
 from ocvp.records.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.program import run, start_logging
-from ocvp.study_records import refuse_mixed
+from ocvp.study.products import products
+from ocvp.study.staleness import refuse_mixed
 
 logger = logging.getLogger("ocvp.summarize")
 

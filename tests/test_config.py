@@ -11,7 +11,7 @@ from ocvp.config.entries import PredictorStage, SaviStage, TransformerModel
 from ocvp.config.section import canonical_json, validate
 from ocvp.config.tree import RESERVED_NAMES, Config
 from ocvp.config_docs import END, README, SCHEMA, START, main, schema_text, with_tables
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 PROJECT = Path(__file__).parent.parent
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))

@@ -12,7 +12,7 @@ from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
 from ocvp.published_params import convert
 from ocvp.published_settings import predictor_arguments, savi_arguments
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 
 def leaves(value, key=""):

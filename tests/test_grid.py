@@ -10,7 +10,7 @@ from staleness_rows import set_key
 
 from ocvp.config.entries import SaviEntry, TransformerEntry
 from ocvp.config.grid import expand, key_path
-from ocvp.study import chains, read_as_written, read_config
+from ocvp.study.study import chains, read_as_written, read_config
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

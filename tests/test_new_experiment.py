@@ -12,7 +12,7 @@ from tiny import assert_one_error, call
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
 from ocvp.new_experiment import find_template, main, new_experiment, read_template
-from ocvp.study import chains, import_stage, read_config
+from ocvp.study.study import chains, import_stage, read_config
 
 PROJECT = Path(__file__).parent.parent
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))

@@ -12,7 +12,7 @@ from tiny import call
 
 from ocvp import prepare_data
 from ocvp.data.videos import VideoFile
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own_videos.md").read_text(encoding="utf-8")
 NUM_VIDEOS = {"train": 4, "val": 3, "test": 3}  # they lie in one folder: 10 videos

@@ -12,7 +12,7 @@ import yaml
 
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing
-from ocvp.plan import (
+from ocvp.study.plan import (
     Job,
     describe,
     estimate_bytes,
@@ -20,7 +20,7 @@ from ocvp.plan import (
     put_python_on_path,
     show,
 )
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 TESTS = Path(__file__).parent
 TRAINING = {"dataset": "tiny", "savi": "small", "seed": "1", "predictor": "lstm"}

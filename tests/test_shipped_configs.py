@@ -19,7 +19,7 @@ from ocvp.config.tree import Config
 from ocvp.data.raw_files import MissingDataError, list_videos
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
-from ocvp.study import chains, read_config
+from ocvp.study.study import chains, read_config
 
 CONFIGS = Path(__file__).parent.parent / "config"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))

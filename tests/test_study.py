@@ -14,7 +14,7 @@ from staleness_rows import KEYS, set_key
 from ocvp.config.section import validate
 from ocvp.config.tree import Config, Runtime
 from ocvp.records.stages import STAGES
-from ocvp.study import chains, read_config, runtime_json, stage_config
+from ocvp.study.study import chains, read_config, runtime_json, stage_config
 
 TESTS = Path(__file__).parent
 

@@ -2,7 +2,7 @@
 
 These models are the only validation of a config: the workflow validates the whole tree before
 anything runs, and each program validates the part that it is given. Cross-checks between entries
-(a study's data set against its SAVi, say) are in `ocvp.study`. The text under a field is its
+(a study's data set against its SAVi, say) are in `ocvp.study.study`. The text under a field is its
 description in the JSON schema and in config/README.md.
 """
 

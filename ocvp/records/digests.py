@@ -18,10 +18,6 @@ NOT_CODE = (
     "ocvp.records",
     "ocvp.runtime",
     "ocvp.study",
-    # Until they have moved into these.
-    "ocvp.plan",
-    "ocvp.products",
-    "ocvp.study_records",
 )
 """Wings whose effect is in the params already (the values of the config, and the digests), or that
 only carry, start or say: a product does not change with them."""

@@ -2,7 +2,7 @@
 
 A record names the rule and the program, config, seed, digests of code and inputs, versions, device,
 commit and duration. `python -m ocvp.provenance` follows records from a product to the raw data, and
-`ocvp.study_records` compares them with a config.
+`ocvp.study.staleness` compares them with a config.
 """
 
 import datetime

@@ -23,7 +23,7 @@ from conftest import TINY
 from snakemake_runs import Run, copy_project
 
 from ocvp.records.resources import resource
-from ocvp.study import read_config
+from ocvp.study.study import read_config
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 NUM_STEPS = 75

@@ -14,17 +14,17 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ocvp import plan
+from ocvp.study.study import plan
 from ocvp.records.records import origins
 from ocvp.data import raw_files
 from ocvp.config.tree import grid
 from ocvp.data.chunks import num_chunks
 from ocvp.config.section import SPLITS
-from ocvp.products import entry_of_job, slot_splits, trained_models, video_splits
+from ocvp.study.products import entry_of_job, slot_splits, trained_models, video_splits
 from ocvp.records.resources import GROWING, check_rules, resource
 from ocvp.records.stages import stage_digest
-from ocvp.study import chains, read_as_written, runtime_json
-from ocvp.study import stage_config as part_of_config
+from ocvp.study.study import chains, read_as_written, runtime_json
+from ocvp.study.study import stage_config as part_of_config
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
 IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))

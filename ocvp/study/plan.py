@@ -17,7 +17,7 @@ from ocvp.records.records import TRAINING_TIME
 from ocvp.records.stages import STAGES
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json
-from ocvp.study_records import other_versions, unnoticed
+from ocvp.study.staleness import other_versions, unnoticed
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
@@ -49,7 +49,7 @@ def python_command() -> str:
     Each command says where the package lies, because Snakemake clears PYTHONPATH in environments
     of conda.
     """
-    package = shlex.quote(str(Path(__file__).absolute().parent.parent))
+    package = shlex.quote(str(Path(__file__).absolute().parents[2]))
     return f'PYTHONPATH={package}"${{PYTHONPATH:+:$PYTHONPATH}}" python'
 
 

@@ -12,7 +12,7 @@ from ocvp.data.raw_files import listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.stages import stage_digest
 from ocvp.runtime.program import companion
-from ocvp.study import Chain, chains, stage_config
+from ocvp.study.study import Chain, chains, stage_config
 
 
 class Product(NamedTuple):

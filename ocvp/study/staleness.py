@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ocvp.config.tree import Config
-from ocvp.products import Product, outside_digest, products
 from ocvp.records.changes import changes_between, describe_changes
 from ocvp.records.origins import RECORD as ORIGIN
 from ocvp.records.records import Record, find_record
 from ocvp.runtime.environment import software_versions
 from ocvp.runtime.files import read_json
+from ocvp.study.products import Product, outside_digest, products
 
 MOST_TOLD = 5
 """Products that one message names."""

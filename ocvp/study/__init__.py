@@ -1,0 +1,1 @@
+"""What a study builds, and what of it no longer fits."""
