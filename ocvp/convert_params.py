@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from ocvp.published_params import Conversion, Note, convert
-from ocvp.published_settings import read_params
+from ocvp.published.conversion import Conversion, Note, convert
+from ocvp.published.settings import read_params
 from ocvp.runtime.files import check_writable, write_text
 from ocvp.runtime.program import run, start_logging
 from ocvp.study.study import read_config

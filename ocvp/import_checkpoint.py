@@ -26,11 +26,11 @@ from ocvp.models.checkpoint import (
     save_checkpoint,
     save_tensors,
 )
-from ocvp.published import load_published, read_tensors
-from ocvp.published import read_checkpoint as read_published
-from ocvp.published_names import listed
-from ocvp.published_settings import read_params
-from ocvp.published_training import recorded_training
+from ocvp.published.checkpoints import load_published, read_tensors
+from ocvp.published.checkpoints import read_checkpoint as read_published
+from ocvp.published.names import listed
+from ocvp.published.settings import read_params
+from ocvp.published.training import recorded_training
 from ocvp.records.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by

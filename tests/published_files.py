@@ -69,7 +69,7 @@ def write_experiment(folder, case, *, state=None, params=None, **entries):
 
 def read_unsafely(path):
     """Read one of the reference files; the warm-up object is left out."""
-    from ocvp.published import read_checkpoint
+    from ocvp.published.checkpoints import read_checkpoint
 
     content = read_checkpoint(path)
     content.pop("lr_warmup")

@@ -583,10 +583,10 @@ MODULES: dict[str, Rows] = {
     "data.folder.files": of((FROM_VIDEOS, OWN)),
     # Weights from elsewhere.
     "import_checkpoint": of((FROM_IMPORTS, FETCHED)),
-    "published": of((FROM_IMPORTS, FETCHED)),
-    "published_names": of((FROM_IMPORTS, FETCHED)),
-    "published_settings": of((FROM_IMPORTS, FETCHED)),
-    "published_training": of((FROM_IMPORTS, FETCHED)),
+    "published.checkpoints": of((FROM_IMPORTS, FETCHED)),
+    "published.names": of((FROM_IMPORTS, FETCHED)),
+    "published.settings": of((FROM_IMPORTS, FETCHED)),
+    "published.training": of((FROM_IMPORTS, FETCHED)),
     "models.pickle_names": of(FROM_MODELS),
     # SAVi: its model, its training, and what trainings share.
     "batches.boxes": of(FROM_SAVI),
@@ -658,7 +658,7 @@ MODULES: dict[str, Rows] = {
     "config.text": of(NOTHING),
     "convert_params": of(NOTHING),
     "new_experiment": of(NOTHING),
-    "published_params": of(NOTHING),
+    "published.conversion": of(NOTHING),
     "records.digests": of(NOTHING),
     "config.grid": of(NOTHING),
     "study.products": of(NOTHING),

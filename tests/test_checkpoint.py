@@ -31,7 +31,7 @@ from ocvp.models.checkpoint import (
 )
 from ocvp.models.pickle_names import SAFE
 from ocvp.models.predictors import PREDICTORS
-from ocvp.published import read_tensors as read_published_tensors
+from ocvp.published.checkpoints import read_tensors as read_published_tensors
 from ocvp.training import TrainingState
 
 READERS = [read_tensors, read_published_tensors]

@@ -29,7 +29,7 @@ from ocvp.config.tree import Config
 from ocvp.data.videos import VideoFile
 from ocvp.models.checkpoint import load_predictor, load_savi, read_checkpoint
 from ocvp.new_experiment import read_template
-from ocvp.published_params import convert
+from ocvp.published.conversion import convert
 
 pytestmark = pytest.mark.xdist_group("finished-study")
 

@@ -10,8 +10,8 @@ from tiny import assert_one_error, call
 from ocvp.convert_params import main
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
-from ocvp.published_params import convert
-from ocvp.published_settings import predictor_arguments, savi_arguments
+from ocvp.published.conversion import convert
+from ocvp.published.settings import predictor_arguments, savi_arguments
 from ocvp.study.study import read_config
 
 

@@ -12,7 +12,7 @@ from raw_trees import write_obj3d
 from snakemake_runs import Job, Run, jobs_in, run_snakemake, stale_jobs
 
 from ocvp.models.checkpoint import read_checkpoint
-from ocvp.published_settings import savi_arguments
+from ocvp.published.settings import savi_arguments
 
 KINDS = {
     "lstm": "LSTM",

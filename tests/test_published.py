@@ -12,9 +12,15 @@ import torch
 from published_files import CASES, checkpoint_of, params_of, read_unsafely
 from tiny import Payload
 
-from ocvp.published import WARMUP_CLASS, WarmUpState, load_published, read_checkpoint, read_tensors
-from ocvp.published_names import kind_of
-from ocvp.published_settings import predictor_arguments, read_params, savi_arguments
+from ocvp.published.checkpoints import (
+    WARMUP_CLASS,
+    WarmUpState,
+    load_published,
+    read_checkpoint,
+    read_tensors,
+)
+from ocvp.published.names import kind_of
+from ocvp.published.settings import predictor_arguments, read_params, savi_arguments
 
 
 @pytest.fixture

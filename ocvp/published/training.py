@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ocvp.config.datasets import MoviDataset, Obj3dDataset
-from ocvp.published_settings import PREDICTOR_KINDS, subsection
+from ocvp.published.settings import PREDICTOR_KINDS, subsection
 
 
 class Source(NamedTuple):

@@ -6,7 +6,7 @@ Every key of the file is accounted for: converted, without effect, not converted
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ocvp.published_settings import (
+from ocvp.published.settings import (
     LSTM_KEYS,
     SAVI_FIXED,
     SAVI_KEYS,
@@ -14,7 +14,7 @@ from ocvp.published_settings import (
     predictor_arguments,
     savi_arguments,
 )
-from ocvp.published_training import (
+from ocvp.published.training import (
     PUBLISHED_CLIP_LENGTH,
     Account,
     Source,

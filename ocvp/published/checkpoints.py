@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ocvp.models.checkpoint import model_class
 from ocvp.models.checkpoint import read_tensors as read_plain_tensors
-from ocvp.published_names import Renamed, kind_of, listed, rename
-from ocvp.published_settings import predictor_arguments, savi_arguments
+from ocvp.published.names import Renamed, kind_of, listed, rename
+from ocvp.published.settings import predictor_arguments, savi_arguments
 
 WARMUP_CLASS = "lib.schedulers.LRWarmUp"
 PLAIN = (str, bool, int, float, list, tuple, dict, Tensor, type(None))
@@ -95,7 +95,7 @@ def load_published(params: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> 
     """Make the model that a published checkpoint holds.
 
     Args:
-        params: Content of its `experiment_params.json` (`ocvp.published_settings.read_params`).
+        params: Content of its `experiment_params.json` (`ocvp.published.settings.read_params`).
         checkpoint: Content of the checkpoint (`read_checkpoint`).
 
     Raises:

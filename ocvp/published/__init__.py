@@ -1,0 +1,1 @@
+"""The published code's checkpoints and parameter files, as ours."""
