@@ -13,7 +13,6 @@ from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import PredictorStage
 from ocvp.models.checkpoint import load_savi, read_checkpoint, start_from
 from ocvp.models.predictors import PREDICTORS
-from ocvp.predictor_training import PredictorTask
 from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
@@ -24,7 +23,8 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.training_program import launched, prepared, train_and_save
+from ocvp.training.predictor_task import PredictorTask
+from ocvp.training.session import launched, prepared, train_and_save
 
 PROGRAM = "ocvp.train_predictor"
 

@@ -24,8 +24,8 @@ from ocvp.runtime.program import (
     stage_parser,
     start_logging,
 )
-from ocvp.savi_training import SaviTask
-from ocvp.training_program import launched, prepared, train_and_save
+from ocvp.training.savi_task import SaviTask
+from ocvp.training.session import launched, prepared, train_and_save
 
 PROGRAM = "ocvp.train_savi"
 

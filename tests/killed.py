@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from ocvp.predictor_training import PredictorTask
 from ocvp.runtime import program
-from ocvp.savi_training import SaviTask
+from ocvp.training.predictor_task import PredictorTask
+from ocvp.training.savi_task import SaviTask
 
 FUNCTIONS = {
     "backward": (torch.Tensor, "backward"),

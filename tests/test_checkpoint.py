@@ -32,7 +32,7 @@ from ocvp.models.checkpoint import (
 from ocvp.models.pickle_names import SAFE
 from ocvp.models.predictors import PREDICTORS
 from ocvp.published.checkpoints import read_tensors as read_published_tensors
-from ocvp.training import TrainingState
+from ocvp.training.loop import TrainingState
 
 READERS = [read_tensors, read_published_tensors]
 

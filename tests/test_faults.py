@@ -23,7 +23,7 @@ from trainings import (
 )
 
 from ocvp import train_predictor, train_savi
-from ocvp.resume import ResumeFolder
+from ocvp.training.resume import ResumeFolder
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import torch
 
-from ocvp.losses import predictor_loss, savi_loss
+from ocvp.training.losses import predictor_loss, savi_loss
 
 
 def test_savi_loss_clamps_both():

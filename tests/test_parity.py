@@ -8,10 +8,10 @@ import pytest
 import torch
 from published_files import DATASETS, PREDICTORS, arrays_of, import_case, params_of
 
-from ocvp.losses import savi_loss
 from ocvp.models.checkpoint import load_predictor, load_savi
 from ocvp.models.rollout import rollout
-from ocvp.schedule import learning_rate
+from ocvp.training.losses import savi_loss
+from ocvp.training.schedule import learning_rate
 
 FORWARD_BOUND = 2e-5  # of the largest value; the reference's README allows 1e-4
 

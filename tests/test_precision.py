@@ -13,7 +13,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ocvp.losses import predictor_loss, savi_loss
 from ocvp.models.precision import (
     at_least_float32,
     autocast,
@@ -23,6 +22,7 @@ from ocvp.models.precision import (
 )
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.rollout import rollout
+from ocvp.training.losses import predictor_loss, savi_loss
 
 CPU = torch.device("cpu")
 NUM_CONTEXT, NUM_PREDS = 3, 3

@@ -13,12 +13,12 @@ import pytest
 import torch
 from tiny import savi_stage, small_disk
 
-from ocvp import resume as resume_module
 from ocvp.config.entries import SaviStage
 from ocvp.models.checkpoint import read_tensors
-from ocvp.resume import ResumeFolder, fingerprint, lock_path
 from ocvp.runtime import files
 from ocvp.runtime.lock import Lock
+from ocvp.training.loop import resume as resume_module
+from ocvp.training.resume import ResumeFolder, fingerprint, lock_path
 
 RUN = {
     "config": {

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ocvp.losses import savi_loss
 from ocvp.models.savi import SAVi
+from ocvp.training.losses import savi_loss
 
 SMALL = {
     "resolution": (16, 16),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.schedule import learning_rate
+from ocvp.training.schedule import learning_rate
 
 COMMON = {"target": 0.002, "warmup_steps": 4, "scheduler_steps": 50}
 

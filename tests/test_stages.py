@@ -47,7 +47,7 @@ def test_predictors_are_no_part_of_what_makes_a_savi():
     for rule in ("make_chunk", "make_videos", "fit_savi", "score_savi", "encode_slots"):
         closure = import_closure(*STAGES[rule])
         assert "ocvp.models.predictors" not in closure
-        assert "ocvp.predictor_training" not in closure
+        assert "ocvp.training.predictor_task" not in closure
 
 
 def test_training_loads_no_metric_of_segmentation_for_a_savi():

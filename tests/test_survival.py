@@ -31,8 +31,8 @@ from trainings import (
 
 from ocvp import train_predictor, train_savi
 from ocvp.models.checkpoint import read_checkpoint
-from ocvp.resume import lock_path
 from ocvp.runtime.lock import Lock
+from ocvp.training.resume import lock_path
 
 ALWAYS = {"save_interval_minutes": 1e-9}
 LONG = {"num_steps": 12, "select": "best"}
@@ -266,7 +266,7 @@ def test_a_deleted_product_is_written_again_without_a_step(data, tmp_path, capsy
     before = {path: path.read_bytes() for path in tmp_path.glob("*.pt")}
     for path in before:
         path.unlink()
-    with mock.patch("ocvp.training.train_step", side_effect=AssertionError("a step")):
+    with mock.patch("ocvp.training.loop.train_step", side_effect=AssertionError("a step")):
         assert call(train_savi.main, *arguments) == 0
     assert {path: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
     assert "complete already" in capsys.readouterr().err

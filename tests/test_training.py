@@ -30,13 +30,13 @@ from ocvp.batches.windows import Window, epoch_batches
 from ocvp.config.entries import PredictorTraining, SaviTraining, Training
 from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
-from ocvp.predictor_training import PredictorTask
-from ocvp.resume import ResumeFolder
-from ocvp.savi_training import SaviTask
-from ocvp.training import LOG_EVERY_STEPS, train
-from ocvp.training_state import load_state
-from ocvp.training_step import Losses, make_optimizer, train_step
-from ocvp.validation import validation_losses
+from ocvp.training.loop import LOG_EVERY_STEPS, train
+from ocvp.training.predictor_task import PredictorTask
+from ocvp.training.resume import ResumeFolder
+from ocvp.training.savi_task import SaviTask
+from ocvp.training.state import load_state
+from ocvp.training.step import Losses, make_optimizer, train_step
+from ocvp.training.validation import validation_losses
 
 
 @pytest.fixture(autouse=True)
@@ -555,7 +555,7 @@ def test_the_programs_resume_bit_for_bit_however_data_are_read(
                 raise BrokenError
             return train_step(*arguments)
 
-        patch.setattr("ocvp.training.train_step", step)
+        patch.setattr("ocvp.training.loop.train_step", step)
         assert call(main, *arguments(data, tmp_path / "broken", stage)) == 1
     assert digests(tmp_path / "broken") == {}
     wait_for_the_next_second()
@@ -609,7 +609,7 @@ def test_switches_change_how_a_training_computes_and_hardly_what(
         optimizers.append(make_optimizer(*args, **options))
         return optimizers[-1]
 
-    monkeypatch.setattr("ocvp.training.make_optimizer", recorded)
+    monkeypatch.setattr("ocvp.training.loop.make_optimizer", recorded)
     main, arguments, stage_of = {
         "savi": (train_savi.main, savi_arguments, savi_stage),
         "predictor": (train_predictor.main, predictor_arguments, predictor_stage),

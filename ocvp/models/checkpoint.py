@@ -26,7 +26,7 @@ from ocvp.runtime.files import write_bytes
 
 if TYPE_CHECKING:
     from ocvp.models.savi import SAVi
-    from ocvp.training import TrainingState
+    from ocvp.training.loop import TrainingState
 
 FORMAT = "ocvp checkpoint 1"
 ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}

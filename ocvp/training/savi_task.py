@@ -24,12 +24,12 @@ from ocvp.compute.device import compiled
 from ocvp.config.entries import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
-from ocvp.losses import savi_loss
 from ocvp.models.savi import SAVi
+from ocvp.training.losses import savi_loss
 
 
 class SaviTask:
-    """What `ocvp.training.train` needs to know of a SAVi.
+    """What `ocvp.training.loop.train` needs to know of a SAVi.
 
     Args:
         savi: The model, on the device to train on.

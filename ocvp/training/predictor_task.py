@@ -28,13 +28,13 @@ from ocvp.config.entries import PredictorTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.losses import predictor_loss
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
+from ocvp.training.losses import predictor_loss
 
 
 class PredictorTask:
-    """What `ocvp.training.train` needs to know of a predictor.
+    """What `ocvp.training.loop.train` needs to know of a predictor.
 
     The SAVi is frozen: it decodes predictions, and gradients flow through it to the predictor.
 

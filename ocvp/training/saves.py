@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ocvp.resume import ResumeFolder
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.training_log import TrainingLog
-from ocvp.training_state import TrainingState
+from ocvp.training.resume import ResumeFolder
+from ocvp.training.state import TrainingState
 
 STATE_FACTOR = 4
 """Size of a saved state in times the weights: the last and the best ones, Adam's two moments."""

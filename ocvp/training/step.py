@@ -10,9 +10,9 @@ from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group, part_of
 from ocvp.config.entries import Training
 from ocvp.models.precision import Precision, autocast
-from ocvp.schedule import learning_rate
-from ocvp.training_state import TrainingState
-from ocvp.training_task import Task
+from ocvp.training.schedule import learning_rate
+from ocvp.training.state import TrainingState
+from ocvp.training.task import Task
 
 
 def make_optimizer(

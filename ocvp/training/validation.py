@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ocvp.compute.process_group import Group
-from ocvp.training_task import Task
+from ocvp.training.task import Task
 
 
 def validation_losses(

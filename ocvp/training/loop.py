@@ -22,12 +22,11 @@ from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
 from ocvp.models.precision import autocast, resolve_precision
-from ocvp.resume import ResumeFolder
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.interruption import StopRequest
 from ocvp.runtime.progress import progress
 from ocvp.runtime.training_log import TrainingLog
-from ocvp.training_faults import (
+from ocvp.training.faults import (
     NotFiniteError,
     PoisonError,
     describe_not_finite,
@@ -37,11 +36,12 @@ from ocvp.training_faults import (
     is_finite,
     is_out_of_memory,
 )
-from ocvp.training_saves import check_space, save
-from ocvp.training_state import TrainingState, load_state
-from ocvp.training_step import Losses, make_optimizer, parts_of, rate_of, train_step
-from ocvp.training_task import Task
-from ocvp.validation import validation_losses
+from ocvp.training.resume import ResumeFolder
+from ocvp.training.saves import check_space, save
+from ocvp.training.state import TrainingState, load_state
+from ocvp.training.step import Losses, make_optimizer, parts_of, rate_of, train_step
+from ocvp.training.task import Task
+from ocvp.training.validation import validation_losses
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What both trainings are: the loop, its tasks, its states, its faults."""
