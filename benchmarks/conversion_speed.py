@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 # What else is needed is imported by the processes that need it: the peak memory of a process that
 # converts is then its own.
 
-FIXTURE = Path(__file__).parents[1] / "tests" / "data" / "movi_a" / "fixture.tar.xz"
+FIXTURE = Path(__file__).parents[1] / "tests" / "files" / "movi_a" / "fixture.tar.xz"
 FULL_SIZE = {
     "obj3d": {"train": 2920, "val": 200, "test": 200},
     "movi_a": {"train": 9703, "val": 125, "test": 125},

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pytest
 from snakemake_runs import PROJECT, Run, copy_project, run_snakemake
 
-TINY = PROJECT / "tests" / "tiny.yaml"
+TINY = PROJECT / "tests/helpers" / "tiny.yaml"
 
 
 class FinishedStudy(NamedTuple):
-    """The products of tests/tiny.yaml: read them, but write nothing into their folder."""
+    """The products of tests/helpers/tiny.yaml: read them, but write nothing into their folder."""
 
     folder: Path
     """Folder of results/, logs/ and .snakemake/."""
@@ -96,7 +96,7 @@ def _run_tiny_study(folder: Path) -> None:
 def finished_study(
     shared_folder: Callable[[str, Callable[[Path], None]], Path],
 ) -> FinishedStudy:
-    """Run tests/tiny.yaml through the real workflow, with all four predictors."""
+    """Run tests/helpers/tiny.yaml through the real workflow, with all four predictors."""
     folder = shared_folder("finished-study", _run_tiny_study)
     status, _, text = (folder / "run.txt").read_text(encoding="utf-8").partition("\n")
     assert status == "0", text

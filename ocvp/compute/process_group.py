@@ -1,9 +1,10 @@
 """The processes that train one model together, each on its part of every batch.
 
-A process of the group is a rank. `torchrun` or `ocvp.runtime.launch` starts the ranks and says in their
-environment which they are; a program that neither started is a group of one, for which everything
-here is free. Gradients go over NCCL between GPUs. What the ranks agree on goes over gloo, from CPU
-to CPU: it waits for no kernel, and a rank notices at once when another one has ended.
+A process of the group is a rank. `torchrun` or `ocvp.runtime.launch` starts the ranks and says in
+their environment which they are; a program that neither started is a group of one, for which
+everything here is free. Gradients go over NCCL between GPUs. What the ranks agree on goes over
+gloo, from CPU to CPU: it waits for no kernel, and a rank notices at once when another
+one has ended.
 """
 
 import contextlib

@@ -85,7 +85,7 @@ class Runtime(Section):
 
 
 class RuleResources(Section):
-    """Resources of one rule, where they differ from the workflow's table (`ocvp/records/resources.py`)."""
+    """Resources of one rule, where they differ from the table in `ocvp/records/rules.py`."""
 
     threads: int | None = Field(default=None, ge=1)
     """Cores."""

@@ -20,7 +20,7 @@ SOURCES = {
     "movi": "MoviVideos",
     "folder": "FolderVideos",
 }
-"""Kind of data set to the class of its source, in the first module that `ocvp.records.stages` names."""
+"""Kind of data set to the class of its source, in the module `videos` of its folder."""
 
 
 class VideoSource(Protocol):

@@ -3,9 +3,9 @@
 B batch, T frames, N slots, D slot_dim, E token_dim.
 
 Every predictor maps slots (B, T, N, D) to (B, T, N, D): the output at frame t is its guess for
-frame t + 1. `ocvp.models.rollout` calls `advance` (recurrent ones) or `predict_next` (windowed ones).
-Under autocast attention and feed-forward parts compute in bfloat16; each adds to tokens that stay
-float32, and the slots that come out are float32.
+frame t + 1. `ocvp.models.rollout` calls `advance` (recurrent ones) or `predict_next` (windowed
+ones). Under autocast attention and feed-forward parts compute in bfloat16; each adds to tokens that
+stay float32, and the slots that come out are float32.
 """
 
 import torch.nn.functional as functional

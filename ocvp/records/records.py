@@ -41,7 +41,7 @@ class Making:
     Args:
         rule: The rule that the program stands behind.
         argv: The program's arguments; None: those of the command line.
-        kind: Kind of the data set whose videos the rule makes (see `ocvp.records.stages.stage_digest`).
+        kind: Kind of the data set whose videos the rule makes (see `stage_digest`).
     """
 
     def __init__(self, rule: str, argv: Sequence[str] | None, kind: str | None = None):
@@ -61,7 +61,7 @@ class Making:
 
         Args:
             inputs: The files, by role.
-            known: Digests of files (`ocvp.runtime.files.file_digest`) that the program has taken already.
+            known: Digests of files (`ocvp.runtime.files.file_digest`) that were taken already.
 
         Raises:
             OSError: If one of them cannot be read.

@@ -177,7 +177,7 @@ def _job(line: str) -> Job:
 
 
 def tiny_study(**override: Any) -> dict[str, Any]:
-    """Return the config of tests/tiny.yaml, with some sections changed."""
+    """Return the config of tests/helpers/tiny.yaml, with some sections changed."""
     study = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     return study | {"runtime": {"device": "cpu"}} | override
 

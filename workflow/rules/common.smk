@@ -14,10 +14,10 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ocvp.study.study import plan
-from ocvp.records.records import origins
+from ocvp.study import plan
+from ocvp.records import origins
 from ocvp.data import raw_files
-from ocvp.config.tree import grid
+from ocvp.config import grid
 from ocvp.data.chunks import num_chunks
 from ocvp.config.section import SPLITS
 from ocvp.study.products import entry_of_job, slot_splits, trained_models, video_splits

@@ -1,0 +1,244 @@
+"""Products against the study as it is now: other config, code, seed, inputs, versions."""
+
+import json
+import shutil
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import TINY
+from snakemake_runs import run_snakemake, stale_jobs
+from staleness_rows import set_key
+
+from ocvp.config.tree import Config
+from ocvp.study.products import figures, products, trained_models
+from ocvp.study.staleness import faults, other_versions, refuse_mixed, unnoticed
+from ocvp.study.study import read_config
+
+CHAIN = Path("results/tiny/small/seed1")
+
+
+def study(**edits: Any) -> Config:
+    """Return the config of tests/helpers/tiny.yaml with some keys set; `__` stands for dots."""
+    config = json.loads(json.dumps(yaml.safe_load(TINY.read_text(encoding="utf-8"))))
+    for key, value in edits.items():
+        set_key(config, key.replace("__", "."), value)
+    return read_config(config)
+
+
+def edit_record(path: Path, **changes: Any) -> None:
+    record = json.loads(path.read_text())
+    for key, value in changes.items():
+        set_key(record, key.replace("__", "."), value)
+    path.write_text(json.dumps(record))
+
+
+def test_the_products_are_those_that_the_workflow_makes(finished_study):
+    made = {
+        str(path.relative_to(finished_study.folder))
+        for pattern in ("videos/*.h5", "savi.pt", "evaluation.json", "slots/*.h5", "predictor.pt")
+        for path in (finished_study.folder / "results").rglob(pattern)
+    }
+    made |= {str(CHAIN / f"{p}/evaluation/{e}.json") for p in PREDICTORS for e in PROTOCOLS}
+    found = list(products(study()))
+    assert {product.path for product in found} == made
+    assert len(found) == len(made)
+    assert trained_models(study()) == [
+        str(CHAIN / "savi.pt"),
+        *(str(CHAIN / name / "predictor.pt") for name in PREDICTORS),
+    ]
+
+
+PREDICTORS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
+PROTOCOLS = ("short", "validation")
+
+
+def test_what_the_workflow_made_belongs_together(copied):
+    assert list(faults(study())) == []
+    refuse_mixed(study())
+    assert unnoticed(study()) == ""
+
+
+@pytest.mark.parametrize(
+    ("edits", "product", "reason"),
+    [
+        (
+            {"predictors__lstm__training__learning_rate": 1e-3},
+            "lstm/predictor.pt",
+            "made with another config (config training.learning_rate 0.0001 -> 0.001)",
+        ),
+        (
+            {"savi__small__evaluation__num_frames": 5},
+            "evaluation.json",
+            "made with another config (config evaluation.num_frames 6 -> 5)",
+        ),
+        (
+            {"predictors__lstm__pretrained": "x.pt"},
+            "lstm/predictor.pt",
+            "made by fit_predictor, not by import_predictor",
+        ),
+    ],
+)
+def test_another_config_is_told(copied, edits, product, reason):
+    found = {fault.product: fault.reason for fault in faults(study(**edits))}
+    assert found == {str(CHAIN / product): reason}
+
+
+def test_other_code_another_seed_and_no_record_are_told(copied):
+    edit_record(CHAIN / "provenance.json", code="0")
+    edit_record(CHAIN / "slots/val.provenance.json", seed=2)
+    (CHAIN / "lstm/evaluation/short.provenance.json").unlink()
+    assert {fault.product: fault.reason for fault in faults(study())} == {
+        str(CHAIN / "savi.pt"): "made with other code",
+        str(CHAIN / "slots/val.h5"): "made with seed 2",
+        str(CHAIN / "lstm/evaluation/short.json"): "no record says what made it",
+    }
+
+
+def test_a_replaced_input_is_told(copied):
+    path = CHAIN / "ocvp_par/provenance.json"
+    edit_record(path, products={"predictor.pt": "weights:another"})
+    found = {fault.product: fault.reason for fault in faults(study())}
+    expected = f"made of another predictor than {CHAIN}/ocvp_par/predictor.pt, which was replaced"
+    assert set(found) == {str(CHAIN / f"ocvp_par/evaluation/{name}.json") for name in PROTOCOLS}
+    assert all(reason.startswith(expected) for reason in found.values())
+
+
+def test_products_that_are_not_there_are_no_fault(copied):
+    (CHAIN / "lstm/predictor.pt").unlink()
+    assert list(faults(study(predictors__lstm__training__learning_rate=1e-3))) == []
+
+
+def test_the_refusal_says_what_to_do(copied):
+    changed = study(predictors__lstm__training__learning_rate=1e-3)
+    with pytest.raises(ValueError, match="are not mixed with the others") as error:
+        refuse_mixed(changed)
+    assert str(CHAIN / "lstm/predictor.pt") in str(error.value)
+    assert f"snakemake --cores 2 --forcerun {CHAIN}/lstm/predictor.pt" in str(error.value)
+
+
+def test_the_figures_are_those_that_the_workflow_makes(finished_study):
+    made = {
+        str(path.relative_to(finished_study.folder))
+        for path in (finished_study.folder / "results").rglob("figures/*.png")
+    }
+    found = figures(study())
+    assert set(found) <= made
+    assert {path for path in made if not path.endswith("_video1.png")} == set(found)
+
+
+def test_a_damaged_record_is_told_and_stops_nothing_else(copied, finished_study):
+    (CHAIN / "lstm/provenance.json").write_text("")
+    edit_record(CHAIN / "ocvp_par/provenance.json", made_by={})
+    found = list(faults(study()))
+    assert [fault.product for fault in found] == [str(CHAIN / "lstm/predictor.pt")]
+    assert "its record is damaged" in found[0].reason
+    assert other_versions(study()) == ""
+    run = run_snakemake(
+        *("--dry-run", "--configfile", TINY), folder=copied, project=finished_study.project
+    )
+    assert run.status == 0, run.text
+
+
+def test_videos_without_a_record_are_those_of_an_importing_workflow(copied):
+    Path("results/tiny/videos/train.provenance.json").unlink()
+    assert list(faults(study())) == []
+
+
+def test_other_weights_from_outside_are_told(copied):
+    shutil.copy(CHAIN / "savi.pt", "given.pt")
+    found = {
+        fault.product: fault.reason for fault in faults(study(savi__small__start_from="given.pt"))
+    }
+    assert found == {
+        str(CHAIN / "savi.pt"): "made of other raw files or weights than the config names"
+    }
+
+
+def test_products_that_snakemake_knows_are_left_to_it(copied):
+    changed = study(
+        predictors__lstm__training__learning_rate=1e-3, savi__small__evaluation__num_frames=5
+    )
+    assert unnoticed(changed) == ""
+    name = urlsafe_b64encode(str(CHAIN / "evaluation.json").encode()).decode()
+    (Path(".snakemake/metadata") / name).unlink()
+    text = unnoticed(changed)
+    assert f"{CHAIN}/evaluation.json: made with another config" in text
+    assert "lstm" not in text
+
+
+# --- versions -----------------------------------------------------------------------------------
+
+
+def test_other_versions_are_told_and_a_build_of_the_same_is_none(copied):
+    assert other_versions(study()) == ""
+    for name in ("lstm", "ocvp_par"):
+        edit_record(CHAIN / name / "provenance.json", made_by__versions__torch="2.14.0+cu130")
+    text = other_versions(study())
+    assert "2 products made with torch 2.14.0 (now " in text
+    assert str(CHAIN / "lstm/predictor.pt") in text
+
+
+def test_a_changed_version_is_reported_and_nothing_is_run(copied, finished_study):
+    edit_record(CHAIN / "provenance.json", made_by__versions__numpy="1.0.0")
+    run = run_snakemake(
+        *("--cores", "1", "--configfile", TINY), folder=copied, project=finished_study.project
+    )
+    assert run.status == 0, run.text
+    assert "1 product made with numpy 1.0.0 (now " in run.text
+    assert "Nothing to be done" in run.text
+
+
+# --- results that were copied without .snakemake ------------------------------------------------
+
+
+def test_results_without_snakemakes_records_are_not_mixed_into_tables(
+    copied, finished_study, tmp_path
+):
+    shutil.rmtree(copied / ".snakemake")
+    override = tmp_path / "override.yaml"
+    override.write_text("predictors: {lstm: {training: {learning_rate: 1.0e-3}}}")
+    dry = run_snakemake(
+        *("--dry-run", "--configfile", TINY, override),
+        folder=copied,
+        project=finished_study.project,
+    )
+    assert "Snakemake has no records of these products" in dry.text
+    assert f"{CHAIN}/lstm/predictor.pt: made with another config" in dry.text
+    Path("results/summary.csv").unlink()
+    run = run_snakemake(
+        *("summarize", "--cores", "1", "--configfile", TINY, override),
+        folder=copied,
+        project=finished_study.project,
+        environment=finished_study.environment,
+    )
+    assert run.status == 1
+    assert "these products do not belong to the study as it is now" in run.text
+    assert f"{CHAIN}/lstm/predictor.pt: made with another config" in run.text
+    assert not Path("results/summary.csv").exists()
+
+
+def test_the_same_config_is_summarized_without_snakemakes_records(copied, finished_study):
+    shutil.rmtree(copied / ".snakemake")
+    former = Path("results/summary.csv").read_text()
+    Path("results/summary.csv").unlink()
+    run = run_snakemake(
+        *("summarize", "--cores", "1", "--configfile", TINY),
+        folder=copied,
+        project=finished_study.project,
+        environment=finished_study.environment,
+    )
+    assert run.status == 0, run.text
+    assert "Snakemake has no records" not in run.text
+    assert Path("results/summary.csv").read_text() == former
+
+
+def test_with_snakemakes_records_nothing_is_said_and_what_is_stale_is_made_anew(
+    copied, finished_study, tmp_path
+):
+    override = tmp_path / "override.yaml"
+    override.write_text("predictors: {lstm: {training: {learning_rate: 1.0e-3}}}")
+    stale = stale_jobs([TINY, override], folder=copied, project=finished_study.project)
+    assert {job.rule for job in stale} >= {"fit_predictor", "summarize"}

@@ -1,0 +1,175 @@
+"""make, the pins and CI: what a fresh machine meets first."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_make(folder: Path, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **({"PATH": path} if path else {})}
+    environment.pop("MAKEFLAGS", None)
+    return subprocess.run(
+        ["make", "-C", str(folder), "-f", str(ROOT / "Makefile"), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def stub(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with what the environment is built from, and no environment."""
+    (tmp_path / "envs").mkdir()
+    for name in ("envs/requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_make_alone_lists_the_targets(folder: Path) -> None:
+    text = run_make(folder).stdout
+    targets = (
+        "demo",
+        "test",
+        "test-all",
+        "test-slurm",
+        "lint",
+        "tensorboard",
+        "archive",
+        "clean",
+        "help",
+    )
+    assert [target for target in targets if f"make {target} " not in text] == []
+    assert not (folder / ".venv").exists()
+
+
+def test_missing_python_is_told_in_a_sentence(folder: Path) -> None:
+    result = run_make(folder, "demo", "PYTHON=no-such-python")
+    assert result.returncode != 0
+    assert "needs Python 3.11 or newer, but 'no-such-python' is missing or older" in result.stderr
+    assert not (folder / ".venv").exists()
+
+
+def test_old_python_is_told_in_a_sentence(folder: Path) -> None:
+    # An old interpreter answers the version check as Python 3.10 would.
+    old = stub(folder / "python3.10", f'exec {sys.executable} -c "import sys; sys.exit(1)"')
+    result = run_make(folder, "test", f"PYTHON={old}")
+    assert result.returncode != 0
+    assert "needs Python 3.11 or newer" in result.stderr
+    assert "make PYTHON=python3.11 test" in result.stderr
+
+
+def test_python_without_venv_is_told_in_a_sentence(folder: Path) -> None:
+    script = f'case "$2" in *ensurepip*) exit 1;; esac; exec {sys.executable} "$@"'
+    bare = stub(folder / "bare-python", script)
+    result = run_make(folder, "install", f"PYTHON={bare}")
+    assert result.returncode != 0
+    assert "has no venv module" in result.stderr
+
+
+def test_environment_is_built_once_and_again_when_the_pins_change(folder: Path) -> None:
+    # Stands for Python and pip: "-m venv" makes an environment whose pip notes that it ran.
+    script = (
+        'if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python && exit; fi\n'
+        'if [ "$2" = pip ]; then echo "$@" >> pip.log; fi'
+    )
+    fake = stub(folder / "fake-python", script)
+    log = folder / "pip.log"
+    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
+    calls = log.read_text().splitlines()
+    assert any("envs/requirements.lock" in call for call in calls)
+    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
+    assert log.read_text().splitlines() == calls
+    later = (folder / ".venv/.installed").stat().st_mtime + 10
+    os.utime(folder / "envs/requirements.lock", (later, later))
+    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
+    assert log.read_text().splitlines() == calls * 2
+
+
+def test_clean_spares_what_trainings_resume_from(folder: Path) -> None:
+    seed = folder / "results/tabletop/savi/seed0"
+    kept = [seed / "resume/state.pt", seed / "resume-old1/state.pt", folder / "results/README.md"]
+    kept += [seed / "ocvp_seq/tensorboard/events.out", seed / "resume.lock"]
+    deleted = [seed / "savi.pt", seed / "config.json", folder / "results/summary.csv"]
+    deleted += [seed / "slots/train.h5", folder / "logs/results/summary.csv/summarize.log"]
+    for path in kept + deleted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    assert run_make(folder, "clean").returncode == 0
+    assert [path for path in kept if not path.exists()] == []
+    assert [path for path in deleted if path.exists()] == []
+    assert not (seed / "slots").exists()
+
+
+def lock() -> dict[str, str]:
+    lines = (ROOT / "envs/requirements.lock").read_text().splitlines()
+    pins = [line.split(";")[0].strip() for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins), pins
+    return {normal(name): version for name, version in (pin.split("==") for pin in pins)}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_lock_pins_all_that_is_installed() -> None:
+    if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
+        pytest.skip("runs in an environment that make did not build")
+    # In this folder alone: setuptools, once imported, adds its own copies to the path.
+    found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    installed = {normal(d.metadata["Name"]): d.version for d in found}
+    assert {name: v for name, v in installed.items() if name not in ("ocvp", "pip")} == lock()
+
+
+def test_the_lock_covers_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {normal(re.match(r"[A-Za-z0-9._-]+", line)[0]) for line in needed}  # type: ignore[index]
+    assert names <= lock().keys()
+
+
+def run_ci(folder: Path, make: str) -> subprocess.CompletedProcess:
+    """Run what CI runs, with a script that stands for make."""
+    stub(folder / "make", make)
+    return subprocess.run(
+        [ROOT / ".ci/run"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "skipped", "status"),
+    [("test-all", 0, 0), ("test-all", 1000, 1), ("test-slurm", 1000, 1)],
+)
+def test_ci_fails_where_more_tests_are_skipped_than_listed(
+    tmp_path: Path, target: str, skipped: int, status: int
+) -> None:
+    skips = f'[ "$1" = {target} ] && echo "3 passed, {skipped} skipped in 1.0s"'
+    result = run_ci(tmp_path, f'echo "3 passed in 1.0s"; {skips}; exit 0')
+    assert result.returncode == status, result.stderr
+    assert f"skipped tests: {skipped} (allowed:" in result.stdout
+
+
+@pytest.mark.parametrize("target", ["lint", "test-all", "test-slurm"])
+def test_ci_fails_where_a_target_fails(tmp_path: Path, target: str) -> None:
+    make = f'[ "$1" = {target} ] || exit 0; echo "1 failed, 3 passed in 1.0s"; exit 2'
+    assert run_ci(tmp_path, make).returncode != 0
