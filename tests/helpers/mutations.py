@@ -28,8 +28,8 @@ PROJECT = Path(__file__).parents[2]
 NOT_COPIED = (".git", ".venv", ".snakemake", ".*_cache", "__pycache__", "results", "logs")
 WORKFLOW = (
     "tests/workflow/test_bad_input.py",
-    "tests/workflow/test_experiments.py",
     "tests/workflow/test_module_import.py",
+    "tests/workflow/test_profiles.py",
 )
 """Tests of the workflow that run nothing for long."""
 
