@@ -2,9 +2,12 @@
 
 Importing Snakemake takes longer than a dry run. A fork server that has imported it, and nothing of
 this package, forks a fresh process for each run: what one run imports, the next one does not see.
+Where many runs read the same code, a process that has read it forks them.
 """
 
 import contextlib
+import functools
+import importlib
 import multiprocessing
 import os
 import re
@@ -14,7 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
@@ -70,12 +73,21 @@ class Job(NamedTuple):
     output: str
 
 
+class Step(NamedTuple):
+    """A job that ran, and its files."""
+
+    job: Job
+    inputs: list[str]
+    outputs: list[str]
+
+
 def run_snakemake(
     *arguments: str | Path,
     folder: Path,
     project: Path = PROJECT,
     python: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    is_read: bool = False,
 ) -> Run:
     """Run the command line of Snakemake on this project's Snakefile, in a process of its own.
 
@@ -85,33 +97,56 @@ def run_snakemake(
         project: Folder of the Snakefile and of the package.
         python: Stands for the interpreter that jobs run; None: the one that runs the tests.
         environment: Further environment variables.
+        is_read: Whether the project's code is read once for all runs that say so.
     """
-    receiver, sender = _context.Pipe(duplex=False)
     argv = ["--snakefile", str(project / "Snakefile"), *map(str, arguments)]
     output = folder / f".output-{os.getpid()}.txt"
-    arguments_of_run = (sender, argv, folder, project, python, environment or {}, output)
-    process = _context.Process(target=_run, args=arguments_of_run)
-    process.start()
-    sender.close()
-    try:
-        status = receiver.recv()
-    except EOFError:
-        status = -1
-    process.join()
+    what = (argv, folder, project, python, environment or {}, output)
+    if is_read:
+        reader = _reader(project)
+        reader.send(what)
+        status = reader.recv()
+    else:
+        process = _context.Process(target=_run_and_exit, args=what)
+        process.start()
+        process.join()
+        status = process.exitcode
     text = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
     return Run(status, text)
 
 
-def _run(
-    sender: Connection,
+@functools.cache
+def _reader(project: Path) -> Connection:
+    """Return the way to a process that has read a project's code; it forks one for each run."""
+    ours, theirs = _context.Pipe()
+    _context.Process(target=_read_and_serve, args=(theirs, project), daemon=True).start()
+    theirs.close()
+    return ours
+
+
+def _read_and_serve(requests: Connection, project: Path) -> None:
+    sys.path.insert(0, str(project))
+    importlib.import_module("ocvp.study.plan")
+    stages = importlib.import_module("ocvp.records.stages")
+    for rule in stages.STAGES:
+        for kind in (None, *stages.SOURCE_MODULES):
+            stages.stage_digest(rule, kind)
+    while True:
+        what = requests.recv()
+        if (child := os.fork()) == 0:
+            _run_and_exit(*what)
+        requests.send(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def _run_and_exit(
     argv: list[str],
     folder: Path,
     project: Path,
     python: Path | None,
     environment: Mapping[str, str],
     output: Path,
-) -> None:
+) -> NoReturn:
     os.chdir(folder)
     os.environ.update(environment)
     sys.path.insert(0, str(project))
@@ -131,7 +166,7 @@ def _run(
             except BaseException:
                 traceback.print_exc()
                 status = 1
-    sender.send(int(status or 0) if isinstance(status, int | None) else 1)
+    os._exit(int(status or 0) if isinstance(status, int | None) else 1)
 
 
 def copy_project(folder: Path) -> Path:
@@ -170,23 +205,35 @@ def stub_python(folder: Path, large: int = 1_200_000) -> Path:
     return path
 
 
-def stale_jobs(configs: Sequence[Path], folder: Path, project: Path = PROJECT) -> set[Job]:
+def stale_jobs(
+    configs: Sequence[Path], folder: Path, project: Path = PROJECT, is_read: bool = False
+) -> set[Job]:
     """Return the jobs that a dry run lists, without those that only collect.
 
     Args:
         configs: Config files, each over the one before.
         folder: Working folder, which holds results/ and .snakemake/.
         project: Folder of the Snakefile and of the package.
+        is_read: See `run_snakemake`.
 
     Raises:
         AssertionError: If the dry run fails, with what it printed.
     """
-    run = run_snakemake("--dry-run", "--configfile", *configs, folder=folder, project=project)
+    arguments = ("--dry-run", "--configfile", *configs)
+    run = run_snakemake(*arguments, folder=folder, project=project, is_read=is_read)
     assert run.status == 0, run.text
     return jobs_in(run.text)
 
 
 def jobs_in(text: str) -> set[Job]:
     """Return the jobs that Snakemake announces in `text`."""
-    announced = r"^(?:local)?rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)"
-    return {Job(*found) for found in re.findall(announced, text, re.MULTILINE)}
+    return {step.job for step in steps_in(text)}
+
+
+def steps_in(text: str) -> list[Step]:
+    """Return the jobs that Snakemake announces in `text`, with their files, in its order."""
+    announced = r"^(?:local)?rule (\w+):\n(?:    input: (.*)\n)?    output: (.*)"
+    return [
+        Step(Job(rule, outputs.split(", ")[0]), inputs.split(", "), outputs.split(", "))
+        for rule, inputs, outputs in re.findall(announced, text, re.MULTILINE)
+    ]

@@ -12,6 +12,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,12 +27,14 @@ from snakemake_runs import (
     FILES_OF_PROJECT,
     PROJECT,
     Job,
+    Step,
     copy_package,
     copy_project,
     jobs_in,
     run_snakemake,
     smallest_study,
     stale_jobs,
+    steps_in,
     stub_python,
 )
 from staleness_raw import write_raw_files
@@ -48,14 +52,19 @@ from staleness_rows import (
     OF_ALL,
     OTHER_EDITS,
     TIMES,
+    WINGS,
     Edit,
+    rows_of,
     set_key,
+    wing_of,
 )
 
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import list_videos, manifest
+from ocvp.records import digests
 from ocvp.records.origins import files_digest, origin_files, write_record
+from ocvp.records.stages import stage_digest
 from ocvp.study.study import read_config
 
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
@@ -68,14 +77,18 @@ class Finished(NamedTuple):
     """Working folder: results/, logs/, .snakemake/."""
     project: Path
     """The code that it was made with: a copy, so that edits during the tests do not count."""
-    jobs: set[Job]
-    """All jobs that ran."""
+    steps: tuple[Step, ...]
+    """All jobs that ran, with their files, in this order."""
+
+    @property
+    def jobs(self) -> set[Job]:
+        """All jobs that ran."""
+        return {step.job for step in self.steps}
 
     def stale(self, *configs: Path, **changes: Any) -> set[Job]:
         """Return the jobs of a dry run, in another folder or with another project if given."""
-        return stale_jobs(
-            configs or (STUDY,), **{"folder": self.folder, "project": self.project, **changes}
-        )
+        ours = {"folder": self.folder, "project": self.project, "is_read": "project" not in changes}
+        return stale_jobs(configs or (STUDY,), **ours | changes)
 
     def expected(self, rules: set[str], within: str = "") -> set[Job]:
         """Return the jobs of rules; `within` picks by product, but never leaves out the tables."""
@@ -104,8 +117,8 @@ def finished(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Fi
         (folder / "run.txt").write_text(run.text, encoding="utf-8")
 
     folder = shared_folder("finished-stubs", build)
-    jobs = jobs_in((folder / "run.txt").read_text(encoding="utf-8"))
-    return Finished(folder / "work", folder / "project", jobs)
+    steps = steps_in((folder / "run.txt").read_text(encoding="utf-8"))
+    return Finished(folder / "work", folder / "project", tuple(steps))
 
 
 def edited_config(edit: Edit) -> dict[str, Any]:
@@ -207,6 +220,7 @@ def test_another_profile_makes_nothing_stale(name, finished):
         *("--configfile", STUDY),
         folder=finished.folder,
         project=finished.project,
+        is_read=True,
     )
     assert run.status == 0, run.text
     assert f"profiles/{name} and workflow specific profile" in run.text
@@ -254,24 +268,77 @@ def edit_text(source: str) -> str:
     return f"# A comment.\n\n{''.join(lines)}\n\n\n# Another comment.\n"
 
 
-def test_every_module_has_a_row(finished):
-    package = finished.project / "ocvp"
+def all_modules() -> list[str]:
+    """Return the modules of the package; the wings' own hold a docstring only (test_layers.py)."""
+    package = PROJECT / "ocvp"
     paths = [path.relative_to(package).with_suffix("") for path in package.rglob("*.py")]
-    # The wings' own hold a docstring only (tests/test_layers.py).
-    modules = {".".join(path.parts) for path in paths if path.name != "__init__"} | {"__init__"}
+    return ["__init__", *sorted(".".join(p.parts) for p in paths if p.name != "__init__")]
+
+
+def test_the_rows_of_modules_are_those_that_differ_from_their_wing():
+    modules = all_modules()
     assert "train_savi" in modules
-    assert modules - MODULES.keys() == set(), "modules without a row in staleness_rows.MODULES"
-    assert MODULES.keys() - modules == set(), "rows of modules that do not exist"
+    assert {wing_of(name) for name in modules} == WINGS.keys()
+    assert MODULES.keys() - set(modules) == set(), "rows of modules that do not exist"
+    assert [name for name in MODULES if MODULES[name] == WINGS[wing_of(name)]] == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+# One for each wing, and all that differ from theirs.
+EDITED = {
+    **{
+        next(name for name in all_modules() if wing_of(name) == wing and name not in MODULES): wing
+        for wing in WINGS
+    },
+    **MODULES,
+}
+
+
+@pytest.mark.parametrize("name", EDITED)
 def test_editing_a_module(name, finished, project):
     module = project / "ocvp" / f"{name.replace('.', '/')}.py"
     source = module.read_text(encoding="utf-8")
     module.write_text(edit_function(source), encoding="utf-8")
     assert ast.dump(ast.parse(module.read_text(encoding="utf-8"))) != ast.dump(ast.parse(source))
-    expected = set().union(*(finished.expected(*row) for row in MODULES[name]))
+    expected = set().union(*(finished.expected(*row) for row in rows_of(name)))
     assert finished.stale(project=project) == expected
+
+
+@pytest.fixture(scope="module")
+def kinds() -> dict[str, str]:
+    """The kind of each data set of the study."""
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    return {name: dataset["kind"] for name, dataset in config["datasets"].items()}
+
+
+def code_of(job: Job, kinds: dict[str, str]) -> str:
+    """Return the digest of the code that a job runs."""
+    makes_videos = job.rule in ("make_chunk", "make_videos")
+    return stage_digest(job.rule, kinds[job.output.split("/")[1]] if makes_videos else None)
+
+
+@pytest.mark.parametrize("name", all_modules())
+def test_every_module_has_the_effect_of_its_wing_or_of_its_row(name, finished, kinds, monkeypatch):
+    """By digests alone: the jobs whose code is another, and all that follow from them."""
+    before = {job: code_of(job, kinds) for job in finished.jobs}
+    module = "ocvp" if name == "__init__" else f"ocvp.{name}"
+    own_digest = digests._own_digest
+    monkeypatch.setattr(digests, "_own_digest", lambda m: own_digest(m) + " edited" * (m == module))
+    forget_digests()
+    edited = {job for job in finished.jobs if code_of(job, kinds) != before[job]}
+    monkeypatch.undo()
+    forget_digests()
+    stale, changed = set(), set()
+    for step in finished.steps:
+        if step.job in edited or changed.intersection(step.inputs):
+            stale.add(step.job)
+            changed.update(step.outputs)
+    assert stale == set().union(*(finished.expected(*row) for row in rows_of(name)))
+
+
+def forget_digests() -> None:
+    """Forget the digests of modules; what was parsed stays."""
+    digests._module_digest.cache_clear()
+    stage_digest.cache_clear()
 
 
 def test_comments_docstrings_and_blank_lines_of_all_modules_make_nothing_stale(finished, project):
@@ -280,6 +347,39 @@ def test_comments_docstrings_and_blank_lines_of_all_modules_make_nothing_stale(f
         module.write_text(edit_text(source), encoding="utf-8")
         assert module.read_text(encoding="utf-8").count("Other words.") >= 1
     assert finished.stale(project=project) == set()
+
+
+SPOKEN = r"((?:\bhelp=|\blogger\.(?:debug|info|warning|error)\(\s*)f?[\"'])"
+
+
+def test_other_help_texts_and_log_messages_of_all_modules_make_nothing_stale(finished, project):
+    count = 0
+    for module in (project / "ocvp").rglob("*.py"):
+        source, changed = re.subn(SPOKEN, r"\1other words ", module.read_text(encoding="utf-8"))
+        module.write_text(source, encoding="utf-8")
+        count += changed
+    assert count > 100
+    assert finished.stale(project=project) == set()
+
+
+def test_another_constant_of_the_schedule_is_other_code_of_both_trainings_alone(project):
+    program = (
+        "from ocvp.records.stages import STAGES, stage_digest\n"
+        "print({rule: stage_digest(rule) for rule in STAGES})"
+    )
+
+    def digests_of_rules() -> dict[str, str]:
+        words = [sys.executable, "-c", program]  # which finds the package of its own folder
+        found = subprocess.run(words, cwd=project, capture_output=True, text=True, check=True)
+        return dict(ast.literal_eval(found.stdout))
+
+    before = digests_of_rules()
+    module = project / "ocvp/training/schedule.py"
+    source = module.read_text(encoding="utf-8")
+    module.write_text(source.replace("(1.0 + math.cos(", "(1.5 + math.cos("), encoding="utf-8")
+    assert module.read_text(encoding="utf-8") != source
+    after = digests_of_rules()
+    assert {rule for rule in before if after[rule] != before[rule]} == {"fit_savi", "fit_predictor"}
 
 
 def test_a_new_module_that_nothing_imports_makes_nothing_stale(finished, project):
@@ -529,5 +629,5 @@ def test_the_deleted_product_is_made_again_and_then_all_is_up_to_date(copied, fi
 
 def test_the_rows_name_every_rule_and_no_other():
     # A row of what must not count would pass if the names of rules were misspelt.
-    rules = [rules for rows in MODULES.values() for rules, _ in rows]
+    rules = [rules for rows in (WINGS | MODULES).values() for rules, _ in rows]
     assert set().union(*rules) == EVERYTHING
