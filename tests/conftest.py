@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import forked
 import pytest
 from snakemake_runs import PROJECT, Run, copy_project, run_snakemake
 
@@ -93,6 +94,7 @@ def _run_tiny_study(folder: Path) -> None:
         folder=folder / "work",
         project=project,
         environment=environment_of(folder),
+        python=forked.python(),
     )
     (folder / "run.txt").write_text(f"{run.status}\n{run.text}", encoding="utf-8")
 

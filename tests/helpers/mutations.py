@@ -206,7 +206,7 @@ def tests_of(wing: str, place: str) -> Iterator[str]:
 
 
 def first_failure(project: Path, words: list[str], timeout: float) -> str:
-    """Run what pytest is asked for, and return the first failure; `time` where it takes too long."""
+    """Run what pytest is asked for, and return the first failure; `time` if it takes too long."""
     pytest = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-m", "not slow"]
     process = subprocess.Popen(
         [*pytest, "-p", "no:cacheprovider", *words],

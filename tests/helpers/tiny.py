@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
+import forked
 import h5py
 import numpy as np
 import pytest
@@ -187,7 +188,7 @@ def command(module, *arguments):
 def run(module, *arguments, **options):
     """Run a program of the package in a process of its own; options as of subprocess.run."""
     return subprocess.run(
-        command(module, *arguments),
+        [forked.python(), *command(module, *arguments)[1:]],
         capture_output=True,
         text=True,
         timeout=120,

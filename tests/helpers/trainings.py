@@ -3,13 +3,14 @@
 import itertools
 import json
 import os
-import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+from forked import Program, server
 from snakemake_runs import PROJECT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import (
@@ -75,30 +76,33 @@ def curves(folder):
     )
 
 
-def start(module, *arguments, at=None, **environment):
+class Started(Program):
+    """A program that was started, and what it says."""
+
+    def __init__(self, words: Sequence[str], environment: dict[str, str]) -> None:
+        with tempfile.TemporaryFile() as output:
+            self._errors = os.dup(output.fileno())
+            super().__init__(server(), words[1:], environment, (0, 1, self._errors))
+
+    def said(self) -> str:
+        """Return what stands in its standard error."""
+        size = os.fstat(self._errors).st_size
+        return os.pread(self._errors, size, 0).decode()
+
+
+def start(module: str, *arguments: Any, at: dict[str, Any] | None = None) -> Started:
     """Start a program in a process of its own; `at`: what happens to it (killed.py)."""
     words = command(module, *arguments)
     if at is not None:
-        driver = [
-            sys.executable,
-            PROJECT / "tests/helpers" / "killed.py",
-            module,
-            json.dumps(at),
-        ]
-        words = [*map(str, driver), *words[3:]]
+        driver = [PROJECT / "tests/helpers" / "killed.py", module, json.dumps(at)]
+        words[1:3] = map(str, driver)
     paths = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        words,
-        env=quiet_environment() | {"PYTHONPATH": paths} | environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Started(words, quiet_environment() | {"PYTHONPATH": paths})
 
 
-def ended(process, timeout=120):
+def ended(process: Started, timeout: float = 120) -> tuple[int, str]:
     """Return the exit status of a process (negative: the signal that killed it) and its stderr."""
-    _, text = process.communicate(timeout=timeout)
-    return process.returncode, text
+    return process.wait(timeout), process.said()
 
 
 def wait_until(condition, seconds=60.0):

@@ -9,7 +9,7 @@ from unittest import mock
 
 import psutil
 import pytest
-from tiny import assert_one_error, call, predictor_stage, savi_stage
+from tiny import assert_one_error, call, command, predictor_stage, savi_stage
 from trainings import (
     curves,
     digests,
@@ -212,22 +212,20 @@ def test_a_launcher_that_is_killed_leaves_nobody(data, tmp_path):
     process = start_together(data, tmp_path)
     ranks = ranks_of(process)
     process.kill()
-    process.communicate(timeout=30)
+    process.wait(30)
     wait_until(lambda: gone(ranks), 10)
 
 
 @pytest.mark.slow
 def test_torchrun_itself_can_start_the_processes(data, tmp_path):
     """As on several machines."""
-    words = start("ocvp.train_savi", *savi_arguments(data, tmp_path / "own"), "--help")
-    ended(words)
-    arguments = [str(word) for word in words.args[3:-1]]
+    python, *arguments = command("ocvp.train_savi", *savi_arguments(data, tmp_path / "own"))
     run = subprocess.run(
         [
-            *(words.args[0], "-m", "torch.distributed.run", "--nnodes", "1"),
+            *(python, "-m", "torch.distributed.run", "--nnodes", "1"),
             *("--nproc-per-node", "2", "--rdzv-backend", "c10d"),
             *("--rdzv-endpoint", "localhost:0", "--rdzv-id", "test"),
-            *("-m", "ocvp.train_savi", *arguments),
+            *arguments,
         ],
         capture_output=True,
         text=True,
