@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import yaml
 from conftest import TINY
@@ -76,6 +77,7 @@ def test_another_machine_evaluates_from_it_and_finds_the_same_scores(unpacked, f
         folder=unpacked,
         project=finished_study.project,
         environment=finished_study.environment,
+        python=forked.python(),
     )
     assert run.status == 0, run.text
     assert "rule import_savi" in run.text

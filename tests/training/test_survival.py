@@ -10,6 +10,7 @@ import threading
 import time
 from unittest import mock
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,7 @@ def train_in_workflow(finished_study, folder, *options):
         folder=folder,
         project=finished_study.project,
         environment=finished_study.environment,
+        python=forked.python(),
     )
 
 

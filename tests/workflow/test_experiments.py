@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import forked
 import h5py
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.models.checkpoint import load_predictor, load_savi
 
-pytestmark = pytest.mark.xdist_group("experiments")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
 KINDS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
@@ -26,8 +27,7 @@ PROTOCOLS = {
     "movi_a": {"movi_a_6_to_8": ("test", None), "movi_a_6_to_18": ("test", None)},
     "movi_c": {"movi_c_6_to_8": ("test", None), "movi_c_6_to_18": ("test", None)},
 }
-SLOW = pytest.param("movi_c", marks=pytest.mark.slow)
-DATASETS = ["obj3d", "movi_a", SLOW]
+DATASETS = ["obj3d", "movi_a", "movi_c"]
 
 
 class Experiment(NamedTuple):
@@ -62,6 +62,7 @@ def experiment_of(shared_folder: Any) -> Callable[[str], Experiment]:
             folder=work,
             project=project,
             environment={"PYTHONPATH": str(project), **ONE_THREAD},
+            python=forked.python(),
         )
         (folder / "run.txt").write_text(f"{run.status}\n{run.text}", encoding="utf-8")
 
@@ -109,7 +110,7 @@ def test_without_masks_their_metrics_are_null_with_a_reason(experiment_of):
     assert scores["metrics"]["psnr"]["mean"] > 0
 
 
-@pytest.mark.parametrize("dataset", ["movi_a", SLOW])
+@pytest.mark.parametrize("dataset", ["movi_a", "movi_c"])
 def test_movis_masks_are_scored(experiment_of, dataset):
     scores = json.loads((chain(experiment_of, dataset) / "evaluation.json").read_text("utf-8"))
     for metric in MASK_METRICS:
@@ -144,7 +145,6 @@ def test_a_config_of_one_data_set_shares_all_but_the_tables(experiment_of, name)
     assert {job.rule for job in stale} == {"summarize", "collect_training_time"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["obj3d", "movi_a"])
 def test_the_config_of_one_data_set_runs_by_itself(experiment_of, name, tmp_path):
     # A new folder, and as far as the first predictor: the rest is the run above, entry by entry.
@@ -154,6 +154,7 @@ def test_the_config_of_one_data_set_runs_by_itself(experiment_of, name, tmp_path
         f"results/{name}/savi_{name}/seed0/lstm_{name}/predictor.pt",
         folder=tmp_path,
         environment=ONE_THREAD,
+        python=forked.python(),
     )
     assert run.status == 0, run.text
 

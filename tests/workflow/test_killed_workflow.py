@@ -1,6 +1,7 @@
 """Snakemake is killed in the middle of a training; unlock, the same command, nothing is lost."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from conftest import TINY
-from snakemake_runs import copy_project
+from conftest import TINY, FinishedStudy
 from tiny import quiet_environment
 from trainings import holder, is_running, wait_until
 
@@ -22,11 +22,13 @@ NUM_STEPS = 100
 
 
 class Workflow:
-    """Runs of one command of Snakemake in one folder."""
+    """Runs of one command of Snakemake in one folder, which has its videos already."""
 
-    def __init__(self, folder: Path, project: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, study: FinishedStudy):
+        self.folder, project = folder, study.project
         folder.mkdir()
+        videos = "results/tiny/videos"
+        shutil.copytree(study.folder / videos, folder / videos)
         config = yaml.safe_load(TINY.read_text(encoding="utf-8"))
         config["savi"]["small"]["training"] |= {"num_steps": NUM_STEPS, "num_threads": 1}
         config["runtime"] = {"device": "cpu", "save_interval_minutes": 0.01}
@@ -72,22 +74,17 @@ class Workflow:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_project(tmp_path_factory.mktemp("killed") / "project")
-
-
-@pytest.fixture(scope="module")
-def whole(project: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(finished_study: FinishedStudy, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The weights of a run that nothing disturbed."""
-    workflow = Workflow(tmp_path_factory.mktemp("whole") / "work", project)
+    workflow = Workflow(tmp_path_factory.mktemp("whole") / "work", finished_study)
     assert workflow.run() == 0, workflow.printed
     return workflow.weights()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("orphan_lives", [True, False])
-def test_killed_unlocked_and_run_again(orphan_lives, project, whole, tmp_path):
-    workflow = Workflow(tmp_path / "work", project)
+def test_killed_unlocked_and_run_again(orphan_lives, finished_study, whole, tmp_path):
+    workflow = Workflow(tmp_path / "work", finished_study)
     main = workflow.start()
     wait_until(lambda: workflow.orphan() and workflow.has_saved(), seconds=120)
     orphan = workflow.orphan()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import yaml
@@ -60,6 +61,7 @@ def evaluated(shared_folder: Any) -> Path:
             *("--cores", "4", "--configfile", study(folder)),
             folder=folder,
             environment=ENVIRONMENT,
+            python=forked.python(),
         )
         (folder / "run.txt").write_text(f"{run.status}\n{run.text}", encoding="utf-8")
 
@@ -118,6 +120,7 @@ def test_a_predictor_of_ones_own_is_trained_on_a_pretrained_savi(tmp_path):
         *("train_predictor", "--cores", "2", "--configfile", study(tmp_path, own=own)),
         folder=tmp_path,
         environment=ENVIRONMENT,
+        python=forked.python(),
     )
     assert run.status == 0, run.text
     rules = {job.rule for job in jobs_in(run.text)}
@@ -138,6 +141,7 @@ def test_settings_that_the_checkpoint_does_not_have_stop_the_import(tmp_path):
         *("train_savi", "--cores", "1", "--configfile", path),
         folder=tmp_path,
         environment=ENVIRONMENT,
+        python=forked.python(),
     )
     assert run.status == 1
     assert "model.num_slots is 4 in the checkpoint and 6 in the config" in run.text
@@ -161,7 +165,9 @@ def test_a_savi_of_the_study_is_fine_tuned_after_it_was_imported(tmp_path):
     ]
     path.write_text(yaml.dump(config), encoding="utf-8")
     arguments = ("train_savi", "--cores", "2", "--configfile", path)
-    run = run_snakemake(*arguments, folder=tmp_path, environment=ENVIRONMENT)
+    run = run_snakemake(
+        *arguments, folder=tmp_path, environment=ENVIRONMENT, python=forked.python()
+    )
     assert run.status == 0, run.text
     tuned = "results/obj3d/tuned/seed0/savi.pt"
     jobs = jobs_in(run.text)

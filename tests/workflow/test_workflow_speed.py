@@ -29,6 +29,7 @@ def benchmark(*arguments: str) -> tuple[int, dict[str, float]]:
     return int(jobs[1].replace(",", "")), {name: float(seconds) for name, seconds in lines}
 
 
+@pytest.mark.slow
 def test_a_small_study_is_measured():
     num_jobs, taken = benchmark("--jobs", "100")
     assert 100 <= num_jobs < 300
