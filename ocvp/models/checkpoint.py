@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from ocvp.models.pickle_names import ZIP_START, refused_names
@@ -26,7 +25,6 @@ from ocvp.runtime.files import write_bytes
 
 if TYPE_CHECKING:
     from ocvp.models.savi import SAVi
-    from ocvp.training.loop import TrainingState
 
 FORMAT = "ocvp checkpoint 1"
 ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}
@@ -154,54 +152,6 @@ def _rebuilt(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_rebuilt, value))
     return value
-
-
-def save_training(
-    path: Path,
-    state: "TrainingState",
-    *,
-    last_weights: Mapping[str, Tensor],
-    select: str,
-    config: BaseModel,
-    **content: Any,
-) -> list[Path]:
-    """Write the selected weights of a training to `path`, and the other ones beside it.
-
-    Args:
-        path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
-        state: The end of the training.
-        last_weights: Weights after the last step.
-        select: `best` or `last`: which weights are the product.
-        config: The stage's config.
-        content: Further entries of the checkpoint.
-
-    Returns:
-        The files that it wrote, the product first.
-    """
-    versions: dict[str, dict[str, Any]] = {
-        "last": {"weights": last_weights, "step": state.step, "metrics": state.metrics},
-        "best": {
-            "weights": state.best_weights,
-            "step": state.best_step,
-            "metrics": {"loss": state.best_loss},
-        },
-    }
-    other = "best" if select == "last" else "last"
-    common = {
-        "config": config.model_dump(mode="json"),
-        "epoch": state.epoch,
-        "examples": state.examples,
-        "training_seconds": round(state.seconds, 1),
-        "recoveries": state.recoveries,
-        "extended_from": state.extended_from,
-        "sessions": state.sessions,
-        **state.sessions[-1]["made_by"],  # what trained it, not what writes it again
-        **content,
-    }
-    beside = path.with_suffix(f".{other}.pt")
-    save_checkpoint(beside, **versions[other], **common)
-    save_checkpoint(path, **versions[select], **common)
-    return [path, beside]
 
 
 def read_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from ocvp.compute.device import prepare_device
 from ocvp.compute.process_group import Group, check_devices, device_of_rank, joined
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
-from ocvp.models.checkpoint import save_training
 from ocvp.records.origins import write_record
 from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
 from ocvp.runtime.files import write_json
@@ -22,6 +21,7 @@ from ocvp.runtime.lock import Lock
 from ocvp.runtime.program import also_logged, companion, is_rank, rank
 from ocvp.training.loop import train
 from ocvp.training.resume import ResumeFolder, fingerprint, lock_path
+from ocvp.training.saves import save_training
 from ocvp.training.task import Task
 
 
