@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from ocvp.batches.windows import (
     Window,
     WindowReader,
-    check_buffer,
     check_finite,
     first_windows,
     to_model,
@@ -46,7 +45,7 @@ from ocvp.models.checkpoint import (
     load_savi,
     read_checkpoint,
 )
-from ocvp.models.rollout import rollout
+from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ocvp.batches.savi_inputs import CONDITIONAL, encode_from_start
-from ocvp.batches.windows import Window, check_buffer, check_finite, to_pixels
+from ocvp.batches.windows import Window, check_finite, to_pixels
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
@@ -29,7 +29,7 @@ from ocvp.models.checkpoint import (
     load_savi,
     read_checkpoint,
 )
-from ocvp.models.rollout import rollout
+from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
 from ocvp.pictures.animation import rollout_animation, save_gif
 from ocvp.pictures.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip

@@ -70,19 +70,6 @@ def first_windows(num_videos: int, batch_size: int, first_video: int = 0) -> lis
     return [windows[i : i + batch_size] for i in range(0, num_videos, batch_size)]
 
 
-def slot_noise(
-    seed: int, purpose: str, epoch: int, windows: Sequence[Window], num_slots: int, slot_dim: int
-) -> Tensor:
-    """Return the unit normal noise of the first slots, float32 (B, N, D), one draw a window."""
-    draws = [
-        generator(seed, "slot noise", purpose, epoch, window.video, window.start).standard_normal(
-            (num_slots, slot_dim), dtype=np.float32
-        )
-        for window in windows
-    ]
-    return torch.from_numpy(np.stack(draws))
-
-
 def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
     """Check that no model went astray.
 
@@ -101,44 +88,6 @@ def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
         f"{what} of video {windows[int(bad)].video} are not finite; the model cannot be used: "
         "train it again with a lower learning_rate"
     )
-
-
-def check_buffer(buffer_size: int | None, num_context: int) -> None:
-    """Check that a predictor looks back on the whole context.
-
-    Raises:
-        ValueError: If it does not: context frames would be given and ignored.
-    """
-    if buffer_size is not None and buffer_size < num_context:
-        raise ValueError(
-            f"the predictor's buffer_size is {buffer_size}, smaller than num_context, "
-            f"{num_context}; give a buffer_size of at least {num_context}, or null for no limit"
-        )
-
-
-def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, why: str) -> int:
-    """Return how many frames of each video are trained on.
-
-    Args:
-        videos: The file, for messages.
-        num_frames: Frames of its videos.
-        limit: `training.num_frames`.
-        needed: Frames of one window.
-        why: What asks for them, for messages.
-
-    Raises:
-        ValueError: If the videos, or the frames to train on, are too few.
-    """
-    if (limit or 0) > num_frames:
-        raise ValueError(
-            f"training.num_frames is {limit}, but the videos of {videos} have {num_frames} frames"
-        )
-    usable = limit or num_frames
-    if needed > usable:
-        of = f"{usable} of the frames of {videos} are" if limit else f"the videos of {videos} have"
-        end = "trained on" if limit else f"{usable} frames"
-        raise ValueError(f"{why} is {needed}, but {of} {end}")
-    return usable
 
 
 class WindowReader:

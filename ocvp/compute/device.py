@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import torch
 
-from ocvp.models.precision import set_tf32
 from ocvp.runtime.gpus import take_gpus
 from ocvp.runtime.program import is_rank
 
@@ -31,7 +30,7 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
         name: `auto` (a GPU where there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
         num_threads: Threads of CPU operators, at least 1.
         tf32: Whether an NVIDIA GPU may round the factors of float32 products (see
-            `ocvp.models.precision.set_tf32`).
+            `set_tf32`).
 
     Raises:
         ValueError: If the device is not there.
@@ -54,6 +53,19 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
         raise ValueError("runtime.device is mps, but torch sees no such device; choose cpu or auto")
     logger.info("computing on %s, %d threads", device, num_threads)
     return device
+
+
+def set_tf32(enabled: bool) -> None:
+    """Let NVIDIA GPUs multiply float32 matrices and convolve in TF32, or not.
+
+    TF32 rounds the factors to 11 significant bits; sums are float32. CPUs compute as before.
+    """
+    # The setters of each backend (fp32_precision) leave torch's common settings behind, and these
+    # then refuse to be read, which torch.compile does. Here both agree, and nothing warns.
+    on_cpu = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    torch.set_float32_matmul_precision("high" if enabled else "highest")
+    torch.backends.mkldnn.matmul.fp32_precision = on_cpu  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = enabled
 
 
 def keep_large_buffers() -> None:

@@ -51,6 +51,19 @@ def rollout(
     return _move_window(predictor, context_slots, num_preds, teacher_slots)
 
 
+def check_buffer(buffer_size: int | None, num_context: int) -> None:
+    """Check that a predictor looks back on the whole context.
+
+    Raises:
+        ValueError: If it does not: context frames would be given and ignored.
+    """
+    if buffer_size is not None and buffer_size < num_context:
+        raise ValueError(
+            f"the predictor's buffer_size is {buffer_size}, smaller than num_context, "
+            f"{num_context}; give a buffer_size of at least {num_context}, or null for no limit"
+        )
+
+
 def _carry_state(
     advance: Callable[[Tensor, Any], tuple[Tensor, Any]],
     context_slots: Tensor,

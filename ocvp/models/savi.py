@@ -81,7 +81,7 @@ class SAVi(nn.Module):
             transition: Predict the next frame's initial slots; False keeps the slots as they are.
             transition_heads: Attention heads of the transition.
             transition_mlp_dim: Hidden width of the transition's MLP.
-            box_format: Convention of boxes and centres that the model takes (`ocvp.batches.boxes`).
+            box_format: Convention of boxes and centres it takes (`ocvp.batches.savi_inputs`).
             absent: What the slot of an absent object starts from (`ocvp.models.initializers`).
 
         Raises:

@@ -38,10 +38,10 @@ from ocvp.training.faults import (
 )
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.saves import check_space, save
+from ocvp.training.schedule import rate_of
 from ocvp.training.state import TrainingState, load_state
-from ocvp.training.step import Losses, make_optimizer, parts_of, rate_of, train_step
+from ocvp.training.step import Losses, make_optimizer, parts_of, train_step, validation_losses
 from ocvp.training.task import Task
-from ocvp.training.validation import validation_losses
 
 logger = logging.getLogger(__name__)
 

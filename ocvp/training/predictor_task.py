@@ -16,21 +16,20 @@ from ocvp.batches.windows import (
     Batch,
     Window,
     WindowReader,
-    check_buffer,
     epoch_batches,
     first_windows,
     to_model,
     to_pixels,
-    usable_frames,
 )
 from ocvp.compute.device import compiled
 from ocvp.config.entries import PredictorTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.models.rollout import rollout
+from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import predictor_loss
+from ocvp.training.task import usable_frames
 
 
 class PredictorTask:

@@ -18,7 +18,6 @@ from ocvp.batches.windows import (
     WindowReader,
     epoch_batches,
     first_windows,
-    usable_frames,
 )
 from ocvp.compute.device import compiled
 from ocvp.config.entries import SaviTraining
@@ -26,6 +25,7 @@ from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import savi_loss
+from ocvp.training.task import usable_frames
 
 
 class SaviTask:

@@ -2,6 +2,26 @@
 
 import math
 
+from ocvp.config.entries import Training
+from ocvp.training.state import TrainingState
+
+
+def rate_of(settings: Training, state: TrainingState, steps_per_epoch: int) -> float:
+    """Return the learning rate of the next step."""
+    cosine_steps: int | None = None
+    if settings.schedule == "cosine":
+        rest = max(state.num_steps - settings.warmup_steps, 1)
+        cosine_steps = settings.scheduler_steps or rest
+    rate = learning_rate(
+        state.step,
+        target=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        scheduler_steps=cosine_steps,
+        warmup_epochs=settings.warmup_epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+    return rate * state.rate_factor
+
 
 def learning_rate(
     step: int,

@@ -589,7 +589,6 @@ MODULES: dict[str, Rows] = {
     "published.training": of((FROM_IMPORTS, FETCHED)),
     "models.pickle_names": of(FROM_MODELS),
     # SAVi: its model, its training, and what trainings share.
-    "batches.boxes": of(FROM_SAVI),
     "models.checkpoint": of(FROM_MODELS),
     "models.decoder": of(FROM_MODELS),
     "compute.device": of(FROM_SAVI),
@@ -604,7 +603,6 @@ MODULES: dict[str, Rows] = {
     "training.state": of((FROM_SAVI, TRAINED)),
     "training.step": of((FROM_SAVI, TRAINED)),
     "training.task": of((FROM_SAVI, TRAINED)),
-    "training.validation": of((FROM_SAVI, TRAINED)),
     "models.position": of(FROM_MODELS),
     "training.resume": of((FROM_SAVI, TRAINED)),
     "models.savi": of(FROM_MODELS),

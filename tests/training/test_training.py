@@ -35,8 +35,7 @@ from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
 from ocvp.training.state import load_state
-from ocvp.training.step import Losses, make_optimizer, train_step
-from ocvp.training.validation import validation_losses
+from ocvp.training.step import Losses, make_optimizer, train_step, validation_losses
 
 
 @pytest.fixture(autouse=True)

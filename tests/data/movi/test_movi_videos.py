@@ -23,7 +23,7 @@ from raw_movi import (
     write_movi_c,
 )
 
-from ocvp.batches.boxes import model_boxes, model_centres
+from ocvp.batches.savi_inputs import model_boxes, model_centres
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
 from ocvp.data.movi import videos as movi_videos
