@@ -9,11 +9,9 @@ from pathlib import Path
 
 import torch
 
-from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import PredictorStage
-from ocvp.models.checkpoint import load_savi, read_checkpoint, start_from
+from ocvp.models.checkpoint import load_savi, read_checkpoint
 from ocvp.models.predictors import PREDICTORS
-from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,
@@ -24,7 +22,7 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.training.predictor_task import PredictorTask
-from ocvp.training.session import launched, prepared, train_and_save
+from ocvp.training.session import Session, Subject, initialised, run_training
 
 PROGRAM = "ocvp.train_predictor"
 
@@ -36,40 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     stage = read_section(PredictorStage, args.config, "--config").root
     runtime = read_runtime(args.runtime)
-    if (status := launched(PROGRAM, argv, args, runtime, stage.training)) is not None:
-        return status
-    origin = files_digest([args.checkpoint]) if args.checkpoint else ""
-    with prepared(args, runtime, stage.training) as (device, group):
-        savi = load_savi(args.savi, device)
-        digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
-        model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
-        torch.manual_seed(derived_seed(args.seed, "initialisation"))
-        predictor = PREDICTORS[stage.kind](**model).to(device)
-        start = (
-            start_from(predictor, args.checkpoint, stage.kind, model) if args.checkpoint else None
-        )
-        data = {"savi_digest": digest, "train": args.train, "validation": args.val}
-        train_and_save(
-            PredictorTask(predictor, savi, stage.training, runtime, **data, seed=args.seed),
-            stage,
-            runtime,
-            args,
-            argv,
-            group,
-            rule="fit_predictor",
-            kind=stage.kind,
-            model=model,
-            inputs={
-                "origin": args.checkpoint,
-                "savi": args.savi,
-                "train": args.train,
-                "val": args.val,
-            },
-            start=start,
-            origin=origin,
-            savi_digest=digest,
-        )
-    return 0
+    return run_training(Session("fit_predictor", PROGRAM, args, argv, stage, runtime), _load)
+
+
+def _load(session: Session, device: torch.device) -> Subject:
+    """Load the SAVi, and build the predictor for its slots."""
+    args, stage = session.args, session.stage
+    savi = load_savi(args.savi, device)
+    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+    model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
+    module_class = PREDICTORS[stage.kind]
+    predictor, start = initialised(module_class, stage.kind, model, session, device)
+    data = {"savi_digest": digest, "train": args.train, "validation": args.val}
+    task = PredictorTask(predictor, savi, stage.training, session.runtime, **data, seed=args.seed)
+    inputs = {"savi": args.savi, "train": args.train, "val": args.val}
+    return Subject(task, stage.kind, model, inputs, start, content={"savi_digest": digest})
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

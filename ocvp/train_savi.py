@@ -9,12 +9,9 @@ from pathlib import Path
 
 import torch
 
-from ocvp.compute.randomness import derived_seed
 from ocvp.config.entries import SaviStage
 from ocvp.data.videos import VideoFile
-from ocvp.models.checkpoint import start_from
 from ocvp.models.savi import SAVi
-from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.program import (
     add_training_options,
@@ -25,7 +22,7 @@ from ocvp.runtime.program import (
     start_logging,
 )
 from ocvp.training.savi_task import SaviTask
-from ocvp.training.session import launched, prepared, train_and_save
+from ocvp.training.session import Session, Subject, initialised, run_training
 
 PROGRAM = "ocvp.train_savi"
 
@@ -37,31 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output)
     stage = read_section(SaviStage, args.config, "--config")
     runtime = read_runtime(args.runtime)
-    if (status := launched(PROGRAM, argv, args, runtime, stage.training)) is not None:
-        return status
-    origin = files_digest([args.checkpoint]) if args.checkpoint else ""
-    with prepared(args, runtime, stage.training) as (device, group):
-        with VideoFile(args.train) as videos:
-            model = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
-        torch.manual_seed(derived_seed(args.seed, "initialisation"))
-        savi = SAVi(**model).to(device)
-        start = start_from(savi, args.checkpoint, "savi", model) if args.checkpoint else None
-        data = {"train": args.train, "validation": args.val}
-        train_and_save(
-            SaviTask(savi, stage.training, runtime, **data, seed=args.seed),
-            stage,
-            runtime,
-            args,
-            argv,
-            group,
-            rule="fit_savi",
-            kind="savi",
-            model=model,
-            inputs={"origin": args.checkpoint, "train": args.train, "val": args.val},
-            start=start,
-            origin=origin,
-        )
-    return 0
+    return run_training(Session("fit_savi", PROGRAM, args, argv, stage, runtime), _load)
+
+
+def _load(session: Session, device: torch.device) -> Subject:
+    """Build the SAVi for the videos that it is trained on."""
+    args, stage = session.args, session.stage
+    with VideoFile(args.train) as videos:
+        model = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
+    savi, start = initialised(SAVi, "savi", model, session, device)
+    data = {"train": args.train, "validation": args.val}
+    task = SaviTask(savi, stage.training, session.runtime, **data, seed=args.seed)
+    return Subject(task, "savi", model, {"train": args.train, "val": args.val}, start)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

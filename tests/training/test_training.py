@@ -34,6 +34,7 @@ from ocvp.training.loop import LOG_EVERY_STEPS, train
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
+from ocvp.training.setup import Setup
 from ocvp.training.state import load_state
 from ocvp.training.step import Losses, make_optimizer, train_step, validation_losses
 
@@ -105,12 +106,14 @@ def train_toy(task, folder, changes=None, **runtime):
     chosen = settings(**(changes or {}))
     with ResumeFolder(folder / "resume", {"toy": 1}) as resume:
         return train(
-            task,
-            chosen,
-            Runtime(**{"save_interval_minutes": 1e9} | runtime),
-            seed=0,
-            folder=folder / "tensorboard",
-            resume=resume,
+            Setup(
+                task,
+                chosen,
+                Runtime(**{"save_interval_minutes": 1e9} | runtime),
+                seed=0,
+                folder=folder / "tensorboard",
+                resume=resume,
+            )
         )
 
 
