@@ -8,13 +8,11 @@ one has ended.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import inspect
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +26,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ocvp.runtime.interruption import die_with_parent
 from ocvp.runtime.launch import LAUNCHER
 from ocvp.runtime.program import is_rank
 
@@ -42,7 +41,6 @@ FAREWELL_SECONDS = 10
 """How long a rank may take to end after an error."""
 
 _STOPPED_SECONDS = 3.0
-_PR_SET_PDEATHSIG = 1
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out")
 
 
@@ -224,20 +222,13 @@ def check_devices(name: str, num_processes: int) -> str:
 
 
 def die_with_launcher() -> None:
-    """Let the kernel end this process when the launcher ends, however that ends.
-
-    Elsewhere than on Linux: nothing.
+    """End this process when the launcher ends, however that ends (see `die_with_parent`).
 
     Raises:
         ConnectionError: If the launcher has ended already.
     """
-    if not sys.platform.startswith("linux"):
-        return
     launcher = int(os.environ.get(LAUNCHER, os.getppid()))  # torchrun does not say its number
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-    except (OSError, AttributeError):  # another C library
-        return
+    die_with_parent()
     if os.getppid() != launcher:  # it ended before the kernel knew
         raise ConnectionError("the process that launched this one has ended")
 

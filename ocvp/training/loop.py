@@ -87,7 +87,7 @@ class _Loop:
         self._setup, self._optimizer = setup, optimizer
         self._task, self._group, self._resume = setup.task, setup.group, setup.resume
         self._losses = setup.group.synchronised(Losses(setup.task, setup.precision), setup.device)
-        self._stop = StopRequest(is_told=setup.group.is_first)
+        self._stop = StopRequest(is_shown=setup.group.is_first)
         self._is_validating = False
         self._begin(state)
         self.report = Report(setup, state)
