@@ -12,17 +12,10 @@ import torch
 from ocvp.config.entries import PredictorStage
 from ocvp.models.checkpoint import load_savi, read_checkpoint
 from ocvp.models.predictors import PREDICTORS
-from ocvp.runtime.files import check_writable
-from ocvp.runtime.program import (
-    add_training_options,
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.program import add_training_options, run, stage_parser
 from ocvp.training.predictor_task import PredictorTask
-from ocvp.training.session import Session, Subject, initialised, run_training
+from ocvp.training.run import Subject, initialised, run_training
+from ocvp.training.session import Session, add_output, start_session
 
 PROGRAM = "ocvp.train_predictor"
 
@@ -30,11 +23,8 @@ PROGRAM = "ocvp.train_predictor"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
-    start_logging(args.log)
-    check_writable(args.output)
-    stage = read_section(PredictorStage, args.config, "--config").root
-    runtime = read_runtime(args.runtime)
-    return run_training(Session("fit_predictor", PROGRAM, args, argv, stage, runtime), _load)
+    session = start_session("fit_predictor", PROGRAM, PredictorStage, args, argv)
+    return run_training(session, _load)
 
 
 def _load(session: Session, device: torch.device) -> Subject:
@@ -64,13 +54,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             required=True,
             help=f"videos to {verb} on, and their slots (HDF5)",
         )
-    files.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        help="checkpoint to write (predictor.pt); its folder also takes the best or last weights, "
-        "TensorBoard's files, and what an interrupted run resumes from",
-    )
+    add_output(files, "predictor.pt")
     add_training_options(parser)
     return parser.parse_args(argv)
 

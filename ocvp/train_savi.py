@@ -12,17 +12,10 @@ import torch
 from ocvp.config.entries import SaviStage
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
-from ocvp.runtime.files import check_writable
-from ocvp.runtime.program import (
-    add_training_options,
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.program import add_training_options, run, stage_parser
+from ocvp.training.run import Subject, initialised, run_training
 from ocvp.training.savi_task import SaviTask
-from ocvp.training.session import Session, Subject, initialised, run_training
+from ocvp.training.session import Session, add_output, start_session
 
 PROGRAM = "ocvp.train_savi"
 
@@ -30,11 +23,8 @@ PROGRAM = "ocvp.train_savi"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
-    start_logging(args.log)
-    check_writable(args.output)
-    stage = read_section(SaviStage, args.config, "--config")
-    runtime = read_runtime(args.runtime)
-    return run_training(Session("fit_savi", PROGRAM, args, argv, stage, runtime), _load)
+    session = start_session("fit_savi", PROGRAM, SaviStage, args, argv)
+    return run_training(session, _load)
 
 
 def _load(session: Session, device: torch.device) -> Subject:
@@ -55,13 +45,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     files = parser.add_argument_group("files")
     files.add_argument("--train", type=Path, required=True, help="videos to train on (HDF5)")
     files.add_argument("--val", type=Path, required=True, help="videos to validate on (HDF5)")
-    files.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        help="checkpoint to write (savi.pt); its folder also takes the best or last weights, "
-        "TensorBoard's files, and what an interrupted run resumes from",
-    )
+    add_output(files, "savi.pt")
     add_training_options(parser)
     return parser.parse_args(argv)
 

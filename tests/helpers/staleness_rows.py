@@ -599,6 +599,7 @@ MODULES: dict[str, Rows] = {
     "batches.residency": of((FROM_SAVI, TRAINED)),
     "training.faults": of((FROM_SAVI, TRAINED)),
     "training.report": of((FROM_SAVI, TRAINED)),
+    "training.run": of((FROM_SAVI, TRAINED)),
     "training.session": of((FROM_SAVI, TRAINED)),
     "training.setup": of((FROM_SAVI, TRAINED)),
     "training.saves": of((FROM_SAVI, TRAINED)),
