@@ -58,6 +58,7 @@ def choose(
     size = data_bytes(sources)
     free = free_memory(num_processes)
     free_on_device, total_on_device = device_memory(device)
+    # --- the nearest place with room to spare -----------------------------------------------------
     chosen: Residency
     if residency != "auto":
         chosen = residency
@@ -65,6 +66,7 @@ def choose(
         chosen = "device"
     else:
         chosen = "memory" if size <= MEMORY_SHARE * free else "disk"
+    # --- what was asked for, and does not fit -----------------------------------------------------
     is_on_gpu = chosen == "device" and device.type == "cuda"
     if is_on_gpu and size > total_on_device:
         raise ValueError(
@@ -75,14 +77,15 @@ def choose(
         logger.warning(
             "runtime.residency is %s, but the data take %s and only %s of main memory seem to be "
             "free%s; with auto they would be streamed from disk",
-            *(chosen, as_text(size), as_text(free), _each(num_processes)),
+            *(chosen, as_text(size), as_text(free), _for_each(num_processes)),
         )
+    # --- the choice, in words ---------------------------------------------------------------------
     if is_on_gpu:
         where = f"kept on {device} ({as_text(free_on_device)} of its memory are free)"
     else:
         place = "kept in memory" if chosen != "disk" else "streamed from disk"
         what = "" if chosen != "disk" else " of memory"
-        where = f"{place} ({as_text(free)}{what} are free{_each(num_processes)})"
+        where = f"{place} ({as_text(free)}{what} are free{_for_each(num_processes)})"
     logger.info("data: %s, %s", as_text(size), where)
     return chosen
 
@@ -185,7 +188,8 @@ def _left(folder: Path, limits: list[int | None], usage: str, files: tuple[str, 
         lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    parts = dict(line.split() for line in lines)
+    parts = dict(line.split() for line in lines)  # "inactive_file 4096", and so on
+    # Files count as used, but the system gives them up for others.
     return min(known) - used + sum(int(parts.get(name, 0)) for name in files)
 
 
@@ -205,5 +209,5 @@ def as_text(num_bytes: float) -> str:
     return f"{num_bytes:.3g} TB"
 
 
-def _each(num_processes: int) -> str:
+def _for_each(num_processes: int) -> str:
     return f" for each of {num_processes} processes" if num_processes > 1 else ""

@@ -1,6 +1,6 @@
 """Windows of videos and of cached slots: where they start, in which order, and how they are read.
 
-B batch, T frames, N slots, D slot_dim, H W pixels, V videos, K objects.
+B batch, T frames, L frames of a window, N slots, D slot_dim, H W pixels, V videos.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +56,7 @@ def epoch_batches(
     windows = [
         Window(
             int(video),
+            # A generator for each video: its window depends on no other one.
             int(generator(seed, "start", epoch, int(video)).integers(num_starts)),
             length,
         )
@@ -81,9 +82,10 @@ def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
     Raises:
         ValueError: If a value is NaN or infinite, naming the video.
     """
-    if torch.isfinite(values).all():  # one look where nothing is wrong, as it makes a GPU wait
+    is_finite = torch.isfinite(values)  # (B, ...)
+    if is_finite.all():  # one reading where nothing is wrong, as it makes a GPU wait
         return
-    bad = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()[0, 0]
+    bad = (~is_finite).flatten(1).any(dim=1).nonzero()[0, 0]  # the first of the batch
     raise ValueError(
         f"{what} of video {windows[int(bad)].video} are not finite; the model cannot be used: "
         "train it again with a lower learning_rate"
@@ -185,11 +187,12 @@ class WindowReader:
 
     def _gather(self, windows: Sequence[Window], length: int) -> dict[str, Tensor]:
         """Return the windows of the fields that are kept, with one operation for each."""
+        # As rows of a field whose videos lie one after the other, shape (V * T, ...).
         firsts = [window.video * self._num_frames + window.start for window in windows]
         index = torch.tensor(firsts, dtype=torch.long)[:, None] + torch.arange(length)  # (B, L)
         batch = {}
         for name, kept in self._kept.items():
-            values = torch.empty(
+            values = torch.empty(  # (B * L, ...); pinned, a copy to the GPU waits for nothing
                 (index.numel(), *kept.shape[2:]),
                 dtype=kept.dtype,
                 device=kept.device,
@@ -198,12 +201,13 @@ class WindowReader:
             # Several times faster on a CPU than kept[videos, frames].
             rows = index.flatten().to(kept.device, non_blocking=True)
             torch.index_select(kept.flatten(0, 1), 0, rows, out=values)
-            batch[name] = values.view(*index.shape, *kept.shape[2:])
+            batch[name] = values.view(*index.shape, *kept.shape[2:])  # (B, L, ...)
         return batch
 
 
 def to_model(frames: Tensor, device: torch.device | str) -> Tensor:
     """Turn stored frames, uint8 (..., H, W, 3), into float32 (..., 3, H, W) in [0, 1]."""
+    # As bytes to the device first: they are a quarter of what floats are.
     return frames.to(device, non_blocking=True).movedim(-1, -3).float().div_(255.0)
 
 

@@ -154,11 +154,11 @@ def joined(device: torch.device | str) -> Iterator[Group]:
         group.barrier()
     except BaseException as error:
         # The group is not destroyed: that would wait for what the others have not joined in.
-        _limit_farewell()
+        _limit_ending()
         if not _is_lost(error):
             raise
         logger.debug("lost the other processes: %s", error)
-        _await_the_end()
+        _await_termination()
         raise ConnectionError(
             f"process {group.rank + 1} of {group.size} stopped, because another one has ended or "
             f"did not answer for {TIMEOUT.seconds // 60} minutes"
@@ -241,7 +241,7 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "gloo" in text and any(x in text for x in _LOST)
 
 
-def _limit_farewell() -> None:
+def _limit_ending() -> None:
     """Let the system end this process, should anything hold up its own ending.
 
     The others learn of its failure by its end only, and parts of torch wait for the others.
@@ -250,7 +250,7 @@ def _limit_farewell() -> None:
     faulthandler.dump_traceback_later(FAREWELL_SECONDS, exit=True, file=silence)
 
 
-def _await_the_end() -> None:
+def _await_termination() -> None:
     """Wait for the launcher to stop this rank, whose failure is only that another one failed.
 
     Else it could end before the launcher saw the other one, and be taken for the cause.

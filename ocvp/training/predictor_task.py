@@ -136,7 +136,7 @@ class PredictorTask:
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context
-        slots = fields["slots"].to(self._device)
+        slots = fields["slots"].to(self._device)  # (1, num_context + num_preds, N, D)
         with torch.no_grad():
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
             output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
@@ -154,11 +154,12 @@ class PredictorTask:
 
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch
-        slots = fields["slots"].to(self._device, non_blocking=True)
+        slots = fields["slots"].to(self._device, non_blocking=True)  # (B, T, N, D)
         frames = None
         if self._settings.frame_loss_weight > 0:  # frames that do not count need no decoding
             # All of them first: a part of a pinned tensor would be copied twice.
             frames = fields["frames"].to(self._device, non_blocking=True)
+            # uint8 (B, T, H, W, 3) to float32 (B, num_preds, 3, H, W)
             frames = to_model(frames[:, self._settings.num_context :], self._device)
         return self._compute(slots, frames, teacher_forcing)
 
@@ -175,14 +176,13 @@ class PredictorTask:
         """
         settings = self._settings
         context, future = slots[:, : settings.num_context], slots[:, settings.num_context :]
-        predicted = rollout(
-            self.module, context, settings.num_preds, future if teacher_forcing else None
-        )
+        teacher = future if teacher_forcing else None
+        predicted = rollout(self.module, context, settings.num_preds, teacher)
         if frames is None:
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
         loss = predictor_loss(
-            self._savi.decode(predicted).reconstruction,
+            self._savi.decode(predicted).reconstruction,  # (B, num_preds, 3, H, W)
             frames,
             predicted,
             future,

@@ -190,20 +190,20 @@ class ResumeFolder:
         changes = changes_between(stored, self._fingerprint)
         if not changes:
             return ""
-        told = f"changed: {describe_changes(changes)}"
+        difference = f"changed: {describe_changes(changes)}"
         if not (extend or must_extend):
-            return told
+            return difference
         if changes.keys() <= set(EXTENDABLE):
             # Nothing is written before more was trained: until then it is the run that it was.
-            logger.info("extending the earlier run (%s)", told)
+            logger.info("extending the earlier run (%s)", difference)
             return ""
         names = ", ".join(name.removeprefix("config ") for name in EXTENDABLE)
         if must_extend:
             raise ValueError(
                 f"--extend allows only {names} to change, but what the run in {self.folder} "
-                f"depends on did too ({told}); without --extend it is trained anew"
+                f"depends on did too ({difference}); without --extend it is trained anew"
             )
-        return f"{told}; only a run that differs in {names} is extended"
+        return f"{difference}; only a run that differs in {names} is extended"
 
     def _stored_fingerprint(self) -> dict[str, Any] | None:
         with contextlib.suppress(ValueError):

@@ -86,7 +86,7 @@ class SaviTask:
             epoch=epoch,
             num_videos=self._num_videos,
             num_starts=self._num_frames - length + 1,
-            batch_size=settings.batch_size * settings.clip_length // length,
+            batch_size=settings.batch_size * settings.clip_length // length,  # as many frames
             length=length,
         )
 
@@ -112,18 +112,17 @@ class SaviTask:
 
     def images(self) -> dict[str, np.ndarray]:
         """Return what each slot holds, for the first validation clip."""
-        from ocvp.pictures.drawing import (
-            slots_panel,  # here: a picture does not change what is trained
-        )
+        # Here: a picture does not change what is trained.
+        from ocvp.pictures.drawing import slots_panel
 
         windows, batch = self._validation[[Window(0, 0)]]
         inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
         with torch.no_grad():
             output = self.module(**inputs)
         panel = slots_panel(
-            batch["frames"][0].cpu().numpy(),
-            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
-            output.masks[0].squeeze(-3).cpu().numpy(),
+            batch["frames"][0].cpu().numpy(),  # (T, H, W, 3)
+            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),  # (T, N, H, W, 3)
+            output.masks[0].squeeze(-3).cpu().numpy(),  # (T, N, H, W)
         )
         return {"slots": panel}
 

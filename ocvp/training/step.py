@@ -1,7 +1,9 @@
 """One optimiser step: its rate, and a batch that may be cut into parts."""
 
 import contextlib
+import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -72,15 +74,18 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
+    # --- forward and backward, part by part -------------------------------------------------------
     totals: dict[str, Tensor] = {}
     no_sync = getattr(losses, "no_sync", contextlib.nullcontext)
     for number, weight in enumerate(weights, 1):
         # Gradients are averaged once, with those of the last part.
         with no_sync() if number < len(weights) else contextlib.nullcontext():
-            values = losses(next(batches), epoch)
+            values = losses(next(batches), epoch)  # scalars, means over the part
+            # Times the processes: what averages the gradients over them divides by as many.
             (values["loss"] * (weight * num_processes)).backward()
         for name, value in values.items():
             totals[name] = totals.get(name, 0.0) + value.detach() * weight
+    # --- clip, step: no number is read back here, as that would make a GPU wait -------------------
     limit = gradient_clip if gradient_clip is not None else float("inf")
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limit)
     optimizer.step()
@@ -121,9 +126,10 @@ def validation_losses(
     """
     group = group or Group()
     plan = task.validation_plan()
-    numbers = range(group.rank, len(plan), group.size)
+    numbers = range(group.rank, len(plan), group.size)  # this process' batches
     batches = iter(task.read_validation([plan[number] for number in numbers]))
     found: list[tuple[int, dict[str, Tensor]]] = []
+    # As many turns in each process, since they agree on something between them.
     for turn in range(math.ceil(len(plan) / group.size)):
         if turn < len(numbers):
             found.append((numbers[turn], task.validation_losses(next(batches))))
@@ -131,12 +137,9 @@ def validation_losses(
     # Read at the end only: reading makes a GPU wait.
     own = [(number, {k: v.item() for k, v in losses.items()}) for number, losses in found]
     totals: dict[str, float] = {}
-    for number, losses in sorted((row for rows in group.collect(own) for row in rows), key=_number):
+    rows = itertools.chain.from_iterable(group.collect(own))  # (number of the batch, losses)
+    for number, losses in sorted(rows, key=operator.itemgetter(0)):
         for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value * len(plan[number])
     num_windows = sum(map(len, plan))
     return {name: total / num_windows for name, total in totals.items()}
-
-
-def _number(row: tuple[int, dict[str, float]]) -> int:
-    return row[0]

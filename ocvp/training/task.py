@@ -39,7 +39,7 @@ class Task(Protocol):
         """Return pictures to look at, uint8 (H, W, 3), by name."""
 
 
-def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, why: str) -> int:
+def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, key: str) -> int:
     """Return how many frames of each video are trained on.
 
     Args:
@@ -47,7 +47,7 @@ def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int,
         num_frames: Frames of its videos.
         limit: `training.num_frames`.
         needed: Frames of one window.
-        why: What asks for them, for messages.
+        key: The config's key that asks for them, for messages.
 
     Raises:
         ValueError: If the videos, or the frames to train on, are too few.
@@ -58,7 +58,9 @@ def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int,
         )
     usable = limit or num_frames
     if needed > usable:
-        of = f"{usable} of the frames of {videos} are" if limit else f"the videos of {videos} have"
-        end = "trained on" if limit else f"{usable} frames"
-        raise ValueError(f"{why} is {needed}, but {of} {end}")
+        if limit:
+            found = f"{usable} of the frames of {videos} are trained on"
+        else:
+            found = f"the videos of {videos} have {usable} frames"
+        raise ValueError(f"{key} is {needed}, but {found}")
     return usable
