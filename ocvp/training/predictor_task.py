@@ -76,13 +76,8 @@ class PredictorTask:
             check_slots(
                 slots, weights_digest=savi_digest, num_videos=num_videos, num_frames=num_frames
             )
-            usable = usable_frames(
-                videos,
-                num_frames,
-                settings.num_frames,
-                length,
-                "training.num_context + num_preds",
-            )
+            key = "training.num_context + num_preds"
+            usable = usable_frames(videos, num_frames, settings.num_frames, length, key)
             sizes.append((num_videos, usable))
         (self._num_videos, num_frames), (self._num_validation, _) = sizes
         self._num_starts = num_frames - length + 1

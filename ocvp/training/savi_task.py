@@ -59,13 +59,8 @@ class SaviTask:
         for path in (train, validation):
             with VideoFile(path) as file:
                 num_videos, num_frames = file.num_videos, file.num_frames
-            usable = usable_frames(
-                path,
-                num_frames,
-                settings.num_frames,
-                settings.clip_length,
-                "training.clip_length",
-            )
+            length, key = settings.clip_length, "training.clip_length"
+            usable = usable_frames(path, num_frames, settings.num_frames, length, key)
             sizes.append((num_videos, usable))
         (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
         sources = [video_sources(savi, path) for path in (train, validation)]

@@ -592,6 +592,7 @@ MODULES: dict[str, Rows] = {
     "models.checkpoint": of(FROM_MODELS),
     "models.decoder": of(FROM_MODELS),
     "compute.device": of(FROM_SAVI),
+    "compute.memory": of((FROM_SAVI, TRAINED)),
     "models.encoder": of(FROM_MODELS),
     "models.initializers": of(FROM_MODELS),
     "training.losses": of((FROM_SAVI, TRAINED)),
