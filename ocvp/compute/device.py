@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 MOST_GRAPHS = 32
 """Shapes of batches for which a function is compiled; others run as it is."""
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_KEPT_BYTES = 1 << 30
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+_KEPT_BYTES = {_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: 1 << 30, _M_TOP_PAD: 1 << 26}
 
 
 def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.device:
@@ -80,10 +80,8 @@ def keep_large_buffers() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return
-    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
-        mallopt(
-            ctypes.c_int(option), ctypes.c_int(_KEPT_BYTES if option != _M_TOP_PAD else 1 << 26)
-        )
+    for option, num_bytes in _KEPT_BYTES.items():
+        mallopt(ctypes.c_int(option), ctypes.c_int(num_bytes))
 
 
 def compiled(function: Callable[..., Result], is_wanted: bool) -> Callable[..., Result]:

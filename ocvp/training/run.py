@@ -108,15 +108,7 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             stack.enter_context(also_logged(args.output.parent / "training.log"))
             identity = fingerprint(session.rule, stage, args.seed, data) | subject.content
             identity |= {"start": subject.start} if subject.start else {}
-            folder = ResumeFolder(
-                session.resume_folder,
-                identity,
-                fresh=args.fresh,
-                extend=session.runtime.extend,  # of a whole study: some inputs are others
-                must_extend=args.extend,
-                lock=False,  # `prepared` or the launcher has it
-            )
-            resume = stack.enter_context(folder)
+            resume = stack.enter_context(_resume_folder(session, identity))
             making.read(inputs, dict(zip(data, identity["inputs"], strict=True)))
         setup = Setup(
             subject.task,
@@ -145,6 +137,19 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
         )
     write_record(args.output, args.checkpoint, digest=origin)
     _finish(session, making, state, products)
+
+
+def _resume_folder(session: Session, identity: dict[str, Any]) -> ResumeFolder:
+    """Return what the run resumes from, where it is the same run."""
+    return ResumeFolder(
+        session.resume_folder,
+        identity,
+        fresh=session.args.fresh,
+        # Asked of a whole study, in which some trainings have other inputs now: these start anew.
+        extend=session.runtime.extend,
+        must_extend=session.args.extend,
+        lock=False,  # `prepared` or the launcher has it
+    )
 
 
 def _finish(
