@@ -1,1 +1,1 @@
-"""Where and how numbers are computed: device, memory, random draws, processes that train together."""
+"""Where and how numbers are computed: device, memory, random draws, processes of a training."""
