@@ -42,7 +42,7 @@ def describe_not_finite(values: Mapping[str, float], where: str) -> str:
 
 def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
     """Say what of a batch is not finite already in the file; empty if nothing is."""
-    for name, field in fields.items():
+    for name, field in fields.items():  # (B, T, ...)
         for window, values in zip(windows, field, strict=True):
             if not torch.isfinite(values).all():
                 return (

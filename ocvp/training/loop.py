@@ -54,6 +54,7 @@ def train(setup: Setup) -> TrainingState:
             run resumes from is damaged, or it was trained for longer already.
         OSError: If TensorBoard's files or the resume folder cannot be written.
     """
+    # --- where the run stands ---------------------------------------------------------------------
     module, resume = setup.module, setup.resume
     optimizer = make_optimizer(module, setup.settings, fused=setup.runtime.fused_adam)
     state, stored = TrainingState(), setup.group.share(resume.read() if resume else None)
@@ -67,6 +68,7 @@ def train(setup: Setup) -> TrainingState:
         return state
     if is_resumed:
         logger.info("going on from step %d of %d", state.step, state.num_steps)
+    # --- what is left of it -----------------------------------------------------------------------
     if resume:
         check_space(setup.folder, resume, module)
     loop = _Loop(setup, optimizer, state)
@@ -87,6 +89,7 @@ class _Loop:
         self._setup, self._optimizer = setup, optimizer
         self._task, self._group, self._resume = setup.task, setup.group, setup.resume
         self._losses = setup.group.synchronised(Losses(setup.task, setup.precision), setup.device)
+        # All processes get the signal, and one speaks of it.
         self._stop = StopRequest(is_shown=setup.group.is_first)
         self._is_validating = False
         self._begin(state)
@@ -136,7 +139,7 @@ class _Loop:
     def _run_epoch(self) -> None:
         state, task = self.state, self._task
         plan = task.plan(state.epoch)  # windows of each batch, over all processes
-        todo = plan[state.batch : state.batch + state.num_steps - state.step]
+        todo = plan[state.batch : state.batch + state.num_steps - state.step]  # what is left of it
         num_parts = self._setup.runtime.accumulation_steps
         parts = [parts_of(windows, self._group, num_parts) for windows in todo]
         task.module.train()
@@ -203,6 +206,7 @@ class _Loop:
         state.metrics, state.validated_step = metrics, state.step
         if metrics["loss"] < state.best_loss:
             state.best_loss, state.best_step = metrics["loss"], state.step
+            # A copy: the next steps change the module's own in place.
             state.best_weights = copy.deepcopy(dict(module.state_dict()))
         if state.batch == num_batches:  # a run may end within an epoch, and be extended
             state.epoch, state.batch = state.epoch + 1, 0
@@ -242,6 +246,7 @@ class _Loop:
     def _stop_or_save(self) -> None:
         """Between two steps: obey a signal, or save where it is time. All processes agree on it."""
         minutes = (time.monotonic() - self._last_save) / 60.0
+        # Clocks differ: the first process' counts.
         is_time = self._group.is_first and minutes >= self._setup.runtime.save_interval_minutes
         is_stopped, is_time = self._group.agree(self._stop.is_made, is_time)
         if is_stopped:

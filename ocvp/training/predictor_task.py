@@ -170,9 +170,10 @@ class PredictorTask:
             teacher_forcing: Whether to go on from true slots.
         """
         settings = self._settings
-        context, future = slots[:, : settings.num_context], slots[:, settings.num_context :]
+        context = slots[:, : settings.num_context]  # (B, num_context, N, D)
+        future = slots[:, settings.num_context :]  # (B, num_preds, N, D)
         teacher = future if teacher_forcing else None
-        predicted = rollout(self.module, context, settings.num_preds, teacher)
+        predicted = rollout(self.module, context, settings.num_preds, teacher)  # as `future`
         if frames is None:
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}

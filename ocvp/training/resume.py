@@ -161,13 +161,15 @@ class ResumeFolder:
             OSError: If it cannot be written.
         """
         content = tensor_bytes({**state, FINGERPRINT: self._fingerprint})
-        if self._stored_fingerprint() != self._fingerprint:
+        if self._stored_fingerprint() != self._fingerprint:  # it is new, or extended from now on
             write_json(self._fingerprint_path, self._fingerprint)
         number = 1 + max((item.number for item in self._generations()), default=0)
         mark = "-milestone" if milestone else ""
         digest = hashlib.sha256(content).hexdigest()
         write_bytes(self.folder / f"state-{number:06d}{mark}-{digest}.pt", content)
         self._remove_superfluous()
+
+    # --- whose folder it is ----------------------------------------------------------------------
 
     def _take_over(self, fresh: bool, extend: bool, must_extend: bool) -> None:
         """Remove what killed writers left, and move a folder aside that is of another run."""
@@ -221,6 +223,8 @@ class ResumeFolder:
             self._fingerprint_path,
         )
         return state.get(FINGERPRINT)
+
+    # --- the states in it ------------------------------------------------------------------------
 
     def _generations(self) -> list["_Generation"]:
         """Return the stored states, the last one first."""

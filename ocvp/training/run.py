@@ -97,7 +97,7 @@ def initialised(
 def _train_and_save(session: Session, subject: Subject, group: Group, origin: str) -> None:
     """Train, or go on with a training, and write the checkpoint and what accompanies it."""
     args, stage = session.args, session.stage
-    making = Making(session.rule, session.argv)
+    making = Making(session.rule, session.argv)  # before the training: sources may be edited in it
     inputs = {"origin": args.checkpoint, **subject.inputs}
     data = [path for role in ("train", "val") for path in paths_of(inputs[role])]
     with contextlib.ExitStack() as stack:
@@ -121,6 +121,7 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             description="SAVi" if subject.kind == "savi" else subject.kind,
         )
         state = train(setup)
+        # --- what is written, by the first process ------------------------------------------------
         if not group.is_first:
             return
         products = save_training(
@@ -157,14 +158,19 @@ def _finish(
 ) -> None:
     """Write how long the training took, and the record of all that it made."""
     made_by = state.sessions[-1]["made_by"]  # what trained it, not what writes it again
-    took: dict[str, Any] = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
-    took |= {"seconds": round(state.seconds, 1), "device": made_by["device"]}
+    duration = {
+        "steps": state.step,
+        "epochs": state.epoch,
+        "examples": state.examples,
+        "seconds": round(state.seconds, 1),  # of all sessions
+        "device": made_by["device"],
+    }
     times = companion(session.args.output, TRAINING_TIME)
-    write_json(times, took)
+    write_json(times, duration)
     making.finish(
         [*products, times],
         session.stage,
         seed=session.args.seed,
-        seconds=took["seconds"],  # of all sessions
+        seconds=duration["seconds"],
         made_by=made_by,
     )

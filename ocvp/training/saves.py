@@ -104,6 +104,7 @@ def save_training(
         **content,
     }
     beside = path.with_suffix(f".{other}.pt")
+    # The product last: where it lies, the other one does too.
     save_checkpoint(beside, **versions[other], **common)
     save_checkpoint(path, **versions[select], **common)
     return [path, beside]

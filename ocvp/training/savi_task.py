@@ -130,4 +130,5 @@ class SaviTask:
 
     def _error(self, frames: Tensor, **conditions: Tensor) -> Tensor:
         """Return the loss of what a SAVi is given; the part that is compiled."""
-        return savi_loss(self.module(frames, **conditions).reconstruction, frames)
+        output = self.module(frames, **conditions)
+        return savi_loss(output.reconstruction, frames)  # both (B, T, 3, H, W)

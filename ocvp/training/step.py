@@ -86,7 +86,7 @@ def train_step(
         for name, value in values.items():
             totals[name] = totals.get(name, 0.0) + value.detach() * weight
     # --- clip, step: no number is read back here, as that would make a GPU wait -------------------
-    limit = gradient_clip if gradient_clip is not None else float("inf")
+    limit = gradient_clip if gradient_clip is not None else float("inf")  # inf: measured only
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limit)
     optimizer.step()
     return totals, norm
