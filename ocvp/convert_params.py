@@ -17,7 +17,8 @@ import yaml
 from ocvp.published.conversion import Conversion, Note, convert
 from ocvp.published.settings import read_params
 from ocvp.runtime.files import check_writable, write_text
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 from ocvp.study.study import read_config
 
 PROGRAM = "ocvp.convert_params"

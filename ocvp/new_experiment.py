@@ -17,7 +17,8 @@ from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config, Study
 from ocvp.runtime.files import write_text
-from ocvp.runtime.program import logger, run, start_logging
+from ocvp.runtime.logs import logger, start_logging
+from ocvp.runtime.program import run
 from ocvp.study.study import read_as_written
 
 CONFIGS = Path("config")

@@ -11,7 +11,7 @@ from ocvp.config.tree import Config
 from ocvp.data.raw_files import listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.stages import stage_digest
-from ocvp.runtime.program import companion
+from ocvp.runtime.files import companion
 from ocvp.study.study import Chain, chains, stage_config
 
 
