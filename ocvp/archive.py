@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from ocvp.config.tree import Config
-from ocvp.provenance import as_text, chain_of, walk
+from ocvp.records.chain import as_text, chain_of, walk
 from ocvp.records.records import find_record
 from ocvp.runtime.files import atomic_path, check_writable, companion, read_json
 from ocvp.runtime.logs import start_logging

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ocvp.data.frame_files import read_film, read_pictures
-from ocvp.data.raw_files import PICTURES, natural_order
+from ocvp.data.raw_videos import PICTURES, natural_order
 from ocvp.data.resizing import WHOLE, Crop, Fit, choose_crop, resize_frame
 
 logger = logging.getLogger(__name__)

@@ -8,37 +8,16 @@ sizes. Where the files lie does not count.
 import hashlib
 import importlib
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
 from ocvp.config.section import Split
+from ocvp.data.raw_videos import MissingDataError, RawVideo
 from ocvp.records.stages import SOURCE_MODULES
 from ocvp.runtime.files import read_json
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Endings of the files that count as pictures."""
-FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
-"""Endings of the files that count as films."""
-
-
-class RawVideo(NamedTuple):
-    """One video on disk; files are relative to the data set's root, with forward slashes."""
-
-    name: str
-    files: tuple[str, ...]
-    """The pictures that are read, in the order of the frames; or one film, or one shard."""
-    record: int = 0
-    """Position in its shard."""
-    masks: tuple[str, ...] = ()
-    """The masks of the pictures, in the same order."""
-
-
-class MissingDataError(ValueError):
-    """The folder of a data set is not there."""
 
 
 @dataclass(frozen=True)
@@ -161,27 +140,3 @@ def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
 
 def _simulated(dataset: TabletopDataset, split: Split) -> int:
     return int(getattr(dataset.num_videos, split))
-
-
-# --- for the listings of each kind --------------------------------------------------------------
-
-
-def check_folder(folder: Path, text: str) -> None:
-    """Check that a folder is there.
-
-    Raises:
-        MissingDataError: If it is not, with a text that says what to do.
-    """
-    if not folder.is_dir():
-        raise MissingDataError(f"{folder} does not exist.\n{text}")
-
-
-def visible(folder: Path) -> list[Path]:
-    """Return what lies in a folder, without hidden files and what archives leave."""
-    return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-
-
-def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts test_2 before test_10, and no two names alike."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import RawVideo
+from ocvp.data.raw_videos import RawVideo
 from ocvp.data.videos import Video
 from ocvp.records.stages import SOURCE_MODULES
 

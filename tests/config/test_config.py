@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ocvp.config.descriptions import END, START, schema_text, with_tables
 from ocvp.config.entries import PredictorStage, SaviStage, TransformerModel
 from ocvp.config.section import canonical_json, validate
 from ocvp.config.tree import RESERVED_NAMES, Config
-from ocvp.config_docs import END, README, SCHEMA, START, main, schema_text, with_tables
+from ocvp.config_docs import README, SCHEMA, main
 from ocvp.study.study import read_config
 
 PROJECT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from tiny import assert_one_error, call
 
+from ocvp.config.experiments import new_experiment
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
-from ocvp.new_experiment import find_template, main, new_experiment, read_template
+from ocvp.new_experiment import find_template, main, read_template
 from ocvp.study.study import chains, import_stage, read_config
 
 PROJECT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ocvp.config.datasets import TabletopDataset
+from ocvp.data.conversion import make_chunk
 from ocvp.data.tabletop.scene import camera_of
 from ocvp.data.videos import Video, VideoWriter
-from ocvp.prepare_data import make_chunk
 from ocvp.tabletop_contacts import describe, main, read_events
 
 

@@ -15,7 +15,7 @@ from ocvp.config.datasets import FolderDataset
 from ocvp.config.section import Split
 from ocvp.data.frame_files import count_frames, load_picture, read_film, read_pictures
 from ocvp.data.mask_boxes import mask_boxes
-from ocvp.data.raw_files import FILMS, RawVideo
+from ocvp.data.raw_videos import FILMS, RawVideo
 from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame, resize_labels
 from ocvp.data.videos import Video
 

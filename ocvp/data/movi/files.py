@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ocvp.config.datasets import MoviDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import MissingDataError, RawVideo, natural_order
+from ocvp.data.raw_videos import MissingDataError, RawVideo, natural_order
 
 HELP = """\
 The TFRecord files are expected as

@@ -17,7 +17,7 @@ from ocvp.config.section import Split
 from ocvp.data.movi.metadata import read_class_names, scene_metadata
 from ocvp.data.movi.records import ABSENT, MoviRecord
 from ocvp.data.movi.tfrecord import Record, read_records
-from ocvp.data.raw_files import RawVideo
+from ocvp.data.raw_videos import RawVideo
 from ocvp.data.resizing import resize_frame, resize_labels
 from ocvp.data.videos import Video
 
