@@ -109,6 +109,7 @@ class FolderVideos:
                 for file in video.masks
             ]
         )
+        # Values may be any; 0 keeps its place as the background, and the others follow in order.
         values = [int(value) for value in np.unique(labels) if value != 0]
         self._check_values(video, values)
         return np.searchsorted([0, *values], labels).astype(np.uint8), values
