@@ -18,7 +18,7 @@ from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config
 from ocvp.runtime.files import write_text
 from ocvp.runtime.logs import logger, start_logging
-from ocvp.runtime.program import run
+from ocvp.runtime.program import program_parser, run
 from ocvp.study.study import read_as_written
 
 CONFIGS = Path("config")
@@ -57,11 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.new_experiment",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.new_experiment")
     parser.add_argument("name", metavar="NAME", help="name of the experiment, part of its entries'")
     parser.add_argument(
         "--like",

@@ -15,7 +15,7 @@ from ocvp.data.conversion import make_chunk, merge_chunks
 from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
 from ocvp.runtime.logs import start_logging
-from ocvp.runtime.program import read_section, run, stage_parser
+from ocvp.runtime.program import program_parser, read_section, run, stage_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,11 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.prepare_data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.prepare_data")
     steps = parser.add_subparsers(dest="step", required=True)
     chunk = _add_step(steps, "chunk", help="make a part of a split")
     merge = _add_step(steps, "merge", help="join the parts of a split")

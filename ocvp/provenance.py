@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocvp.records.chain import as_json, as_text, chain_of, walk
-from ocvp.runtime.program import run
+from ocvp.runtime.program import program_parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.provenance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.provenance")
     parser.add_argument("path", type=Path, metavar="PATH", help="a product, below results/")
     parser.add_argument(
         "--verify",

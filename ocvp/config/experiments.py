@@ -1,4 +1,8 @@
-"""A new experiment: the config of another one, or a part of it, under names of its own."""
+"""Configs that are made of others.
+
+A new experiment is another one, or a part of it, under names of its own. A study that is only
+evaluated takes the models of one that was trained.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -116,3 +120,28 @@ def _new_names(names: Sequence[str], template: str, name: str) -> dict[str, str]
     if len(set(new.values())) < len(new):  # `savi` beside `savi_obj3d`, say
         new = {old: f"{old}_{name}" for old in names}
     return new
+
+
+def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
+    """Return the config of a study whose models lie in a folder and are not trained.
+
+    Args:
+        config: The study's config; variants of its grids become entries by themselves.
+        folder: Where its `results/` will lie.
+    """
+    chain = f"{folder}/{{dataset}}/{{savi}}/seed{{seed}}"
+    checkpoints = {
+        "savi": f"{chain}/savi.pt",
+        "predictors": f"{chain}/{{predictor}}/predictor.pt",
+    }
+    plain = config.model_dump(mode="json", exclude_unset=True)
+    for section in ("datasets", "savi", "predictors", "evaluation"):
+        used = {name for study in config.study for name in getattr(study, section)}
+        entries = getattr(config, section)
+        plain[section] = {name: plain[section][name] for name in entries if name in used}
+    for section, path in checkpoints.items():
+        for entry in plain[section].values():
+            for key in ("start_from", "pretrained_params"):
+                entry.pop(key, None)
+            entry["pretrained"] = path
+    return plain

@@ -156,7 +156,7 @@ def read_own(checkpoint: Path, savi: Path | None, wanted: str | None) -> dict[st
         load_savi(checkpoint)
     else:
         load_predictor(checkpoint)
-        check_belongs(checkpoint, _given(savi, checkpoint))
+        check_belongs(checkpoint, _required(savi, checkpoint))
     for name, tensor in content["weights"].items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{checkpoint}: {name} is not finite: it holds NaN or infinity")
@@ -230,7 +230,7 @@ def _count(value: Any) -> int | None:
 
 def _savi_digest(savi: Path | None, checkpoint: Path, slot_dim: int) -> str:
     """Return the digest of the SAVi that a predictor belongs to, whose slots must fit."""
-    content = read_checkpoint(_given(savi, checkpoint), kinds=("savi",))
+    content = read_checkpoint(_required(savi, checkpoint), kinds=("savi",))
     if content["model"]["slot_dim"] != slot_dim:
         raise ValueError(
             f"{checkpoint} predicts slots with slot_dim {slot_dim}, the slots of {savi} have "
@@ -239,7 +239,7 @@ def _savi_digest(savi: Path | None, checkpoint: Path, slot_dim: int) -> str:
     return str(content["weights_digest"])
 
 
-def _given(savi: Path | None, checkpoint: Path) -> Path:
+def _required(savi: Path | None, checkpoint: Path) -> Path:
     if savi is None:
         raise ValueError(
             f"--savi is missing: {checkpoint} holds a predictor, which belongs to the SAVi that it "

@@ -27,21 +27,35 @@ SECONDS_TO_REPORT = 10.0
 """How long the first of several processes has for an error that all of them found."""
 
 
+def program_parser(
+    description: str | None, module: str | None = None, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser without options; `--help` shows the description as it is.
+
+    Args:
+        description: The program's docstring.
+        module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
+        epilog: What `--help` shows last.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}" if module else None,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def stage_parser(
     description: str | None, module: str | None = None, config_help: str = ""
 ) -> argparse.ArgumentParser:
     """Return a parser with the options that every stage has.
 
     Args:
-        description: The program's docstring, shown by `--help`.
-        module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
+        description: The program's docstring (see `program_parser`).
+        module: The program's module.
         config_help: What `--config` holds, for example "the SAVi's `model` and `training`".
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}" if module else None,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(description, module)
     settings = parser.add_argument_group("settings")
     settings.add_argument(
         "--config",

@@ -92,9 +92,9 @@ class _Shard:
         data = self._file.read(length)
         end = self._file.read(FOOTER.size)
         if len(data) != length or len(end) != FOOTER.size:  # it shrinks while it is read
-            raise self._bad(offset, "is cut off")
+            raise self._fault(offset, "is cut off")
         if end != footer(data):
-            raise self._bad(offset, f"is damaged: its {length} bytes do not match their checksum")
+            raise self._fault(offset, f"is damaged: its {length} bytes do not match their checksum")
         return data
 
     def _length(self, offset: int) -> int:
@@ -102,18 +102,20 @@ class _Shard:
         self._file.seek(offset)
         header = self._file.read(HEADER.size)
         if len(header) != HEADER.size:
-            raise self._bad(offset, f"is cut off: {len(header)} of {HEADER.size} bytes of its head")
+            raise self._fault(
+                offset, f"is cut off: {len(header)} of {HEADER.size} bytes of its head"
+            )
         length = data_length(header)
         if length is None:
-            raise self._bad(
+            raise self._fault(
                 offset, "is damaged, or this is no TFRecord file: its length fails its checksum"
             )
         left = self._size - offset - HEADER.size - FOOTER.size
         if length > left:
-            raise self._bad(offset, f"is cut off: {max(left, 0)} of its {length} bytes are there")
+            raise self._fault(offset, f"is cut off: {max(left, 0)} of its {length} bytes are there")
         return length
 
-    def _bad(self, offset: int, what: str) -> ValueError:
+    def _fault(self, offset: int, what: str) -> ValueError:
         return ValueError(
             f"{self._path}: the record at byte {offset} {what}; download the file again"
         )
