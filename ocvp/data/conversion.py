@@ -43,7 +43,7 @@ def make_chunk(dataset: AnyDataset, name: str, split: Split, chunk: int, output:
         "split": split,
         "config": _content(dataset),
         "first_video": part.start,
-        "source": "{}",
+        "source": "{}",  # replaced below where the source says what made it
         **source.attributes(),
     }
     videos = progress(source.videos(part.start, part.stop), f"{name} {split}", total=len(part))
@@ -78,6 +78,7 @@ def merge_chunks(
     wanted = {"dataset": name, "split": split, "config": _content(dataset)}
     attributes = _check_chunks(chunks, wanted, len(raw))
     files = manifest(dataset, raw)
+    # What was read is known of the whole split only, so chunks do not have it.
     source = {"kind": dataset.kind, **files, **json.loads(str(attributes["source"]))}
     attributes["source"] = json.dumps(source, sort_keys=True)
     bar = progress(None, f"merge {name} {split}", total=len(raw))

@@ -46,5 +46,6 @@ def visible(folder: Path) -> list[Path]:
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a key that sorts test_2 before test_10, and no two names alike."""
+    # Digits and what stands between them; -1 sorts text before numbers.
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name

@@ -131,9 +131,9 @@ class VideoWriter:
                 field,
                 (self._num_videos, *values.shape),
                 spec.dtype,
-                chunks=(1, *values.shape),
-                fletcher32=True,
-                track_times=False,
+                chunks=(1, *values.shape),  # reading a video touches no other one
+                fletcher32=True,  # a damaged chunk is an error, not another picture
+                track_times=False,  # they would make other bytes of the same content
                 **(compression if field in COMPRESSED else {}),
             )
 
@@ -250,6 +250,7 @@ class VideoFile:
                 f"{self.path}: frames {start} to {stop} are asked for; a video has "
                 f"{self.num_frames}"
             )
+        # HDF5 reads the frames that are asked for, where the field has frames at all.
         frames = slice(start, stop) if FIELDS[field].axes.startswith("T") else slice(None)
         try:
             return self._file[field][video, frames]

@@ -84,7 +84,7 @@ class TrainingLog:
         if self._file is None or self._folder is None:
             return
         with self._named_errors():
-            self._file.flush(sync=False)
+            self._file.flush(sync=False)  # or what was collected would not be found
             self._known = names_at(self._folder, num_steps)
             self._num_steps = num_steps
             self._file.start(num_steps)
