@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.config.entries import SaviModel
+from ocvp.config.savi import SaviModel
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing
 from ocvp.records.records import TRAINING_TIME

@@ -17,7 +17,7 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.models.checkpoint import (
     check_belongs,
     load_predictor,

@@ -11,8 +11,9 @@ from tiny import assert_one_error, call
 
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.new_experiment import find_template, main, new_experiment, read_template
-from ocvp.study.study import chains, import_stage, read_config
+from ocvp.study.study import chains, import_stage
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))

@@ -9,8 +9,8 @@ import yaml
 from snakemake_runs import run_snakemake, smallest_study
 
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.records.resources import TABLE, check_rules, resource
-from ocvp.study.study import read_config
 
 
 def config_with(**resources: dict[str, int]) -> Config:

@@ -13,8 +13,9 @@ from staleness_rows import KEYS, set_key
 
 from ocvp.config.section import validate
 from ocvp.config.tree import Config, Runtime
+from ocvp.config.whole import read_config, runtime_json
 from ocvp.records.stages import STAGES
-from ocvp.study.study import chains, read_config, runtime_json, stage_config
+from ocvp.study.study import chains, stage_config
 
 TESTS = Path(__file__).parents[1] / "helpers"
 

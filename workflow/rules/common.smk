@@ -23,7 +23,8 @@ from ocvp.config.section import SPLITS
 from ocvp.study.products import entry_of_job, slot_splits, trained_models, video_splits
 from ocvp.records.resources import GROWING, check_rules, resource
 from ocvp.records.stages import stage_digest
-from ocvp.study.study import chains, read_as_written, runtime_json
+from ocvp.study.study import chains
+from ocvp.config.whole import read_as_written, runtime_json
 from ocvp.study.study import stage_config as part_of_config
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
