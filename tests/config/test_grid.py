@@ -12,7 +12,7 @@ from ocvp.config.grid import expand, key_path
 from ocvp.config.predictors import TransformerEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.whole import read_as_written, read_config
-from ocvp.study.study import chains
+from ocvp.study.chains import chains
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny.yaml"
 

@@ -20,7 +20,7 @@ from ocvp.config.whole import read_config
 from ocvp.data.raw_files import MissingDataError, list_videos
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
-from ocvp.study.study import chains
+from ocvp.study.chains import chains
 
 CONFIGS = Path(__file__).parents[2] / "config"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))

@@ -10,7 +10,7 @@ from snakemake_runs import run_snakemake, smallest_study
 
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
-from ocvp.records.resources import TABLE, check_rules, resource
+from ocvp.records.rules import TABLE, check_rules, resource
 
 
 def config_with(**resources: dict[str, int]) -> Config:

@@ -14,7 +14,7 @@ from staleness_rows import EVERYTHING
 from tiny import command, quiet_environment, write_predictor, write_savi
 
 from ocvp.records.digests import import_closure, is_code
-from ocvp.records.stages import SOURCE_MODULES, STAGES, stage_digest
+from ocvp.records.rules import SOURCE_MODULES, STAGES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {

@@ -14,8 +14,8 @@ from staleness_rows import KEYS, set_key
 from ocvp.config.section import validate
 from ocvp.config.tree import Config, Runtime
 from ocvp.config.whole import read_config, runtime_json
-from ocvp.records.stages import STAGES
-from ocvp.study.study import chains, stage_config
+from ocvp.records.rules import STAGES, stage_config
+from ocvp.study.chains import chains
 
 TESTS = Path(__file__).parents[1] / "helpers"
 

@@ -11,7 +11,7 @@ import yaml
 from conftest import TINY
 from snakemake_runs import PROJECT, Run, run_snakemake
 
-from ocvp.records.resources import TABLE
+from ocvp.records.rules import TABLE
 
 PROFILES = PROJECT / "profiles"
 MIN_JOB_AGE = 300

@@ -20,12 +20,14 @@ from ocvp.data import raw_files
 from ocvp.config import grid
 from ocvp.data.chunks import num_chunks
 from ocvp.config.section import SPLITS
-from ocvp.study.products import entry_of_job, slot_splits, trained_models, video_splits
-from ocvp.records.resources import GROWING, check_rules, resource
-from ocvp.records.stages import stage_digest
-from ocvp.study.study import chains
+from ocvp.config.parts import entry_of_job
+from ocvp.study.chains import slot_splits, video_splits
+from ocvp.study.products import trained_models
+from ocvp.records.rules import GROWING, check_rules, resource
+from ocvp.records.rules import stage_digest
+from ocvp.study.chains import chains
 from ocvp.config.whole import read_as_written, runtime_json
-from ocvp.study.study import stage_config as part_of_config
+from ocvp.records.rules import stage_config as part_of_config
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
 IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))
