@@ -54,9 +54,14 @@ def predictor_scores(config: Config, names: Names) -> PredictorScoring:
     return PredictorScoring(protocol=protocol, num_threads=num_threads)
 
 
-def imported(config: Config, names: Names) -> ImportStage:
-    """Return what a pretrained entry asks of its checkpoint: the settings that it names."""
-    return import_stage(entry_of(config, names))
+def savi_import(config: Config, names: Names) -> ImportStage:
+    """Return what a pretrained SAVi depends on."""
+    return import_stage(config.savi[names["savi"]])
+
+
+def predictor_import(config: Config, names: Names) -> ImportStage:
+    """Return what a pretrained predictor depends on."""
+    return import_stage(config.predictors[names["predictor"]])
 
 
 def figures(config: Config, names: Names) -> Section:
@@ -65,7 +70,7 @@ def figures(config: Config, names: Names) -> Section:
 
 
 def import_stage(entry: ModelEntry) -> ImportStage:
-    """Return what an entry of `savi` or `predictors` asks of a checkpoint that it is made of."""
+    """Return what an entry asks of the checkpoint that it is made of: what it says of the model."""
     model = getattr(entry, "model", None)
     settings = model.model_dump(mode="json", exclude_unset=True) if model else {}
     return ImportStage(kind=getattr(entry, "kind", "savi"), model=settings)

@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
         runtime=1440,
     ),
     "import_savi": Rule(
-        "ocvp.import_checkpoint", f"{CHAIN}/savi.pt", parts.imported, MODELS[:1], mem_mb=2000
+        "ocvp.import_checkpoint", f"{CHAIN}/savi.pt", parts.savi_import, MODELS[:1], mem_mb=2000
     ),
     "score_savi": Rule(
         "ocvp.evaluate_savi",
@@ -99,7 +99,7 @@ RULES: dict[str, Rule] = {
     "import_predictor": Rule(
         "ocvp.import_checkpoint",
         f"{CHAIN}/{{predictor}}/predictor.pt",
-        parts.imported,
+        parts.predictor_import,
         MODELS[1:],
         mem_mb=2000,
     ),
