@@ -18,7 +18,8 @@ from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 from ocvp.study.products import trained_models
 
 logger = logging.getLogger("ocvp.collect_training_time")

@@ -30,13 +30,8 @@ from ocvp.models.checkpoint import how_trained, load_savi, read_checkpoint
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
-from ocvp.runtime.program import (
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAM = "ocvp.evaluate_savi"

@@ -35,7 +35,8 @@ from ocvp.pictures.animation import rollout_animation, save_gif
 from ocvp.pictures.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
 from ocvp.pictures.overlays import overlay, slot_colours, upscale
 from ocvp.runtime.files import atomic_path, check_writable
-from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAM = "ocvp.predict"

@@ -17,7 +17,8 @@ from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
 from ocvp.records.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 from ocvp.study.products import products
 from ocvp.study.staleness import refuse_mixed
 

@@ -688,6 +688,7 @@ MODULES: dict[str, Rows] = {
     "runtime.gpus": of(NOTHING),
     "runtime.files": of(NOTHING),
     "runtime.program": of(NOTHING),
+    "runtime.logs": of(NOTHING),
     "runtime.progress": of(NOTHING),
     "records.origins": of(NOTHING),
     "runtime.interruption": of(NOTHING),
