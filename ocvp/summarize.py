@@ -20,7 +20,7 @@ from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
 from ocvp.study.products import products
-from ocvp.study.staleness import refuse_mixed
+from ocvp.study.staleness import check_products
 
 logger = logging.getLogger("ocvp.summarize")
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_writable(path)
     study, written = study_of(args)
     if study is not None:
-        refuse_mixed(study)
+        check_products(study)
     scores_of = args.scores or scores_of_study(study)
     summary, comparisons = [], []
     for path in scores_of:
