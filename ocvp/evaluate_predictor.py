@@ -38,14 +38,7 @@ from ocvp.evaluation.scoring import (
     score_output,
 )
 from ocvp.evaluation.tracking_metrics import assign_slots, object_motion
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    how_trained,
-    load_predictor,
-    load_savi,
-    read_checkpoint,
-)
+from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
 from ocvp.records.records import Making
@@ -83,17 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
     environment = made_by(device)
-    savi = load_savi(args.savi, device)
-    predictor = load_predictor(args.predictor, device)
-    checkpoints = {
-        "savi": read_checkpoint(args.savi, kinds=("savi",)),
-        "predictor": read_checkpoint(args.predictor, kinds=PREDICTOR_KINDS),
-    }
-    digests = {
-        "savi": checkpoints["savi"]["weights_digest"],
-        "predictor": check_belongs(args.predictor, args.savi),
-        "videos": file_digest(args.videos),
-    }
+    checkpoints = {"savi": open_savi(args.savi), "predictor": open_predictor(args.predictor)}
+    savi, predictor = (checkpoint.build(device) for checkpoint in checkpoints.values())
+    check_belongs(checkpoints["predictor"], checkpoints["savi"])
+    digests = {name: checkpoint.digest for name, checkpoint in checkpoints.items()}
+    digests["videos"] = file_digest(args.videos)
 
     protocol = stage.protocol
     with VideoFile(args.videos) as videos:
@@ -114,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not protocol.cut_context:
         check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
     files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
-    making.read(files, {args.videos: digests["videos"]})
+    making.read(files, {files[name]: digest for name, digest in digests.items()})
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
     reader = WindowReader(sources, length, residency="disk")
@@ -139,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "digests": digests,
         "seed": args.seed,
         "config": stage.model_dump(mode="json"),
-        "trained": {name: how_trained(checkpoint) for name, checkpoint in checkpoints.items()},
+        "trained": {name: checkpoint.trained for name, checkpoint in checkpoints.items()},
         "made_by": environment,
         "metrics": summarize_scores(scores, scorer.reasons),
         "comparisons": compare(scores, moving, args.seed) if has_masks else {"reason": NO_MASKS},

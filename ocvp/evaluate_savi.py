@@ -26,7 +26,7 @@ from ocvp.evaluation.scoring import (
     score_labels,
     score_output,
 )
-from ocvp.models.checkpoint import how_trained, load_savi, read_checkpoint
+from ocvp.models.loading import open_savi
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
@@ -52,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime = read_runtime(args.runtime)
     device = prepare_device(runtime.device, stage.num_threads)
     environment = made_by(device)
-    savi = load_savi(args.savi, device)
-    checkpoint = read_checkpoint(args.savi, kinds=("savi",))
+    checkpoint = open_savi(args.savi)
+    savi = checkpoint.build(device)
 
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
@@ -63,8 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"evaluation.num_frames is {stage.evaluation.num_frames}, but the videos of "
             f"{args.videos} have {num_frames} frames"
         )
-    videos_digest = file_digest(args.videos)
-    making.read({"savi": args.savi, "videos": args.videos}, {args.videos: videos_digest})
+    files = {"savi": args.savi, "videos": args.videos}
+    digests = {"savi": checkpoint.digest, "videos": file_digest(args.videos)}
+    making.read(files, {files[name]: digest for name, digest in digests.items()})
     num_frames = stage.evaluation.num_frames or num_frames
     sources = video_sources(savi, args.videos)
     sources |= {"masks": (args.videos, "masks")} if has_masks else {}
@@ -102,13 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "split": stage.evaluation.split,
         "num_frames": num_frames,
         "num_videos": num_videos,
-        "digests": {
-            "savi": checkpoint["weights_digest"],
-            "videos": videos_digest,
-        },
+        "digests": digests,
         "seed": args.seed,
         "config": stage.model_dump(mode="json"),
-        "trained": {"savi": how_trained(checkpoint)},
+        "trained": {"savi": checkpoint.trained},
         "made_by": environment,
         "metrics": metrics,
         "per_video": {name: plain(per_video(values)) for name, values in joined.items()},

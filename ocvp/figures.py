@@ -17,7 +17,7 @@ from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import BASELINES
 from ocvp.evaluation.segmentation_metrics import labels_from_masks
 from ocvp.evaluation.tracking_metrics import assign_slots
-from ocvp.models.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
+from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
 from ocvp.pictures.animation import rollout_animation, save_gif
@@ -44,6 +44,8 @@ PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
 INPUTS = ("savi", "predictor", "scores", "videos", "slots")
 """Options that name files to read."""
+CHECKPOINTS = {"savi": open_savi, "predictor": open_predictor}
+"""Those that name checkpoints, which are read once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
-    device = args.draw(args, settings)
-    making.read({name: getattr(args, name) for name in INPUTS if hasattr(args, name)})
+    files = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
+    checkpoints = [CHECKPOINTS[name](path) for name, path in files.items() if name in CHECKPOINTS]
+    device = args.draw(args, settings, *checkpoints)
+    making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in checkpoints})
     making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
     return 0
 
@@ -114,7 +118,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _command(
     commands: argparse._SubParsersAction,
-    draw: Callable[[argparse.Namespace, Figures], torch.device | None],
+    draw: Callable[..., torch.device | None],
     name: str,
     *,
     help: str,
@@ -132,10 +136,10 @@ def _command(
 
 
 @torch.no_grad()
-def draw_slots(args: argparse.Namespace, settings: Figures) -> torch.device:
+def draw_slots(args: argparse.Namespace, settings: Figures, checkpoint: Opened) -> torch.device:
     """Draw what each slot of a SAVi holds, for the first video; return where it was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
+    savi = checkpoint.build(device)
     with VideoFile(args.videos) as videos:
         num_frames = videos.num_frames
     reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
@@ -152,12 +156,14 @@ def draw_slots(args: argparse.Namespace, settings: Figures) -> torch.device:
 
 
 @torch.no_grad()
-def draw_rollouts(args: argparse.Namespace, settings: Figures) -> torch.device:
+def draw_rollouts(
+    args: argparse.Namespace, settings: Figures, *checkpoints: Opened
+) -> torch.device:
     """Draw rollouts of the first videos as strips and animations; return where that was done."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
-    predictor = load_predictor(args.predictor, device)
-    check_belongs(args.predictor, args.savi)
+    of_savi, of_predictor = checkpoints
+    check_belongs(of_predictor, of_savi)
+    savi, predictor = of_savi.build(device), of_predictor.build(device)
     protocol = _part_of(args.scores, "protocol")
     num_context, num_preds = protocol["num_context"], protocol["num_preds"]
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
@@ -165,7 +171,7 @@ def draw_rollouts(args: argparse.Namespace, settings: Figures) -> torch.device:
         num_videos = videos.num_videos
         check_slots(
             args.slots,
-            weights_digest=read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
+            weights_digest=of_savi.digest,
             num_videos=num_videos,
             num_frames=videos.num_frames,
         )

@@ -22,13 +22,7 @@ from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
 from ocvp.evaluation.segmentation_metrics import labels_from_masks
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    load_predictor,
-    load_savi,
-    read_checkpoint,
-)
+from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
 from ocvp.pictures.animation import rollout_animation, save_gif
@@ -63,8 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output / "prediction.h5")
     settings = read_section(Figures, args.config, "--config")
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
-    num_context, num_preds = _lengths(args)
+    checkpoints = {"savi": open_savi(args.savi)}
+    if args.predictor is not None:
+        checkpoints["predictor"] = open_predictor(args.predictor)
+        check_belongs(checkpoints["predictor"], checkpoints["savi"])
+    savi = checkpoints["savi"].build(device)
+    num_context, num_preds = _lengths(args, checkpoints.get("predictor"))
     boxes = _first_boxes(savi, args.boxes)
     clip = read_clip(
         args.video,
@@ -89,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen = decode(savi, slots[0], "decoding")
     content: dict[str, Any] = {"frames": clip.frames, "slots": slots[0].cpu().numpy()}
     content |= {"reconstruction": seen.frames, "masks": seen.masks}
-    if args.predictor is not None:
-        predictor = load_predictor(args.predictor, device)
+    if "predictor" in checkpoints:
+        predictor = checkpoints["predictor"].build(device)
         check_buffer(getattr(predictor, "buffer_size", None), num_context)
         with torch.no_grad():
             predicted = rollout(predictor, slots[:, :num_context], num_preds)
@@ -99,7 +97,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         content |= {"predicted_slots": predicted[0].cpu().numpy()}
         content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
         draw_rollout(args.output, clip.frames, seen, future, num_context, settings)
-    attributes = _attributes(args, clip.crop, num_context, num_preds)
+    attributes = {
+        "video": str(args.video),
+        "start": args.start,
+        "every": args.every,
+        "crop": json.dumps(clip.crop),
+        "seed": args.seed,
+        **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
+    }
+    if "predictor" in checkpoints:
+        attributes |= {"num_context": num_context, "num_preds": num_preds}
     write_prediction(args.output / "prediction.h5", content, attributes)
     panel = slots_panel(
         clip.frames, seen.objects, seen.masks, factor=settings.upscale, max_columns=MAX_COLUMNS
@@ -185,13 +192,11 @@ def write_prediction(
             file.create_dataset(name, data=array, compression="gzip", track_times=False)
 
 
-def _lengths(args: argparse.Namespace) -> tuple[int, int]:
+def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, int]:
     """Return num_context and num_preds: as given, else as the predictor was trained."""
-    if args.predictor is None:
+    if predictor is None:
         return 1, 0
-    check_belongs(args.predictor, args.savi)
-    config = read_checkpoint(args.predictor, kinds=PREDICTOR_KINDS).get("config") or {}
-    training = config.get("training") or {}
+    training = (predictor.content.get("config") or {}).get("training") or {}
     lengths = []
     for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
         value = training.get(name) if given is None else given
@@ -220,24 +225,6 @@ def _first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
             f"{path} holds {len(boxes)} boxes, but this SAVi has {savi.num_slots} slots"
         )
     return boxes
-
-
-def _attributes(
-    args: argparse.Namespace, crop: tuple[float, ...], num_context: int, num_preds: int
-) -> dict[str, Any]:
-    """Return what made a prediction."""
-    attributes = {
-        "video": str(args.video),
-        "start": args.start,
-        "every": args.every,
-        "crop": json.dumps(crop),
-        "seed": args.seed,
-        "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
-    }
-    if args.predictor is not None:
-        attributes["predictor"] = check_belongs(args.predictor, args.savi)
-        attributes |= {"num_context": num_context, "num_preds": num_preds}
-    return attributes
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -591,6 +591,8 @@ MODULES: dict[str, Rows] = {
     # SAVi: its model, its training, and what trainings share.
     "batches.boxes": of(FROM_SAVI),
     "models.checkpoint": of(FROM_MODELS),
+    "models.loading": of(FROM_MODELS),
+    "models.tensor_files": of(FROM_MODELS),
     "models.decoder": of(FROM_MODELS),
     "compute.device": of(FROM_SAVI),
     "models.encoder": of(FROM_MODELS),

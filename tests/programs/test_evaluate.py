@@ -27,7 +27,7 @@ from ocvp.batches.windows import Window
 from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
 from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
 from ocvp.evaluation.scoring import FrameScorer, concatenate
-from ocvp.models.checkpoint import load_predictor
+from ocvp.models.loading import load_predictor
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SaviOutput
 

@@ -29,7 +29,8 @@ from ocvp import train_predictor, train_savi
 from ocvp.batches.windows import Window, epoch_batches
 from ocvp.config.entries import PredictorTraining, SaviTraining, Training
 from ocvp.config.tree import Runtime
-from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
+from ocvp.models.checkpoint import read_checkpoint, weights_digest
+from ocvp.models.loading import load_savi
 from ocvp.training.loop import LOG_EVERY_STEPS, train
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
