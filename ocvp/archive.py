@@ -19,13 +19,13 @@ from typing import Any
 import yaml
 
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.provenance import as_text, chain_of, walk
 from ocvp.records.records import find_record
 from ocvp.runtime.files import atomic_path, check_writable, read_json
 from ocvp.runtime.program import companion, run, start_logging
 from ocvp.study.products import figures, products
 from ocvp.study.staleness import refuse_mixed
-from ocvp.study.study import read_config
 
 logger = logging.getLogger("ocvp.archive")
 

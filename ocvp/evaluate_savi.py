@@ -12,7 +12,7 @@ from ocvp.batches.savi_inputs import savi_inputs, video_sources
 from ocvp.batches.windows import Window, WindowReader, check_finite, first_windows
 from ocvp.compute.device import prepare_device
 from ocvp.compute.randomness import derived_seed
-from ocvp.config.entries import SaviScoring
+from ocvp.config.savi import SaviScoring
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
 from ocvp.evaluation.naive_segmenters import held_boxes, kmeans_colour

@@ -13,7 +13,7 @@ import numpy as np
 from ocvp.batches.savi_inputs import encode_from_start, video_sources
 from ocvp.batches.windows import WindowReader, check_finite, first_windows
 from ocvp.compute.device import prepare_device
-from ocvp.config.entries import Encoding
+from ocvp.config.savi import Encoding
 from ocvp.config.tree import Runtime
 from ocvp.data.chunks import videos_of_chunk
 from ocvp.data.slot_files import join_slots, write_slots

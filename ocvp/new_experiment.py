@@ -16,9 +16,9 @@ import yaml
 from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config, Study
+from ocvp.config.whole import read_as_written
 from ocvp.runtime.files import write_text
 from ocvp.runtime.program import logger, run, start_logging
-from ocvp.study.study import read_as_written
 
 CONFIGS = Path("config")
 NAME = re.compile(NAME_PATTERN)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ocvp.compute.randomness import derived_seed
-from ocvp.config.entries import PredictorStage
+from ocvp.config.predictors import PredictorStage
 from ocvp.models.loading import open_savi, start_from
 from ocvp.models.predictors import PREDICTORS
 from ocvp.records.origins import files_digest

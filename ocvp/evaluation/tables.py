@@ -6,8 +6,8 @@ from typing import Any
 
 from ocvp.config.section import NAME_PATTERN, VARIANT_PATTERN
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.runtime.program import read_mapping
-from ocvp.study.study import read_config
 
 NAME = NAME_PATTERN.strip("^$")
 """A regular expression for a name in a path."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ocvp.records.stages import STAGES, stage_digest
+from ocvp.records.rules import RULES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
 from ocvp.runtime.files import file_digest, read_json, write_json
 from ocvp.runtime.program import companion, write_companions
@@ -92,7 +92,7 @@ class Making:
             more: Further entries, which may replace those that are measured here (`seconds`,
                 `made_by`).
         """
-        program = STAGES[self.rule][0]
+        program = RULES[self.rule].program
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
         environment = made_by(device)

@@ -17,7 +17,7 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.models.checkpoint import read_checkpoint, save_checkpoint, save_training, weights_digest
 from ocvp.models.loading import (
     check_belongs,

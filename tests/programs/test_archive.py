@@ -14,7 +14,7 @@ from staleness_rows import set_key
 from tiny import assert_one_error, call
 
 from ocvp import archive, provenance
-from ocvp.study.study import read_config
+from ocvp.config.whole import read_config
 
 CHAIN = "results/tiny/small/seed1"
 

@@ -26,7 +26,8 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.config.entries import PredictorTraining, SaviTraining
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.data.videos import Video, VideoWriter
 from ocvp.extract_slots import main as extract_slots
 from ocvp.import_checkpoint import main
@@ -119,7 +120,7 @@ def test_the_same_files_give_the_same_bytes(imported, tmp_path):
 
 
 def test_the_record_of_the_origin_is_what_the_workflow_expects(tmp_path):
-    from ocvp.config.entries import SaviEntry
+    from ocvp.config.savi import SaviEntry
 
     path = write_experiment(tmp_path / "exp", "Obj3D/savi")
     output = tmp_path / "savi.pt"

@@ -13,9 +13,9 @@ from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.study.products import figures, products, trained_models
 from ocvp.study.staleness import faults, other_versions, refuse_mixed, unnoticed
-from ocvp.study.study import read_config
 
 CHAIN = Path("results/tiny/small/seed1")
 

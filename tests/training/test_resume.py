@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny import savi_stage, small_disk
 
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.models.tensor_files import read_tensors
 from ocvp.runtime import files
 from ocvp.runtime.lock import Lock

@@ -20,7 +20,8 @@ from conftest import TINY, FinishedStudy
 from PIL import Image
 from snakemake_runs import PROJECT, jobs_in, run_snakemake, stale_jobs
 
-from ocvp.config.entries import PredictorStage, SaviStage
+from ocvp.config.predictors import PredictorStage
+from ocvp.config.savi import SaviStage
 from ocvp.config.section import SPLITS, canonical_json, validate
 from ocvp.models.checkpoint import read_checkpoint, weights_digest
 from ocvp.models.loading import load_predictor, load_savi
