@@ -648,7 +648,7 @@ MODULES: dict[str, Rows] = {
     "pictures.overlays": of(FIGURES),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
-    "evaluation.tables": of(OF_ALL),
+    "evaluation.tables": of(TABLES),
     # Not part of any stage: the config is in the params, the others are tools.
     "archive": of(NOTHING),
     "checkpoint": of(NOTHING),
@@ -691,6 +691,7 @@ MODULES: dict[str, Rows] = {
     "runtime.files": of(NOTHING),
     "runtime.program": of(NOTHING),
     "runtime.progress": of(NOTHING),
+    "runtime.table_options": of(NOTHING),
     "records.origins": of(NOTHING),
     "runtime.interruption": of(NOTHING),
     "runtime.benchmark_files": of(NOTHING),
