@@ -167,6 +167,16 @@ def mbo(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     return _mean_over_present(best.sum(axis=-1), present)
 
 
+LABEL_METRICS = {
+    "fg_ari_clip": fg_ari_clip,
+    "fg_ari_frame": fg_ari_frame,
+    "ari": ari,
+    "miou": miou,
+    "mbo": mbo,
+}
+"""Metric to its function of true labels and predicted ones."""
+
+
 def intersection_over_union(
     true_labels: np.ndarray, predicted_labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,10 @@ def centre_error(true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndar
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
 
 
+TRACKING_METRICS = {"centre_error": centre_error}
+"""Metric to its function of true labels, masks and the slot of each object."""
+
+
 def centre_distances(
     true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndarray
 ) -> np.ndarray:

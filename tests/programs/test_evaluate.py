@@ -24,8 +24,8 @@ from torch import nn
 
 from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
 from ocvp.batches.windows import Window
-from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
-from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, METRICS, PIXEL_METRICS
+from ocvp.evaluation.predictor_scores import compare, score_batch, summarize_scores
 from ocvp.evaluation.scoring import FrameScorer, concatenate
 from ocvp.evaluation.tables import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from ocvp.models.loading import load_predictor
@@ -180,7 +180,7 @@ def test_the_summary_holds_every_metric_with_its_baselines():
         for variant in ("prediction", *BASELINES)
     }
     metrics = summarize_scores(scores, {"lpips_alex": "no file", "lpips_vgg": "no file"})
-    assert set(metrics) == set(PREDICTOR_METRICS)
+    assert set(metrics) == set(METRICS)
     assert metrics["centre_error"]["mean"] == pytest.approx(0, abs=1e-9)
     assert metrics["centre_error"]["copy_last_slots"] == pytest.approx(2.5)
     assert metrics["centre_error"]["copy_last_slots_per_frame"] == pytest.approx([1, 2, 3, 4])
@@ -407,7 +407,7 @@ def test_the_tables_hold_what_the_files_hold(chain, tmp_path):
     assert set(table["seed"]) == {1}
     scores = json.loads(predicted.read_text())["metrics"]
     rows = table[table["predictor"] == "lstm"].set_index("metric")
-    assert list(rows.index) == list(PREDICTOR_METRICS)
+    assert list(rows.index) == list(METRICS)
     assert set(rows["protocol"]) == {"short"}
     for metric, entry in scores.items():
         for column, key in (("value", "mean"), *((name, name) for name in BASELINES)):
