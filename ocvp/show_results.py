@@ -10,6 +10,8 @@ from ocvp.evaluation.metrics import BASELINES
 from ocvp.evaluation.tables import BOUNDS, OUTCOME, QUANTITIES
 from ocvp.runtime.program import run
 
+TABLES = ("summary.csv", "comparisons.csv")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
@@ -23,9 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     folders = sorted({path.parent for path in args.results.glob("**/figures/*.png")})
     print("Figures:\n" + "\n".join(f"  {folder}/" for folder in folders))
     return 0
-
-
-TABLES = ("summary.csv", "comparisons.csv")
 
 
 def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

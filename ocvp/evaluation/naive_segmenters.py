@@ -57,7 +57,7 @@ def kmeans_colour(frames: np.ndarray, num_segments: int, seed: int) -> np.ndarra
     if not 1 <= num_segments <= 256:
         raise ValueError(f"num_segments is {num_segments}, allowed is 1 to 256")
     # One integer per colour: sorting those is many times faster than sorting rows of three.
-    packed = frames.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    packed = frames.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])  # (T, H, W)
     distinct, colour_of_pixel, counts = np.unique(
         packed.ravel(), return_inverse=True, return_counts=True
     )
@@ -111,7 +111,7 @@ def held_boxes(boxes: np.ndarray, num_frames: int, height: int, width: int) -> n
         )
     frame = np.zeros((height, width), dtype=np.uint8)
     areas = (y_max - y_min) * (x_max - x_min)
-    for k in np.argsort(-areas, kind="stable"):
+    for k in np.argsort(-areas, kind="stable"):  # large ones first, so that small ones stay on top
         if present[k]:
             rows = _pixel_range(y_min[k], y_max[k], height)
             columns = _pixel_range(x_min[k], x_max[k], width)

@@ -124,21 +124,22 @@ def score_batch(
         ValueError: If a prediction is not finite.
     """
     device = next(savi.parameters()).device
-    slots = batch["slots"].to(device)
-    frames = to_model(batch["frames"], device)
+    slots = batch["slots"].to(device)  # (B, T, N, D)
+    frames = to_model(batch["frames"], device)  # (B, T, 3, H, W)
     context, future = slots[:, :num_context], slots[:, num_context:]
     truth = frames[:, num_context:]
+    # Objects get their slots in the last context frame, and keep them over the prediction.
     labels, assignment = None, None
     motion = np.full(len(slots), np.nan)
     if "masks" in batch:
         labels = batch["masks"].numpy()
         num_objects = int(labels.max(initial=0))
-        last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()
+        last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()  # (B, N, H, W)
         assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)
         motion = object_motion(labels[:, num_context - 1 :], num_objects)
         labels = labels[:, num_context:]
 
-    prediction = rollout(predictor, context, future.shape[1])
+    prediction = rollout(predictor, context, future.shape[1])  # (B, num_preds, N, D)
     check_finite(prediction, windows, "the predicted slots")
     variants = {
         "prediction": prediction,
@@ -148,7 +149,7 @@ def score_batch(
     scores = {}
     for name, variant in variants.items():
         scores[name] = score_output(savi.decode(variant), truth, scorer, labels, assignment)
-        squared = (variant - future).square().mean(dim=(-2, -1))
+        squared = (variant - future).square().mean(dim=(-2, -1))  # (B, num_preds)
         scores[name]["slot_mse"] = squared.cpu().numpy().astype(np.float64)
     held = frames[:, num_context - 1 : num_context].expand_as(truth)
     scores["copy_last_frame"] = scorer.score(held, truth)

@@ -130,8 +130,8 @@ def slots_panel(
     factor, max_columns = _fit(frames, factor, max_columns)
     num_slots = masks.shape[1]
     colours = palette(num_slots) if colours is None else colours
-    held = slot_pictures(objects, masks)
-    together = np.clip((objects * masks[..., None]).sum(axis=1), 0, 1)
+    held = slot_pictures(objects, masks)  # (T, N, H, W, 3)
+    together = np.clip((objects * masks[..., None]).sum(axis=1), 0, 1)  # (T, H, W, 3)
     rows = [
         Row("Truth", upscale(frames, factor)),
         Row("Reconstruction", upscale(np.rint(255 * together).astype(np.uint8), factor)),
