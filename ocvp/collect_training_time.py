@@ -17,7 +17,8 @@ from ocvp.config.tree import Config
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 from ocvp.runtime.table_options import CHAIN, MODEL, names_in, study_of, table_parser
 from ocvp.study.products import trained_models
 

@@ -18,7 +18,8 @@ from ocvp.config.whole import read_config
 from ocvp.published.conversion import Conversion, Note, convert
 from ocvp.published.settings import read_params
 from ocvp.runtime.files import check_writable, write_text
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 
 PROGRAM = "ocvp.convert_params"
 WIDTH = 100

@@ -21,13 +21,8 @@ from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest, write_json
-from ocvp.runtime.program import (
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 PROGRAM = "ocvp.evaluate_predictor"
 

@@ -22,7 +22,8 @@ from ocvp.models.loading import open_savi
 from ocvp.models.savi import SAVi
 from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
-from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAM = "ocvp.extract_slots"

@@ -30,13 +30,8 @@ from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
 from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, read_json
-from ocvp.runtime.program import (
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1

@@ -28,7 +28,8 @@ from ocvp.records.origins import PARAMS, files_digest, find_params, write_record
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import check_writable, file_digest
-from ocvp.runtime.program import read_section, run, stage_parser, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_section, run, stage_parser
 
 PROGRAM = "ocvp.import_checkpoint"
 NOT_COMPARED = ("box_format", "absent")

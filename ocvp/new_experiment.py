@@ -18,7 +18,8 @@ from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config, Study
 from ocvp.config.whole import read_as_written
 from ocvp.runtime.files import write_text
-from ocvp.runtime.program import logger, run, start_logging
+from ocvp.runtime.logs import logger, start_logging
+from ocvp.runtime.program import run
 
 CONFIGS = Path("config")
 NAME = re.compile(NAME_PATTERN)

@@ -28,7 +28,8 @@ from ocvp.pictures.decoded import decode
 from ocvp.pictures.drawing import save_png, slots_panel
 from ocvp.pictures.prediction import prediction_pictures
 from ocvp.runtime.files import atomic_path, check_writable
-from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"

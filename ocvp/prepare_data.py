@@ -17,14 +17,9 @@ from ocvp.data.raw_files import check_videos, list_videos, manifest
 from ocvp.data.sources import open_source
 from ocvp.data.videos import Video, VideoFile, VideoWriter
 from ocvp.records.records import Making
-from ocvp.runtime.files import atomic_path, check_writable, remove_unfinished, write_json
-from ocvp.runtime.program import (
-    companion,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.files import atomic_path, check_writable, companion, remove_unfinished, write_json
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
 # What does not change a video: how the work is cut, and where raw files lie.

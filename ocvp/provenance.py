@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from ocvp.config.section import canonical_json
 from ocvp.records.records import Record, content_digest, find_record
-from ocvp.runtime.program import companion, run
+from ocvp.runtime.files import companion
+from ocvp.runtime.program import run
 
 SHOWN_DIGITS = 12
 """Of a digest, in text; `--json` has all."""

@@ -22,10 +22,11 @@ from ocvp.evaluation.tables import (
 )
 from ocvp.records.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 from ocvp.runtime.table_options import CHAIN, MODEL, NAME, names_in, study_of, table_parser
 from ocvp.study.products import products
-from ocvp.study.staleness import refuse_mixed
+from ocvp.study.staleness import check_products
 
 logger = logging.getLogger("ocvp.summarize")
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_writable(path)
     study, written = study_of(args)
     if study is not None:
-        refuse_mixed(study)
+        check_products(study)
     scores_of = args.scores or scores_of_study(study)
     summary, comparisons = [], []
     for path in scores_of:

@@ -15,14 +15,8 @@ from ocvp.models.loading import open_savi, start_from
 from ocvp.models.predictors import PREDICTORS
 from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
-from ocvp.runtime.program import (
-    add_training_options,
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import add_training_options, read_runtime, read_section, run, stage_parser
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.session import launched, prepared, train_and_save
 

@@ -16,14 +16,8 @@ from ocvp.models.loading import start_from
 from ocvp.models.savi import SAVi
 from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
-from ocvp.runtime.program import (
-    add_training_options,
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import add_training_options, read_runtime, read_section, run, stage_parser
 from ocvp.training.savi_task import SaviTask
 from ocvp.training.session import launched, prepared, train_and_save
 

@@ -12,7 +12,7 @@ import torch
 
 from ocvp.models.precision import set_tf32
 from ocvp.runtime.gpus import take_gpus
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ocvp.runtime.launch import LAUNCHER
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -38,8 +38,7 @@ def read_as_written(value: dict[str, Any]) -> Config:
             "mine.yaml"
         )
     config = validate(Config, _scalars(value))
-    faults = list(cross_check(expand(config)))
-    if faults:
+    if faults := dict.fromkeys(_faults(expand(config))):
         raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
     return config
 
@@ -73,16 +72,8 @@ def runtime_json(config: Config, processes: int | None = None) -> str:
 # --- cross-checks ------------------------------------------------------------------------------
 
 
-def cross_check(config: Config) -> Iterator[str]:
-    """Yield what is wrong between the entries that the study combines."""
-    seen: set[str] = set()
-    for fault in _all_faults(config):
-        if fault not in seen:
-            seen.add(fault)
-            yield fault
-
-
-def _all_faults(config: Config) -> Iterator[str]:
+def _faults(config: Config) -> Iterator[str]:
+    """Yield what is wrong between the entries that the study combines; some of it several times."""
     for study in config.study:
         undefined = list(_undefined(config, study))
         yield from undefined

@@ -6,8 +6,11 @@ commit and duration. `python -m ocvp.provenance` follows records from a product 
 """
 
 import datetime
+import json
 import os
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from ocvp.config.section import canonical_json
 from ocvp.records.rules import RULES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
-from ocvp.runtime.files import file_digest, read_json, write_json
-from ocvp.runtime.program import companion, write_companions
+from ocvp.runtime.files import companion, file_digest, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -193,6 +196,24 @@ def content_digest(path: Path, known: str | None = None) -> str:
 def paths_of(paths: Path | Sequence[Path] | None) -> list[Path]:
     """Return the files of one role: none, one or several."""
     return [paths] if isinstance(paths, Path) else list(paths or [])
+
+
+def write_companions(
+    output: Path, module: str, section: BaseModel | dict[str, Any], argv: Sequence[str] | None
+) -> None:
+    """Write, beside a product, the config that made it and a script that makes it again.
+
+    Args:
+        output: The product.
+        module: The program's module, for example `ocvp.train_savi`.
+        section: The validated config of the stage.
+        argv: The program's arguments; None: those of the command line.
+    """
+    write_json(companion(output, "config.json"), json.loads(canonical_json(section)))
+    arguments = sys.argv[1:] if argv is None else argv
+    command = shlex.join([Path(sys.executable).name, "-m", module, *arguments])
+    about = f"Makes {output.name} again; run it in the folder that holds results/."
+    write_text(companion(output, "command.sh"), f"#!/bin/sh\n# {about}\n{command}\n")
 
 
 def _relative(path: Path, folder: Path) -> str:

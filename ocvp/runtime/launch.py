@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, Self
 
 from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, SIGNALS
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from ocvp.records.records import TRAINING_TIME
 from ocvp.records.rules import RULES
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json
-from ocvp.study.staleness import other_versions, unnoticed
+from ocvp.study.staleness import other_versions, unknown_faults
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
@@ -82,7 +82,7 @@ def show_differences(config: Config) -> None:
     """
     if not Path("results").is_dir():
         return
-    for text in filter(None, (other_versions(config), unnoticed(config))):
+    for text in filter(None, (other_versions(config), unknown_faults(config))):
         print(text, file=sys.stderr, flush=True)
 
 

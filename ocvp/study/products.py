@@ -10,7 +10,7 @@ from ocvp.config.tree import Config
 from ocvp.data.raw_files import listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.rules import RULES, stage_config, stage_digest
-from ocvp.runtime.program import companion
+from ocvp.runtime.files import companion
 from ocvp.study.chains import Chain, chains, slot_splits, video_splits
 
 

@@ -15,11 +15,11 @@ from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import save_training
 from ocvp.records.origins import write_record
 from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
-from ocvp.runtime.files import write_json
+from ocvp.runtime.files import companion, write_json
 from ocvp.runtime.gpus import take_gpus
 from ocvp.runtime.launch import is_launched_here, launch
 from ocvp.runtime.lock import Lock
-from ocvp.runtime.program import also_logged, companion, is_rank, rank
+from ocvp.runtime.logs import also_logged, is_rank, rank
 from ocvp.training.loop import train
 from ocvp.training.resume import ResumeFolder, fingerprint, lock_path
 from ocvp.training.task import Task

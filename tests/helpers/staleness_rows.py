@@ -695,6 +695,7 @@ MODULES: dict[str, Rows] = {
     "runtime.gpus": of(NOTHING),
     "runtime.files": of(NOTHING),
     "runtime.program": of(NOTHING),
+    "runtime.logs": of(NOTHING),
     "runtime.progress": of(NOTHING),
     "runtime.table_options": of(NOTHING),
     "records.origins": of(NOTHING),

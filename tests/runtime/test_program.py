@@ -34,13 +34,10 @@ from tiny import (
 )
 
 from ocvp.config.tree import Figures, Runtime
-from ocvp.runtime.program import (
-    companion,
-    read_section,
-    stage_parser,
-    start_logging,
-    write_companions,
-)
+from ocvp.records.records import write_companions
+from ocvp.runtime.files import companion
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_section, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAMS = (
