@@ -16,16 +16,9 @@ from typing import Any
 import torch
 
 from ocvp.config.entries import ImportStage
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    load_predictor,
-    load_savi,
-    model_class,
-    read_checkpoint,
-    save_checkpoint,
-    save_tensors,
-)
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint
+from ocvp.models.loading import Opened, check_belongs, model_class, open_savi
+from ocvp.models.tensor_files import save_tensors
 from ocvp.published.checkpoints import load_published, read_tensors
 from ocvp.published.checkpoints import read_checkpoint as read_published
 from ocvp.published.names import listed
@@ -171,14 +164,15 @@ def read_own(checkpoint: Path, savi: Path | None, wanted: str | None = None) -> 
     Raises:
         ValueError: If it cannot be read, is damaged, or belongs to another SAVi.
     """
-    content = read_checkpoint(checkpoint, kinds=("savi", *PREDICTOR_KINDS))
+    opened = Opened(checkpoint, read_checkpoint(checkpoint))
+    content = opened.content
     check_kind(content["kind"], wanted, checkpoint)
     if content["kind"] == "savi":
         _refuse_savi(savi, checkpoint)
-        load_savi(checkpoint)
+        opened.build()
     else:
-        load_predictor(checkpoint)
-        check_belongs(checkpoint, _given(savi, checkpoint))
+        opened.build()
+        check_belongs(opened, open_savi(_given(savi, checkpoint)))
     for name, tensor in content["weights"].items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{checkpoint}: {name} is not finite: it holds NaN or infinity")

@@ -7,7 +7,8 @@ import pytest
 from tiny import write_savi
 
 from ocvp.config.tree import Figures
-from ocvp.models.checkpoint import read_checkpoint, read_tensors, save_tensors
+from ocvp.models.checkpoint import read_checkpoint
+from ocvp.models.tensor_files import read_tensors, save_tensors
 from ocvp.records.records import Making, content_digest, find_record, read_record
 from ocvp.records.rules import stage_digest
 from ocvp.runtime.environment import processor_name

@@ -20,6 +20,7 @@ from ocvp.records.rules import RULES, SOURCE_MODULES, stage_digest
 # Imported to draw pictures for TensorBoard.
 PICTURES = {
     "ocvp.pictures.drawing",
+    "ocvp.pictures.strips",
     "ocvp.pictures.overlays",
     "ocvp.evaluation.segmentation_metrics",
 }

@@ -31,7 +31,8 @@ from ocvp.config.entries import Training
 from ocvp.config.predictors import PredictorTraining
 from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
-from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
+from ocvp.models.checkpoint import read_checkpoint, weights_digest
+from ocvp.models.loading import load_savi
 from ocvp.training.loop import LOG_EVERY_STEPS, train
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
