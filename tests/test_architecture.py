@@ -20,7 +20,7 @@ def test_the_files_that_a_page_names_are_there(page):
 
 
 def test_twelve_changes_have_their_files():
-    rows = re.findall(r"^\| (?:a|the|what) .*$", CHANGES, re.MULTILINE)
+    rows = re.findall(r"^\| .*$", CHANGES, re.MULTILINE)[2:]  # without the head
     assert len(rows) == 12
     assert all(NAMED.search(row) for row in rows)
 
