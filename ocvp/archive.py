@@ -19,14 +19,14 @@ import yaml
 
 from ocvp.config.experiments import evaluation_config
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.records.chain import as_text, chain_of, walk
 from ocvp.records.records import find_record
 from ocvp.runtime.files import atomic_path, check_writable, companion, read_json
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import program_parser, run
 from ocvp.study.products import figures, products
-from ocvp.study.staleness import refuse_mixed
-from ocvp.study.study import read_config
+from ocvp.study.staleness import check_products
 
 logger = logging.getLogger("ocvp.archive")
 
@@ -88,7 +88,7 @@ def pack(output: Path, name: str) -> None:
     """
     written = read_study()
     config = read_config(written)
-    refuse_mixed(config)
+    check_products(config)
     files = files_of(config)
     texts = {
         "README.md": README.format(name=name, file=output.name),

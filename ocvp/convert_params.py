@@ -9,13 +9,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from ocvp.config.whole import read_config
 from ocvp.published.conversion import convert
 from ocvp.published.settings import read_params
 from ocvp.published.text import config_text, note_text, notes_by_title
 from ocvp.runtime.files import check_writable, write_text
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
-from ocvp.study.study import read_config
 
 PROGRAM = "ocvp.convert_params"
 logger = logging.getLogger(PROGRAM)

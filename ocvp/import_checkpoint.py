@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocvp.config.entries import ImportStage
-from ocvp.models.checkpoint import save_checkpoint, save_tensors
+from ocvp.models.checkpoint import save_checkpoint
+from ocvp.models.tensor_files import save_tensors
 from ocvp.published.importing import check_settings, read_import
 from ocvp.records.origins import PARAMS, write_record
 from ocvp.records.records import Making

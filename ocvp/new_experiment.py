@@ -16,10 +16,10 @@ from ocvp.config.experiments import new_experiment
 from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_as_written
 from ocvp.runtime.files import write_text
 from ocvp.runtime.logs import logger, start_logging
 from ocvp.runtime.program import program_parser, run
-from ocvp.study.study import read_as_written
 
 CONFIGS = Path("config")
 NAME = re.compile(NAME_PATTERN)

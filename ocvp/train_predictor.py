@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from ocvp.compute.randomness import derived_seed
-from ocvp.config.entries import PredictorStage
-from ocvp.models.checkpoint import load_savi, read_checkpoint, start_from
+from ocvp.config.predictors import PredictorStage
+from ocvp.models.loading import open_savi, start_from
 from ocvp.models.predictors import PREDICTORS
 from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable
@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     origin = files_digest([args.checkpoint]) if args.checkpoint else ""
     with prepared(args, runtime, stage.training) as (device, group):
-        savi = load_savi(args.savi, device)
-        digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+        checkpoint = open_savi(args.savi)
+        savi, digest = checkpoint.build(device), checkpoint.digest
         model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
         torch.manual_seed(derived_seed(args.seed, "initialisation"))
         predictor = PREDICTORS[stage.kind](**model).to(device)

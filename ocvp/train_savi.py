@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from ocvp.compute.randomness import derived_seed
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.data.videos import VideoFile
-from ocvp.models.checkpoint import start_from
+from ocvp.models.loading import start_from
 from ocvp.models.savi import SAVi
 from ocvp.records.origins import files_digest
 from ocvp.runtime.files import check_writable

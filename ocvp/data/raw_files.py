@@ -16,7 +16,7 @@ from typing import Any
 from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_videos import MissingDataError, RawVideo
-from ocvp.records.stages import SOURCE_MODULES
+from ocvp.records.rules import SOURCE_MODULES
 from ocvp.runtime.files import read_json
 
 

@@ -12,7 +12,7 @@ from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_videos import RawVideo
 from ocvp.data.videos import Video
-from ocvp.records.stages import SOURCE_MODULES
+from ocvp.records.rules import SOURCE_MODULES
 
 SOURCES = {
     "tabletop": "TabletopVideos",

@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from ocvp.pictures.drawing import (
+from ocvp.pictures.drawing import rollout_rows
+from ocvp.pictures.strips import (
     CONTEXT_COLOUR,
     EMPTY,
     INK,
     PREDICTED_COLOUR,
     Row,
     load_font,
-    rollout_rows,
     text_size,
 )
 from ocvp.runtime.files import atomic_path

@@ -12,14 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ocvp.config.entries import ImportStage
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    load_predictor,
-    load_savi,
-    model_class,
-    read_checkpoint,
-)
+from ocvp.models.checkpoint import read_checkpoint
+from ocvp.models.loading import Opened, check_belongs, model_class, open_savi
 from ocvp.published.checkpoints import load_published, read_tensors
 from ocvp.published.checkpoints import read_checkpoint as read_published
 from ocvp.published.names import listed
@@ -149,14 +143,14 @@ def read_own(checkpoint: Path, savi: Path | None, wanted: str | None) -> dict[st
     Raises:
         ValueError: If it cannot be read, is damaged, or belongs to another SAVi.
     """
-    content = read_checkpoint(checkpoint, kinds=("savi", *PREDICTOR_KINDS))
+    opened = Opened(checkpoint, read_checkpoint(checkpoint))
+    content = opened.content
     check_kind(content["kind"], wanted, checkpoint)
     if content["kind"] == "savi":
         _refuse_savi(savi, checkpoint)
-        load_savi(checkpoint)
-    else:
-        load_predictor(checkpoint)
-        check_belongs(checkpoint, _required(savi, checkpoint))
+    opened.build()
+    if content["kind"] != "savi":
+        check_belongs(opened, open_savi(_required(savi, checkpoint)))
     for name, tensor in content["weights"].items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{checkpoint}: {name} is not finite: it holds NaN or infinity")
@@ -230,13 +224,14 @@ def _count(value: Any) -> int | None:
 
 def _savi_digest(savi: Path | None, checkpoint: Path, slot_dim: int) -> str:
     """Return the digest of the SAVi that a predictor belongs to, whose slots must fit."""
-    content = read_checkpoint(_required(savi, checkpoint), kinds=("savi",))
+    opened = open_savi(_required(savi, checkpoint))
+    content = opened.content
     if content["model"]["slot_dim"] != slot_dim:
         raise ValueError(
             f"{checkpoint} predicts slots with slot_dim {slot_dim}, the slots of {savi} have "
             f"{content['model']['slot_dim']}; give the SAVi that it was trained on"
         )
-    return str(content["weights_digest"])
+    return opened.digest
 
 
 def _required(savi: Path | None, checkpoint: Path) -> Path:

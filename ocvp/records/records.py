@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from ocvp.config.section import canonical_json
-from ocvp.records.stages import STAGES, stage_digest
+from ocvp.records.rules import RULES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
 from ocvp.runtime.files import companion, file_digest, read_json, write_json, write_text
 
@@ -64,13 +64,14 @@ class Making:
 
         Args:
             inputs: The files, by role.
-            known: Digests of files (`ocvp.runtime.files.file_digest`) that were taken already.
+            known: Digests that were taken already: of files (`ocvp.runtime.files.file_digest`), of
+                the weights of checkpoints.
 
         Raises:
             OSError: If one of them cannot be read.
         """
         self._inputs += [
-            (role, path, f"sha256:{known[path]}" if path in known else content_digest(path))
+            (role, path, content_digest(path, known.get(path)))
             for role, paths in inputs.items()
             for path in paths_of(paths)
         ]
@@ -94,7 +95,7 @@ class Making:
             more: Further entries, which may replace those that are measured here (`seconds`,
                 `made_by`).
         """
-        program = STAGES[self.rule][0]
+        program = RULES[self.rule].program
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
         environment = made_by(device)
@@ -171,10 +172,14 @@ def read_record(path: Path) -> Record:
     return Record(path, content)
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, known: str | None = None) -> str:
     """Return the digest of a file: of a checkpoint's weights, of all bytes of others.
 
     The bytes of a checkpoint also hold when it was made; its weights are what others depend on.
+
+    Args:
+        path: The file.
+        known: Its digest, where it was taken already; None: read the file.
 
     Raises:
         ValueError: If a checkpoint is damaged.
@@ -182,10 +187,10 @@ def content_digest(path: Path) -> str:
     """
     if path.suffix == ".pt":
         # Here, since it takes torch, which few programs need.
-        from ocvp.models.checkpoint import PREDICTOR_KINDS, read_checkpoint
+        from ocvp.models.checkpoint import read_checkpoint
 
-        return f"weights:{read_checkpoint(path, ('savi', *PREDICTOR_KINDS))['weights_digest']}"
-    return f"sha256:{file_digest(path)}"
+        return f"weights:{known or read_checkpoint(path)['weights_digest']}"
+    return f"sha256:{known or file_digest(path)}"
 
 
 def paths_of(paths: Path | Sequence[Path] | None) -> list[Path]:

@@ -21,7 +21,7 @@ from ocvp.batches.windows import (
     usable_frames,
 )
 from ocvp.compute.device import compiled
-from ocvp.config.entries import SaviTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi

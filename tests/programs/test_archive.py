@@ -15,7 +15,7 @@ from tiny import assert_one_error, call
 
 from ocvp import archive, provenance
 from ocvp.config.experiments import evaluation_config
-from ocvp.study.study import read_config
+from ocvp.config.whole import read_config
 
 CHAIN = "results/tiny/small/seed1"
 

@@ -12,9 +12,10 @@ import pytest
 from tiny import call, write_savi
 
 from ocvp.config.tree import Figures
-from ocvp.models.checkpoint import read_checkpoint, read_tensors, save_tensors
+from ocvp.models.checkpoint import read_checkpoint
+from ocvp.models.tensor_files import read_tensors, save_tensors
 from ocvp.records.records import Making, content_digest, find_record, read_record, write_companions
-from ocvp.records.stages import stage_digest
+from ocvp.records.rules import stage_digest
 from ocvp.runtime.environment import processor_name
 from ocvp.runtime.files import companion, file_digest
 from ocvp.runtime.program import read_section
