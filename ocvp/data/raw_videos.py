@@ -17,6 +17,7 @@ class RawVideo(NamedTuple):
     """One video on disk; files are relative to the data set's root, with forward slashes."""
 
     name: str
+    """Empty for a record of a shard, which holds its name itself."""
     files: tuple[str, ...]
     """The pictures that are read, in the order of the frames; or one film, or one shard."""
     record: int = 0

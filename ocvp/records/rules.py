@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ocvp.config import parts
 from ocvp.config.section import canonical_json
 from ocvp.config.tree import Config
+from ocvp.data.sources import source_modules
 from ocvp.records.digests import code_digest
 
 CHAIN = "{dataset}/{savi}/seed{seed}"
@@ -127,15 +128,6 @@ RULES: dict[str, Rule] = {
     "collect_training_time": Rule("ocvp.collect_training_time", "training_time.csv", None),
 }
 
-SOURCE_MODULES: dict[str, tuple[str, ...]] = {
-    "tabletop": ("ocvp.data.tabletop.videos",),
-    "obj3d": ("ocvp.data.obj3d.videos", "ocvp.data.obj3d.files"),
-    "movi": ("ocvp.data.movi.videos", "ocvp.data.movi.files"),
-    "folder": ("ocvp.data.folder.videos", "ocvp.data.folder.files"),
-}
-"""Kind of data set to the modules that `make_chunk` loads by need: the one that reads the videos,
-first, and the one that lists their files."""
-
 EVERY_RULE = "every_rule"
 """Stands in a config's `resources` for all rules; what is said of one rule comes before it."""
 
@@ -152,7 +144,7 @@ def stage_digest(rule: str, kind: str | None = None) -> str:
         kind: Kind of the data set whose videos the rule makes. It counts for merging too: the
             chunks are deleted after it, so only the merged file can be found stale.
     """
-    source = () if kind is None else SOURCE_MODULES[kind]
+    source = () if kind is None else source_modules(kind)
     return code_digest(RULES[rule].program, *RULES[rule].loads, *source)
 
 

@@ -560,6 +560,7 @@ MODULES: dict[str, Rows] = {
     "data.tabletop.raycast": of((FROM_VIDEOS, TABLETOP)),
     "data.tabletop.rendering": of((FROM_VIDEOS, TABLETOP)),
     "data.tabletop.simulation": of((FROM_VIDEOS, TABLETOP)),
+    "data.tabletop.files": of((FROM_VIDEOS, TABLETOP)),
     "data.tabletop.physics": of((FROM_VIDEOS, TABLETOP)),
     "data.tabletop.scene": of((FROM_VIDEOS, TABLETOP)),
     "data.chunks": of(FROM_VIDEOS),

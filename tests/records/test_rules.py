@@ -14,8 +14,9 @@ from snakemake_runs import PROJECT
 from staleness_rows import EVERYTHING
 from tiny import command, quiet_environment, write_predictor, write_savi
 
+from ocvp.data.sources import source_modules
 from ocvp.records.digests import import_closure, is_code
-from ocvp.records.rules import RULES, SOURCE_MODULES, stage_digest
+from ocvp.records.rules import RULES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {
@@ -58,7 +59,7 @@ def test_training_loads_no_metric_of_segmentation_for_a_savi():
 
 def modules_of(rule: str, kind: str = "tabletop") -> tuple[str, ...]:
     """Return what the digest of a rule covers, of a data set of this kind."""
-    source = SOURCE_MODULES[kind] if rule == "make_chunk" else ()
+    source = source_modules(kind) if rule == "make_chunk" else ()
     return (RULES[rule].program, *RULES[rule].loads, *source)
 
 
