@@ -9,9 +9,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+<<<<<<< HEAD
+=======
+from torch import nn
+
+>>>>>>> w-scores
 from ocvp.batches.windows import check_buffer
 from ocvp.compute.device import prepare_device
-from ocvp.config.tree import PredictorScoring
+from ocvp.config.tree import PredictorScoring, Protocol
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.predictor_scores import score_predictor
@@ -44,20 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     protocol = stage.protocol
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
-    check_slots(
-        args.slots,
-        weights_digest=digests["savi"],
-        num_videos=num_videos,
-        num_frames=num_frames,
-    )
-    length = protocol.num_context + protocol.num_preds
-    if length > num_frames:
-        raise ValueError(
-            f"protocol.num_context + num_preds is {length}, but the videos of {args.videos} have "
-            f"{num_frames} frames"
-        )
-    if not protocol.cut_context:
-        check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
+    shape = {"num_videos": num_videos, "num_frames": num_frames}
+    check_slots(args.slots, weights_digest=digests["savi"], **shape)
+    check_protocol(protocol, predictor, args.videos, num_frames)
     files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
     making.read(files, {files[name]: digest for name, digest in digests.items()})
     scores = score_predictor(savi, predictor, args.videos, args.slots, protocol, runtime, args.seed)
@@ -74,6 +68,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_json(args.output, result)
     making.finish([args.output], stage, seed=args.seed, device=device)
     return 0
+
+
+def check_protocol(protocol: Protocol, predictor: nn.Module, videos: Path, num_frames: int) -> None:
+    """Check that the videos are long enough for a protocol, and the predictor's buffer for it.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    length = protocol.num_context + protocol.num_preds
+    if length > num_frames:
+        raise ValueError(
+            f"protocol.num_context + num_preds is {length}, but the videos of {videos} have "
+            f"{num_frames} frames"
+        )
+    if not protocol.cut_context:
+        check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

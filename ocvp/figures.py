@@ -66,14 +66,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     rollouts = _command(
         commands, draw_rollouts, "rollouts", help="draw a predictor's rollouts of some videos"
     )
-    for name, what in {
-        "savi": "checkpoint of the SAVi",
-        "predictor": "checkpoint of the predictor",
-        "scores": "the predictor's scores (JSON), which hold the protocol",
-        "videos": "videos (HDF5)",
-        "slots": "SAVi's slots of them (HDF5)",
-    }.items():
-        rollouts.add_argument(f"--{name}", type=Path, required=True, help=what)
+    rollouts.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
+    rollouts.add_argument(
+        "--predictor", type=Path, required=True, help="checkpoint of the predictor"
+    )
+    rollouts.add_argument(
+        "--scores",
+        type=Path,
+        required=True,
+        help="the predictor's scores (JSON), which hold the protocol",
+    )
+    rollouts.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
+    rollouts.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
     rollouts.add_argument(
         "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
     )

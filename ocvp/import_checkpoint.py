@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.config.entries import ImportStage
+from ocvp.config.predictors import ImportStage
 from ocvp.models.checkpoint import save_checkpoint
 from ocvp.models.tensor_files import save_tensors
 from ocvp.published.importing import check_settings, read_import

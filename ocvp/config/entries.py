@@ -127,12 +127,3 @@ class ModelEntry(Origin):
             if path != text:
                 changes[key] = path
         return self.model_copy(update=changes)
-
-
-class ImportStage(Section):
-    """What an imported model depends on, besides the checkpoint's content."""
-
-    kind: Literal["savi", "lstm", "transformer", "ocvp_seq", "ocvp_par"]
-    """What the checkpoint must hold."""
-    model: dict[str, Any] = Field(default={})
-    """Settings that the checkpoint's model must have; those that are not named may be any."""

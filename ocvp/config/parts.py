@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ocvp.config.entries import ImportStage, ModelEntry
-from ocvp.config.predictors import PredictorStage
+from ocvp.config.entries import ModelEntry
+from ocvp.config.predictors import ImportStage, PredictorStage
 from ocvp.config.savi import Encoding, SaviEntry, SaviScoring, SaviStage
 from ocvp.config.section import Section
 from ocvp.config.tree import Config, PredictorScoring

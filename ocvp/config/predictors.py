@@ -1,6 +1,6 @@
 """The config of slot predictors: architecture and training."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, model_validator
 
@@ -119,3 +119,12 @@ class TransformerEntry(ModelEntry):
 
 
 PredictorEntry = Annotated[LstmEntry | TransformerEntry, Field(discriminator="kind")]
+
+
+class ImportStage(Section):
+    """What an imported model depends on, besides the checkpoint's content."""
+
+    kind: Literal["savi", "lstm", "transformer", "ocvp_seq", "ocvp_par"]
+    """What the checkpoint must hold."""
+    model: dict[str, Any] = Field(default={})
+    """Settings that the checkpoint's model must have; those that are not named may be any."""

@@ -31,17 +31,8 @@ def labels_from_masks(masks: np.ndarray) -> np.ndarray:
 def fg_ari_clip(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """Foreground ARI of whole clips: all T*H*W pixels at once (SAVi's own figure).
 
-    A slot that swaps its object for another half way is punished.
-
-    Args:
-        true_labels: True labels, integers, shape (..., T, H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        FG-ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    A slot that swaps its object for another half way is punished. Takes labels (..., T, H, W) and
+    returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=3, foreground_only=True
@@ -51,15 +42,7 @@ def fg_ari_clip(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nda
 def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """Foreground ARI of each frame by itself (the figure of SlotFormer and OCVP).
 
-    Args:
-        true_labels: True labels, integers, shape (..., H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        FG-ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    Takes labels (..., H, W) and returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=2, foreground_only=True
@@ -69,15 +52,7 @@ def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nd
 def ari(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """ARI of each frame by itself, the background counted as one more object.
 
-    Args:
-        true_labels: True labels, integers, shape (..., H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    Takes labels (..., H, W) and returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=2, foreground_only=False

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ocvp.config.entries import ImportStage
+from ocvp.config.predictors import ImportStage
 from ocvp.models.checkpoint import read_checkpoint
 from ocvp.models.loading import Opened, check_belongs, model_class, open_savi
 from ocvp.published.checkpoints import load_published, read_tensors
