@@ -9,11 +9,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-<<<<<<< HEAD
-=======
 from torch import nn
 
->>>>>>> w-scores
 from ocvp.batches.windows import check_buffer
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring, Protocol
