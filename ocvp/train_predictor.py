@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ocvp.config.entries import PredictorStage
-from ocvp.models.checkpoint import load_savi, read_checkpoint
+from ocvp.config.predictors import PredictorStage
+from ocvp.models.loading import open_savi
 from ocvp.models.predictors import PREDICTORS
 from ocvp.runtime.program import add_training_options, run, stage_parser
 from ocvp.training.predictor_task import PredictorTask
@@ -30,15 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _load(session: Session, device: torch.device) -> Subject:
     """Load the SAVi, and build the predictor for its slots."""
     args, stage = session.args, session.stage
-    savi = load_savi(args.savi, device)
-    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+    checkpoint = open_savi(args.savi)
+    savi, digest = checkpoint.build(device), checkpoint.digest
     model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
     module_class = PREDICTORS[stage.kind]
     predictor, start = initialised(module_class, stage.kind, model, session, device)
     data = {"savi_digest": digest, "train": args.train, "validation": args.val}
     task = PredictorTask(predictor, savi, stage.training, session.runtime, **data, seed=args.seed)
     inputs = {"savi": args.savi, "train": args.train, "val": args.val}
-    return Subject(task, stage.kind, model, inputs, start, content={"savi_digest": digest})
+    return Subject(
+        task, stage.kind, model, inputs, start, {"savi_digest": digest}, {args.savi: digest}
+    )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

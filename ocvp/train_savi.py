@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
 from ocvp.runtime.program import add_training_options, run, stage_parser

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 from ocvp.runtime.gpus import take_gpus
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)

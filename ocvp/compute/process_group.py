@@ -28,7 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ocvp.runtime.interruption import die_with_parent
 from ocvp.runtime.launch import LAUNCHER
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from torch.distributed.elastic.multiprocessing import (
 from torch.distributed.launcher.api import LaunchConfig
 
 from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, SIGNALS
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group
-from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.config.entries import Training
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 
 CPU_SAYS = ("can't allocate memory", "could not create a primitive")

@@ -22,7 +22,7 @@ from ocvp.batches.windows import (
     to_pixels,
 )
 from ocvp.compute.device import compiled
-from ocvp.config.entries import PredictorTraining
+from ocvp.config.predictors import PredictorTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile

@@ -23,9 +23,9 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from ocvp.config.section import canonical_json
-from ocvp.models.checkpoint import read_tensors, tensor_bytes
+from ocvp.models.tensor_files import read_tensors, tensor_bytes
 from ocvp.records.changes import changes_between, describe_changes
-from ocvp.records.stages import stage_digest
+from ocvp.records.rules import stage_digest
 from ocvp.runtime.files import file_digest, read_json, sync_folder, write_bytes, write_json
 from ocvp.runtime.lock import Lock
 

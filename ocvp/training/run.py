@@ -11,11 +11,11 @@ from torch import nn
 
 from ocvp.compute.process_group import Group
 from ocvp.compute.randomness import derived_seed
-from ocvp.models.checkpoint import start_from
+from ocvp.models.loading import start_from
 from ocvp.records.origins import files_digest, write_record
 from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
-from ocvp.runtime.files import write_json
-from ocvp.runtime.program import also_logged, companion
+from ocvp.runtime.files import companion, write_json
+from ocvp.runtime.logs import also_logged
 from ocvp.training.loop import train
 from ocvp.training.resume import ResumeFolder, fingerprint
 from ocvp.training.saves import save_training
@@ -41,6 +41,8 @@ class Subject:
     """weights_digest of what the training starts from; None: random weights."""
     content: dict[str, Any] = field(default_factory=dict)
     """Further entries of the checkpoint that the run depends on."""
+    digests: dict[Path, str] = field(default_factory=dict)
+    """weights_digest of other checkpoints among the inputs."""
 
 
 def run_training(session: Session, load: Callable[[Session, torch.device], Subject]) -> int:
@@ -109,7 +111,9 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             identity = fingerprint(session.rule, stage, args.seed, data) | subject.content
             identity |= {"start": subject.start} if subject.start else {}
             resume = stack.enter_context(_resume_folder(session, identity))
-            making.read(inputs, dict(zip(data, identity["inputs"], strict=True)))
+            # What was read already is not read again: the data, and the weights of checkpoints.
+            known = dict(zip(data, identity["inputs"], strict=True)) | subject.digests
+            making.read(inputs, known | ({args.checkpoint: subject.start} if subject.start else {}))
         setup = Setup(
             subject.task,
             stage.training,

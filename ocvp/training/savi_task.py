@@ -12,15 +12,9 @@ from torch import Tensor
 
 from ocvp.batches.residency import choose
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
-from ocvp.batches.windows import (
-    Batch,
-    Window,
-    WindowReader,
-    epoch_batches,
-    first_windows,
-)
+from ocvp.batches.windows import Batch, Window, WindowReader, epoch_batches, first_windows
 from ocvp.compute.device import compiled
-from ocvp.config.entries import SaviTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi

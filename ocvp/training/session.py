@@ -17,7 +17,8 @@ from ocvp.runtime.files import check_writable
 from ocvp.runtime.gpus import take_gpus
 from ocvp.runtime.launch import is_launched_here, launch
 from ocvp.runtime.lock import Lock
-from ocvp.runtime.program import is_rank, rank, read_runtime, read_section, start_logging
+from ocvp.runtime.logs import is_rank, rank
+from ocvp.runtime.program import read_runtime, read_section, start_logging
 from ocvp.training.resume import lock_path
 
 

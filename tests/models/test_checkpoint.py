@@ -16,18 +16,18 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.models.checkpoint import (
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint, weights_digest
+from ocvp.models.loading import (
     check_belongs,
     load_predictor,
     load_savi,
-    read_checkpoint,
-    read_tensors,
-    save_checkpoint,
+    open_predictor,
+    open_savi,
     start_from,
-    weights_digest,
 )
 from ocvp.models.pickle_names import SAFE
 from ocvp.models.predictors import PREDICTORS
+from ocvp.models.tensor_files import read_tensors
 from ocvp.published.checkpoints import read_tensors as read_published_tensors
 
 READERS = [read_tensors, read_published_tensors]
@@ -55,10 +55,12 @@ def test_a_predictor_comes_back_and_belongs_to_its_savi(savi, tmp_path, kind):
     path = write_predictor(tmp_path / "predictor.pt", savi, kind)
     predictor = load_predictor(path)
     assert not predictor.training
-    assert check_belongs(path, savi) == weights_digest(predictor.state_dict())
+    opened = open_predictor(path)
+    check_belongs(opened, open_savi(savi))
+    assert opened.digest == weights_digest(predictor.state_dict())
     other = write_savi(tmp_path / "other.pt", seed=1)
     with pytest.raises(ValueError, match=r"predictor.pt was trained on another SAVi .* than "):
-        check_belongs(path, other)
+        check_belongs(opened, open_savi(other))
 
 
 def test_a_file_does_not_depend_on_its_name(savi, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import savi_stage
 
-from ocvp.config.entries import SaviStage
+from ocvp.config.savi import SaviStage
 from ocvp.models.checkpoint import read_checkpoint
 from ocvp.training.saves import save_training
 from ocvp.training.state import TrainingState

@@ -27,9 +27,12 @@ from trainings import curves, digests, predictor_arguments, savi_arguments, writ
 
 from ocvp import train_predictor, train_savi
 from ocvp.batches.windows import Window, epoch_batches
-from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.config.entries import Training
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
-from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
+from ocvp.models.checkpoint import read_checkpoint, weights_digest
+from ocvp.models.loading import load_savi
 from ocvp.training.loop import LOG_EVERY_STEPS, train
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder

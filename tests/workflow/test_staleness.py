@@ -54,9 +54,9 @@ from staleness_rows import (
 
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.data.raw_files import list_videos, manifest
 from ocvp.records.origins import files_digest, origin_files, write_record
-from ocvp.study.study import read_config
 
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
 
