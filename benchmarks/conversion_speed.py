@@ -93,9 +93,9 @@ def measure(name: str, root: Path, output: Path, num_videos: int, num_rounds: in
     """Convert the first training videos of a data set, and join what is one chunk."""
     start = time.perf_counter()
     from ocvp.config.datasets import DatasetStage
+    from ocvp.data.conversion import make_chunk, merge_chunks
     from ocvp.data.raw_files import list_videos, manifest
     from ocvp.data.sources import open_source
-    from ocvp.prepare_data import make_chunk, merge_chunks
 
     entry = ENTRIES[name] | {"root": str(root), "videos_per_chunk": num_videos}
     dataset = DatasetStage.model_validate(entry | {"max_videos": {"train": num_videos}}).root

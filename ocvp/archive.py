@@ -7,7 +7,6 @@ those of videos and slots too), the study's config, and a config that evaluates 
 instead of training. Videos and slots are not in it: they are made again, from the same raw data.
 """
 
-import argparse
 import contextlib
 import io
 import logging
@@ -18,14 +17,16 @@ from typing import Any
 
 import yaml
 
+from ocvp.config.experiments import evaluation_config
 from ocvp.config.tree import Config
-from ocvp.provenance import as_text, chain_of, walk
+from ocvp.config.whole import read_config
+from ocvp.records.chain import as_text, chain_of, walk
 from ocvp.records.records import find_record
-from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import companion, run, start_logging
+from ocvp.runtime.files import atomic_path, check_writable, companion, read_json
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import program_parser, run
 from ocvp.study.products import figures, products
-from ocvp.study.staleness import refuse_mixed
-from ocvp.study.study import read_config
+from ocvp.study.staleness import check_products
 
 logger = logging.getLogger("ocvp.archive")
 
@@ -60,11 +61,7 @@ each of them.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.archive",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.archive")
     parser.add_argument("--output", type=Path, required=True, help="file to write (.tar.gz)")
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="folder of results/ (default: this one)"
@@ -91,7 +88,7 @@ def pack(output: Path, name: str) -> None:
     """
     written = read_study()
     config = read_config(written)
-    refuse_mixed(config)
+    check_products(config)
     files = files_of(config)
     texts = {
         "README.md": README.format(name=name, file=output.name),
@@ -162,31 +159,6 @@ def files_of(config: Config) -> list[Path]:
                 "2` first"
             )
     return sorted(files)
-
-
-def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
-    """Return the config of a study whose models lie in a folder and are not trained.
-
-    Args:
-        config: The study's config; variants of its grids become entries by themselves.
-        folder: Where its `results/` will lie.
-    """
-    chain = f"{folder}/{{dataset}}/{{savi}}/seed{{seed}}"
-    checkpoints = {
-        "savi": f"{chain}/savi.pt",
-        "predictors": f"{chain}/{{predictor}}/predictor.pt",
-    }
-    plain = config.model_dump(mode="json", exclude_unset=True)
-    for section in ("datasets", "savi", "predictors", "evaluation"):
-        used = {name for study in config.study for name in getattr(study, section)}
-        entries = getattr(config, section)
-        plain[section] = {name: plain[section][name] for name in entries if name in used}
-    for section, path in checkpoints.items():
-        for entry in plain[section].values():
-            for key in ("start_from", "pretrained_params"):
-                entry.pop(key, None)
-            entry["pretrained"] = path
-    return plain
 
 
 def as_yaml(value: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
-"""A door for notebooks: models from checkpoints (see `ocvp.models.checkpoint`)."""
+"""A door for notebooks: models from checkpoints (see `ocvp.models.loading`)."""
 
-from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.loading import load_predictor, load_savi
 
 __all__ = ["load_predictor", "load_savi"]

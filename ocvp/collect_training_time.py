@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
-from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
+from ocvp.runtime.table_options import CHAIN, MODEL, names_in, study_of, table_parser
 from ocvp.study.products import trained_models
 
 logger = logging.getLogger("ocvp.collect_training_time")
@@ -37,10 +38,7 @@ COLUMNS = (
 )
 RULES = {"savi.pt": "fit_savi", "predictor.pt": "fit_predictor"}
 """Checkpoint to the rule whose benchmark is that of its training."""
-PATH = re.compile(
-    rf"(?P<dataset>{NAME})/(?P<savi>{MODEL})/seed(?P<seed>\d+)/"
-    rf"(savi|(?P<predictor>{MODEL})/predictor)\.pt$"
-)
+PATH = re.compile(rf"{CHAIN}(savi|(?P<predictor>{MODEL})/predictor)\.pt$")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,18 +93,16 @@ def training_row(checkpoint: Path, logs: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file is not named as the workflow names it, or that other one is missing.
     """
-    match = PATH.search(checkpoint.as_posix())
-    if match is None:
-        raise ValueError(
-            f"{checkpoint} does not say what it holds; expected DATASET/SAVI/seedN/savi.pt or "
-            "DATASET/SAVI/seedN/PREDICTOR/predictor.pt"
-        )
+    names = names_in(
+        checkpoint,
+        PATH,
+        "holds; expected DATASET/SAVI/seedN/savi.pt or DATASET/SAVI/seedN/PREDICTOR/predictor.pt",
+    )
     took = read_json(checkpoint.parent / TRAINING_TIME)
     device = took.get("device") or {}
     benchmark = read_benchmark(logs / checkpoint / f"{RULES[checkpoint.name]}.tsv")
     return {
-        **match.groupdict(default=""),
-        "seed": int(match["seed"]),
+        **names,
         "iterations": took["steps"],
         "epochs": took.get("epochs"),
         "hours": round(took["seconds"] / 3600, 4),

@@ -5,23 +5,19 @@ the reason, at the head of the config and on the way.
 """
 
 import argparse
-import json
 import logging
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from ocvp.published.conversion import Conversion, Note, convert
+from ocvp.config.whole import read_config
+from ocvp.published.conversion import convert
 from ocvp.published.settings import read_params
+from ocvp.published.text import config_text, note_text, notes_by_title
 from ocvp.runtime.files import check_writable, write_text
-from ocvp.runtime.program import run, start_logging
-from ocvp.study.study import read_config
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
 
 PROGRAM = "ocvp.convert_params"
-WIDTH = 100
 logger = logging.getLogger(PROGRAM)
 
 
@@ -42,66 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text, end="")
     else:
         write_text(args.output, text)
-    for title, notes in _lists(conversion):
+    for title, notes in notes_by_title(conversion):
         level = logging.INFO if notes is conversion.no_effect else logging.WARNING
         logger.log(level, "%s", "\n".join([title, *(f"  {note_text(note)}" for note in notes)]))
     for remark in conversion.remarks:
         logger.info("%s", remark)
     return 0
-
-
-def config_text(conversion: Conversion) -> str:
-    """Return a config as YAML, with what is to be said of it in comments at its head."""
-    lines = [f"# Converted from a published parameter file by `python -m {PROGRAM}`.", "#"]
-    for remark in conversion.remarks:
-        lines += _wrapped(remark, "# - ", "#   ")
-    for title, notes in _lists(conversion):
-        lines += ["#", f"# {title}"]
-        for note in notes:
-            lines += _wrapped(note_text(note), "# - ", "#   ")
-    body = yaml.dump(
-        conversion.config, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True
-    )
-    return "\n".join([*lines, "", body])
-
-
-def note_text(note: Note) -> str:
-    """Return what is said of one key: its value, and why."""
-    return f"{note.key}: {json.dumps(note.value)} ({note.reason})"
-
-
-def _lists(conversion: Conversion) -> Iterator[tuple[str, list[Note]]]:
-    """Yield the lists of keys that did not become part of the config, those that are not empty."""
-    for title, notes in (
-        ("Keys of the file that are unknown, and were not converted:", conversion.unknown),
-        ("Keys whose value could not be converted:", conversion.not_converted),
-        ("Keys without effect:", conversion.no_effect),
-    ):
-        if notes:
-            yield title, notes
-
-
-def _wrapped(text: str, first: str, later: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=later,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes lists of plain values on one line."""
-
-    def represent_sequence(
-        self, tag: str, sequence: Any, flow_style: bool | None = None
-    ) -> yaml.SequenceNode:
-        return super().represent_sequence(tag, sequence, flow_style=True)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

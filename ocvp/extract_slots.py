@@ -13,16 +13,17 @@ import numpy as np
 from ocvp.batches.savi_inputs import encode_from_start, video_sources
 from ocvp.batches.windows import WindowReader, check_finite, first_windows
 from ocvp.compute.device import prepare_device
-from ocvp.config.entries import Encoding
+from ocvp.config.savi import Encoding
 from ocvp.config.tree import Runtime
 from ocvp.data.chunks import videos_of_chunk
 from ocvp.data.slot_files import join_slots, write_slots
 from ocvp.data.videos import VideoFile
-from ocvp.models.checkpoint import load_savi, read_checkpoint
+from ocvp.models.loading import open_savi
 from ocvp.models.savi import SAVi
 from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, remove_unfinished
-from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAM = "ocvp.extract_slots"
@@ -38,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = read_section(Encoding, args.config, "--config")
     runtime = read_runtime(args.runtime)
     device = prepare_device("cpu" if args.chunks else runtime.device, stage.num_threads)
-    savi = load_savi(args.savi, device)
-    digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
+    checkpoint = open_savi(args.savi)
+    savi, digest = checkpoint.build(device), checkpoint.digest
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
         split = videos.attributes["split"]
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         batches = encoded(savi, args.savi, args.videos, part, runtime, args.seed)
         write_slots(args.output, batches, (len(part), *shape[1:]), digest, first_video=part.start)
         return 0  # the workflow deletes chunks, and would leave what accompanies them behind
-    making.read({"savi": args.savi, "videos": args.videos})
+    making.read({"savi": args.savi, "videos": args.videos}, {args.savi: digest})
     joined = {"joined": len(args.chunks)} if args.chunks else {}
     if args.chunks:
         join_slots(args.output, args.chunks, shape, digest)

@@ -8,42 +8,32 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocvp.batches.savi_inputs import savi_inputs, video_sources
-from ocvp.batches.windows import Window, WindowReader, to_pixels
+from ocvp.batches.savi_inputs import encode_from_start, video_sources
+from ocvp.batches.windows import Window, WindowReader
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.metrics import BASELINES
-from ocvp.evaluation.segmentation_metrics import labels_from_masks
+from ocvp.evaluation.metrics import BASELINES, METRICS
 from ocvp.evaluation.tracking_metrics import assign_slots
-from ocvp.models.checkpoint import check_belongs, load_predictor, load_savi, read_checkpoint
+from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
-from ocvp.models.savi import SAVi
 from ocvp.pictures.animation import rollout_animation, save_gif
-from ocvp.pictures.curves import (
-    METRIC_LABELS,
-    Curve,
-    figure_picture,
-    metric_curves,
-    predictor_styles,
-)
+from ocvp.pictures.curves import Curve, figure_picture, metric_curves, predictor_styles
+from ocvp.pictures.decoded import Decoded, decoded
 from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
 from ocvp.records.records import Making
 from ocvp.runtime.files import check_writable, read_json
-from ocvp.runtime.program import (
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
 INPUTS = ("savi", "predictor", "scores", "videos", "slots")
 """Options that name files to read."""
+CHECKPOINTS = {"savi": open_savi, "predictor": open_predictor}
+"""Those that name checkpoints, which are read once."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
-    device = args.draw(args, settings)
-    making.read({name: getattr(args, name) for name in INPUTS if hasattr(args, name)})
+    files = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
+    checkpoints = [CHECKPOINTS[name](path) for name, path in files.items() if name in CHECKPOINTS]
+    device = args.draw(args, settings, *checkpoints)
+    making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in checkpoints})
     making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
     return 0
 
@@ -114,7 +106,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _command(
     commands: argparse._SubParsersAction,
-    draw: Callable[[argparse.Namespace, Figures], torch.device | None],
+    draw: Callable[..., torch.device | None],
     name: str,
     *,
     help: str,
@@ -132,84 +124,77 @@ def _command(
 
 
 @torch.no_grad()
-def draw_slots(args: argparse.Namespace, settings: Figures) -> torch.device:
+def draw_slots(args: argparse.Namespace, settings: Figures, checkpoint: Opened) -> torch.device:
     """Draw what each slot of a SAVi holds, for the first video; return where it was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
+    savi = checkpoint.build(device)
     with VideoFile(args.videos) as videos:
         num_frames = videos.num_frames
     reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
     windows, batch = reader[[Window(0, 0)]]
-    output = savi(**savi_inputs(savi, windows, batch, seed=args.seed, purpose="score"))
-    panel = slots_panel(
-        batch["frames"][0].numpy(),
-        output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
-        output.masks[0].squeeze(-3).cpu().numpy(),
-        factor=settings.upscale,
-    )
+    slots = encode_from_start(savi, windows, batch, seed=args.seed, purpose="score")
+    found = decoded(savi.decode(slots[0]))
+    frames = batch["frames"][0].numpy()
+    panel = slots_panel(frames, found.objects, found.masks, factor=settings.upscale)
     save_png(args.output, panel)
     return device
 
 
 @torch.no_grad()
-def draw_rollouts(args: argparse.Namespace, settings: Figures) -> torch.device:
+def draw_rollouts(
+    args: argparse.Namespace, settings: Figures, of_savi: Opened, of_predictor: Opened
+) -> torch.device:
     """Draw rollouts of the first videos as strips and animations; return where that was done."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
-    predictor = load_predictor(args.predictor, device)
-    check_belongs(args.predictor, args.savi)
+    check_belongs(of_predictor, of_savi)
+    savi, predictor = of_savi.build(device), of_predictor.build(device)
     protocol = _part_of(args.scores, "protocol")
     num_context, num_preds = protocol["num_context"], protocol["num_preds"]
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
     with VideoFile(args.videos) as videos:
-        num_videos = videos.num_videos
-        check_slots(
-            args.slots,
-            weights_digest=read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
-            num_videos=num_videos,
-            num_frames=videos.num_frames,
-        )
+        num_videos, num_frames = videos.num_videos, videos.num_frames
         if videos.has("masks"):
             sources["masks"] = (args.videos, "masks")
+    check_slots(
+        args.slots,
+        weights_digest=of_savi.digest,
+        num_videos=num_videos,
+        num_frames=num_frames,
+    )
     reader = WindowReader(sources, num_context + num_preds, residency="disk")
     for index, picture in enumerate(args.pictures):
         # A split smaller than the number of figures is drawn from its start again.
         _, batch = reader[[Window(index % num_videos, 0)]]
-        slots = batch["slots"].to(device)
-        predicted = rollout(predictor, slots[:, :num_context], num_preds)
-        output = savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
-        masks = output.masks[0].squeeze(-3).cpu().numpy()
-        labels = labels_from_masks(masks)
+        context = batch["slots"][:, :num_context].to(device)
+        predicted = rollout(predictor, context, num_preds)  # (1, num_preds, N, D)
+        found = decoded(savi.decode(torch.cat([context, predicted], dim=1)[0]))
         true_labels = batch["masks"][0].numpy() if "masks" in batch else None
         arguments = {
             "num_context": num_context,
             "true_labels": true_labels,
-            "predicted_labels": labels,
-            "colours": _colours(savi, masks, labels, true_labels, num_context),
+            "predicted_labels": found.labels,
+            "colours": _colours(found, true_labels, num_context - 1),
         }
-        frames, pixels = batch["frames"][0].numpy(), to_pixels(output.reconstruction[0])
-        save_png(picture, rollout_strip(frames, pixels, factor=settings.upscale, **arguments))
+        frames = batch["frames"][0].numpy()
+        strip = rollout_strip(frames, found.frames, factor=settings.upscale, **arguments)
+        save_png(picture, strip)
         if index < len(args.animations):
-            moving = rollout_animation(frames, pixels, factor=settings.upscale + 1, **arguments)
+            moving = rollout_animation(
+                frames, found.frames, factor=settings.upscale + 1, **arguments
+            )
             save_gif(args.animations[index], moving, settings.gif_fps)
     return device
 
 
-def _colours(
-    savi: SAVi,
-    masks: np.ndarray,
-    labels: np.ndarray,
-    true_labels: np.ndarray | None,
-    num_context: int,
-) -> np.ndarray:
-    """Return colours in which a slot looks like the object that it held before the rollout."""
+def _colours(found: Decoded, true_labels: np.ndarray | None, last: int) -> np.ndarray:
+    """Return colours in which a slot looks like the object that it held in the frame `last`."""
+    num_slots = found.masks.shape[1]
     if true_labels is None:
-        return slot_colours(savi.num_slots)
-    last = num_context - 1
+        return slot_colours(num_slots)
     num_objects = int(true_labels.max(initial=0))
-    assignment = assign_slots(true_labels[None, last], masks[None, last], num_objects)[0]
-    background = background_slot(true_labels[last], labels[last])
-    return slot_colours(savi.num_slots, assignment, background)
+    assignment = assign_slots(true_labels[None, last], found.masks[None, last], num_objects)[0]
+    background = background_slot(true_labels[last], found.labels[last])
+    return slot_colours(num_slots, assignment, background)
 
 
 def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
@@ -217,16 +202,17 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     scores = {path.absolute().parent.parent.name: _part_of(path, "metrics") for path in args.scores}
     first = next(iter(scores.values()))
     panels = {}
-    for metric in METRIC_LABELS:
-        if first[metric]["per_frame"] is None:
+    for name, metric in METRICS.items():
+        entry = first[name]
+        if entry["per_frame"] is None:  # not computed, or of the whole clip
             continue
-        models = [Curve(name, metrics[metric]["per_frame"]) for name, metrics in scores.items()]
+        models = [Curve(model, metrics[name]["per_frame"]) for model, metrics in scores.items()]
         references = [
-            Curve(name, first[metric][f"{name}_per_frame"])
-            for name in BASELINES
-            if first[metric][f"{name}_per_frame"] is not None
+            Curve(baseline, entry[f"{baseline}_per_frame"])
+            for baseline in BASELINES
+            if entry[f"{baseline}_per_frame"] is not None
         ]
-        panels[metric] = [*models, *references]
+        panels[metric.label] = [*models, *references]
     title = f"{args.scores[0].stem}: metrics over the predicted frames"
     figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
     save_png(args.output, figure_picture(figure))

@@ -9,51 +9,31 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import h5py
 import numpy as np
 import torch
-from torch import Tensor
 
 from ocvp.batches.savi_inputs import CONDITIONAL, encode_from_start
-from ocvp.batches.windows import Window, check_buffer, check_finite, to_pixels
+from ocvp.batches.windows import Window, check_finite
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
-from ocvp.data.clips import Fit, crop_boxes, read_boxes, read_clip
-from ocvp.evaluation.segmentation_metrics import labels_from_masks
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    load_predictor,
-    load_savi,
-    read_checkpoint,
-)
-from ocvp.models.rollout import rollout
+from ocvp.data.clips import Clip, Fit, crop_boxes, read_boxes, read_clip
+from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
+from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
-from ocvp.pictures.animation import rollout_animation, save_gif
-from ocvp.pictures.drawing import EMPTY, Row, choose_columns, save_png, slots_panel, strip
-from ocvp.pictures.overlays import overlay, slot_colours, upscale
+from ocvp.pictures.animation import save_gif
+from ocvp.pictures.decoded import decode
+from ocvp.pictures.drawing import save_png, slots_panel
+from ocvp.pictures.prediction import prediction_pictures
 from ocvp.runtime.files import atomic_path, check_writable
-from ocvp.runtime.program import read_runtime, read_section, run, stage_parser, start_logging
-from ocvp.runtime.progress import progress
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"
 NUM_THREADS = 2
-MAX_COLUMNS = 16
-DECODED_AT_ONCE = 16  # frames
-
-
-class Decoded(NamedTuple):
-    """What slots look like."""
-
-    frames: np.ndarray
-    """uint8, shape (T, H, W, 3)."""
-    objects: np.ndarray
-    """Each slot's picture before masking, in [0, 1], float32, shape (T, N, H, W, 3)."""
-    masks: np.ndarray
-    """Float32, shape (T, N, H, W)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,9 +43,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output / "prediction.h5")
     settings = read_section(Figures, args.config, "--config")
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = load_savi(args.savi, device)
-    num_context, num_preds = _lengths(args)
+    checkpoints = {"savi": open_savi(args.savi)}
+    if args.predictor is not None:
+        checkpoints["predictor"] = open_predictor(args.predictor)
+        check_belongs(checkpoints["predictor"], checkpoints["savi"])
+    savi = checkpoints["savi"].build(device)
+    num_context, num_preds = _lengths(args, checkpoints.get("predictor"))
     boxes = _first_boxes(savi, args.boxes)
+    clip = _clip(args, savi, num_context, num_preds)
+    batch = {"frames": torch.from_numpy(clip.frames)[None]}
+    if boxes is not None:
+        batch["boxes"] = torch.from_numpy(crop_boxes(boxes, clip.crop))[None, None]
+    window = [Window(0, 0)]
+    slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
+    check_finite(slots, window, f"the slots of {args.savi}")
+    seen = decode(savi, slots[0], "decoding")
+    content: dict[str, Any] = {"frames": clip.frames, "slots": slots[0].cpu().numpy()}
+    content |= {"reconstruction": seen.frames, "masks": seen.masks}
+    if "predictor" in checkpoints:
+        predictor = checkpoints["predictor"].build(device)
+        check_buffer(getattr(predictor, "buffer_size", None), num_context)
+        with torch.no_grad():
+            predicted = rollout(predictor, slots[:, :num_context], num_preds)
+        check_finite(predicted, window, "the predicted slots")
+        future = decode(savi, predicted[0], "decoding the prediction")
+        content |= {"predicted_slots": predicted[0].cpu().numpy()}
+        content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
+        still, moving = prediction_pictures(
+            clip.frames, seen, future, num_context, settings.upscale
+        )
+        save_png(args.output / "rollout.png", still)
+        save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
+    attributes = {
+        "video": str(args.video),
+        "start": args.start,
+        "every": args.every,
+        "crop": json.dumps(clip.crop),
+        "seed": args.seed,
+        **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
+    }
+    if "predictor" in checkpoints:
+        attributes |= {"num_context": num_context, "num_preds": num_preds}
+    write_prediction(args.output / "prediction.h5", content, attributes)
+    panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
+    save_png(args.output / "slots.png", panel)
+    return 0
+
+
+def write_prediction(
+    path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
+) -> None:
+    """Write arrays and attributes as an HDF5 file, atomically."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"format": FORMAT, **attributes})
+        for name, array in content.items():
+            file.create_dataset(name, data=array, compression="gzip", track_times=False)
+
+
+def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, int]:
+    """Return num_context and num_preds: as given, else as the predictor was trained."""
+    if predictor is None:
+        return 1, 0
+    training = (predictor.content.get("config") or {}).get("training") or {}
+    lengths = []
+    for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
+        value = training.get(name) if given is None else given
+        option = f"--{name.replace('_', '-')}"
+        if value is None:
+            raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
+        if value < 1:
+            raise ValueError(f"{option} is {value}; it must be at least 1")
+        lengths.append(value)
+    return lengths[0], lengths[1]
+
+
+def _clip(args: argparse.Namespace, savi: SAVi, num_context: int, num_preds: int) -> Clip:
+    """Read the frames to see: all of them without a predictor."""
     clip = read_clip(
         args.video,
         resolution=savi.resolution,
@@ -80,128 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{args.every}); the context alone needs {num_context}: give a longer video or a "
             "smaller --num-context"
         )
-    batch = {"frames": torch.from_numpy(clip.frames)[None]}
-    if boxes is not None:
-        batch["boxes"] = torch.from_numpy(crop_boxes(boxes, clip.crop))[None, None]
-    window = [Window(0, 0)]
-    slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
-    check_finite(slots, window, f"the slots of {args.savi}")
-    seen = decode(savi, slots[0], "decoding")
-    content: dict[str, Any] = {"frames": clip.frames, "slots": slots[0].cpu().numpy()}
-    content |= {"reconstruction": seen.frames, "masks": seen.masks}
-    if args.predictor is not None:
-        predictor = load_predictor(args.predictor, device)
-        check_buffer(getattr(predictor, "buffer_size", None), num_context)
-        with torch.no_grad():
-            predicted = rollout(predictor, slots[:, :num_context], num_preds)
-        check_finite(predicted, window, "the predicted slots")
-        future = decode(savi, predicted[0], "decoding the prediction")
-        content |= {"predicted_slots": predicted[0].cpu().numpy()}
-        content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
-        draw_rollout(args.output, clip.frames, seen, future, num_context, settings)
-    attributes = _attributes(args, clip.crop, num_context, num_preds)
-    write_prediction(args.output / "prediction.h5", content, attributes)
-    panel = slots_panel(
-        clip.frames, seen.objects, seen.masks, factor=settings.upscale, max_columns=MAX_COLUMNS
-    )
-    save_png(args.output / "slots.png", panel)
-    return 0
-
-
-@torch.no_grad()
-def decode(savi: SAVi, slots: Tensor, description: str) -> Decoded:
-    """Decode the slots of one video, some frames at a time.
-
-    Args:
-        savi: The model.
-        slots: Shape (T, N, D).
-        description: What the progress bar says.
-    """
-    parts: list[Decoded] = []
-    with progress(description=description, unit="frame", total=len(slots)) as bar:
-        for chunk in slots.split(DECODED_AT_ONCE):
-            output = savi.decode(chunk)
-            objects = output.objects.movedim(-3, -1).clamp(0, 1).cpu().numpy()
-            masks = output.masks.squeeze(-3).cpu().numpy()
-            parts.append(Decoded(to_pixels(output.reconstruction), objects, masks))
-            bar.update(len(chunk))
-    return Decoded(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def draw_rollout(
-    folder: Path,
-    frames: np.ndarray,
-    seen: Decoded,
-    future: Decoded,
-    num_context: int,
-    settings: Figures,
-) -> None:
-    """Draw rollout.png and rollout.gif.
-
-    Args:
-        folder: Where to.
-        frames: The video, uint8, shape (T, H, W, 3); it may end before the prediction does.
-        seen: What its slots decode to, of the same T.
-        future: What the predicted slots decode to.
-        num_context: Context frames.
-        settings: Enlargement and speed.
-    """
-    labels, predicted_labels = labels_from_masks(seen.masks), labels_from_masks(future.masks)
-    # Without true masks the slot that covers the most pixels is taken for the background.
-    background = int(np.bincount(labels[num_context - 1].ravel()).argmax())
-    colours = slot_colours(seen.masks.shape[1], None, background)
-    factor, length = settings.upscale, num_context + len(future.frames)
-    rows = [
-        Row("Video", upscale(frames, factor)),
-        Row("Slots", overlay(frames, labels, colours, factor)),
-        Row("Prediction", upscale(future.frames, factor), num_context),
-        Row(
-            "Predicted\nslots",
-            overlay(future.frames, predicted_labels, colours, factor),
-            num_context,
-        ),
-    ]
-    columns = choose_columns(length, num_context, MAX_COLUMNS)
-    save_png(folder / "rollout.png", strip(rows, num_context=num_context, columns=columns))
-    missing = np.full((length - len(frames), *frames.shape[1:]), EMPTY, np.uint8)
-    moving = rollout_animation(
-        np.concatenate([frames, missing]),
-        np.concatenate([seen.frames[:num_context], future.frames]),
-        num_context=num_context,
-        factor=factor + 1,
-        predicted_labels=np.concatenate([labels[:num_context], predicted_labels]),
-        colours=colours,
-    )
-    save_gif(folder / "rollout.gif", moving, settings.gif_fps)
-
-
-def write_prediction(
-    path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
-) -> None:
-    """Write arrays and attributes as an HDF5 file, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"format": FORMAT, **attributes})
-        for name, array in content.items():
-            file.create_dataset(name, data=array, compression="gzip", track_times=False)
-
-
-def _lengths(args: argparse.Namespace) -> tuple[int, int]:
-    """Return num_context and num_preds: as given, else as the predictor was trained."""
-    if args.predictor is None:
-        return 1, 0
-    check_belongs(args.predictor, args.savi)
-    config = read_checkpoint(args.predictor, kinds=PREDICTOR_KINDS).get("config") or {}
-    training = config.get("training") or {}
-    lengths = []
-    for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
-        value = training.get(name) if given is None else given
-        option = f"--{name.replace('_', '-')}"
-        if value is None:
-            raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
-        if value < 1:
-            raise ValueError(f"{option} is {value}; it must be at least 1")
-        lengths.append(value)
-    return lengths[0], lengths[1]
+    return clip
 
 
 def _first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
@@ -220,24 +152,6 @@ def _first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
             f"{path} holds {len(boxes)} boxes, but this SAVi has {savi.num_slots} slots"
         )
     return boxes
-
-
-def _attributes(
-    args: argparse.Namespace, crop: tuple[float, ...], num_context: int, num_preds: int
-) -> dict[str, Any]:
-    """Return what made a prediction."""
-    attributes = {
-        "video": str(args.video),
-        "start": args.start,
-        "every": args.every,
-        "crop": json.dumps(crop),
-        "seed": args.seed,
-        "savi": read_checkpoint(args.savi, kinds=("savi",))["weights_digest"],
-    }
-    if args.predictor is not None:
-        attributes["predictor"] = check_belongs(args.predictor, args.savi)
-        attributes |= {"num_context": num_context, "num_preds": num_preds}
-    return attributes
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -8,34 +8,11 @@ it held when another one was made of it, the chain is broken: it says where, and
 
 import argparse
 import json
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ocvp.config.section import canonical_json
-from ocvp.records.records import Record, content_digest, find_record
-from ocvp.runtime.program import companion, run
-
-SHOWN_DIGITS = 12
-"""Of a digest, in text; `--json` has all."""
-
-SHOWN_VERSIONS = ("ocvp", "python", "torch", "cuda", "numpy")
-
-
-class Node(NamedTuple):
-    """One product or file of a chain."""
-
-    role: str
-    """What it was for the product that is made of it; empty for the first one."""
-    path: Path
-    record: Record | None
-    """What made it; None for files from outside."""
-    fault: str
-    """Why the chain is broken here; empty where it is not."""
-    is_repeated: bool
-    """Whether it stands in the chain before, with what it was made of."""
-    inputs: tuple["Node", ...] = ()
+from ocvp.records.chain import as_json, as_text, chain_of, walk
+from ocvp.runtime.program import program_parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,11 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.provenance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.provenance")
     parser.add_argument("path", type=Path, metavar="PATH", help="a product, below results/")
     parser.add_argument(
         "--verify",
@@ -65,153 +38,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print the records as one JSON value")
     return parser.parse_args(argv)
-
-
-# --- the chain ----------------------------------------------------------------------------------
-
-
-def chain_of(path: Path, verify: bool = False) -> Node:
-    """Return a product with all that it was made of, directly or not.
-
-    Args:
-        path: The product.
-        verify: Whether to compare the content of files with their records.
-
-    Raises:
-        ValueError: If it does not exist, or nothing says what made it.
-    """
-    if not path.is_file():
-        raise ValueError(
-            f"{path} does not exist; PATH is a product, for example results/summary.csv"
-        )
-    if find_record(path) is None:
-        raise ValueError(
-            f"nothing says what made {path}: there is no provenance.json for it in {path.parent}"
-        )
-    return _node("", path, None, verify, seen=set())
-
-
-def _node(role: str, path: Path, digest: str | None, verify: bool, seen: set[Path]) -> Node:
-    """Return one node; `digest` is what the file held when it was read."""
-    record = find_record(path) if path.parent.is_dir() else None
-    # Large files are the inputs of many products: each is read once.
-    fault = _fault(path, record, digest, verify and path not in seen)
-    if path in seen:
-        return Node(role, path, record, fault, is_repeated=True)
-    seen.add(path)
-    inputs = record.inputs() if record else ()
-    return Node(
-        role,
-        path,
-        record,
-        fault,
-        is_repeated=False,
-        inputs=tuple(_node(*found, verify, seen) for found in inputs),
-    )
-
-
-def _fault(path: Path, record: Record | None, digest: str | None, verify: bool) -> str:
-    made = record.content["products"][path.name] if record else None
-    if digest and made and digest != made:
-        return "it was replaced after what is made of it"
-    if not path.is_file():
-        return "" if digest else "it is gone"  # what was read may be gone: the records tell of it
-    wanted = made or digest
-    if not verify or not wanted:
-        return ""
-    try:
-        found = content_digest(path)
-    except ValueError as error:
-        return str(error)
-    if found != wanted:
-        return f"its content ({short(found)}) is not what was recorded ({short(wanted)})"
-    return ""
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and all that it was made of."""
-    yield node
-    for part in node.inputs:
-        yield from walk(part)
-
-
-# --- showing it ---------------------------------------------------------------------------------
-
-
-def as_json(node: Node) -> dict[str, Any]:
-    """Return a chain as plain containers."""
-    return {
-        "role": node.role or None,
-        "path": str(node.path),
-        "exists": node.path.is_file(),
-        "fault": node.fault or None,
-        "record": None if node.record is None or node.is_repeated else node.record.content,
-        "inputs": [as_json(part) for part in node.inputs],
-    }
-
-
-def as_text(node: Node, indent: str = "") -> Iterator[str]:
-    """Yield the lines that show a chain, each product before what it was made of."""
-    label = f"{node.role}: " if node.role else ""
-    notes = [note for note in (_note(node), node.fault and f"BROKEN: {node.fault}") if note]
-    yield f"{indent}{label}{node.path}{''.join(f'  ({note})' for note in notes)}"
-    if node.record is None or node.is_repeated:
-        return
-    indent += "    "
-    yield from (f"{indent}{line}" for line in _about(node.path, node.record))
-    for part in node.inputs:
-        yield from as_text(part, indent)
-
-
-def _note(node: Node) -> str:
-    if node.is_repeated:
-        return "see above"
-    gone = "" if node.path.is_file() else "gone"
-    return ", ".join(filter(None, ["" if node.record else "from outside", gone]))
-
-
-def _about(path: Path, record: Record) -> Iterator[str]:
-    """Yield what a record says, apart from inputs."""
-    content = record.content
-    seed = "" if content.get("seed") is None else f", seed {content['seed']}"
-    yield f"made by {content['rule']} (python -m {content['program']}){seed}"
-    made_by = content["made_by"]
-    device = made_by["device"]["name"]
-    yield f"{content['finished']}, {_duration(content['seconds'])} on {device}"
-    versions = made_by["versions"]
-    yield ", ".join(f"{name} {versions[name]}" for name in SHOWN_VERSIONS if name in versions)
-    git = made_by.get("git")
-    commit = f", commit {git['commit'][:SHOWN_DIGITS]}" if git else ""
-    edited = " with edits" if git and git["dirty"] else ""
-    digest = short(content["products"][path.name])
-    yield f"{digest}, code {content['code'][:SHOWN_DIGITS]}{commit}{edited}"
-    if content["config"]:
-        yield f"config {canonical_json(content['config'])}"
-    if raw := content.get("raw"):
-        yield _raw(raw)
-    command = companion(record.path.parent / next(iter(content["products"])), "command.sh")
-    if command.is_file():
-        yield f"again: sh {shlex.quote(str(command))}"
-
-
-def _raw(raw: dict[str, Any]) -> str:
-    """Say what videos were converted from."""
-    if not raw.get("num_files"):
-        return f"raw data: none, {raw['num_videos']} videos were simulated"
-    return (
-        f"raw data: {raw['num_files']} files, {raw['num_bytes'] / 1e9:.3f} GB, "
-        f"sha256:{raw['digest'][:SHOWN_DIGITS]} (names and sizes), in {raw.get('root')}"
-    )
-
-
-def short(digest: str) -> str:
-    """Return a digest for a reader: its kind, and its first digits."""
-    kind, _, digits = digest.partition(":")
-    return f"{kind}:{digits[:SHOWN_DIGITS]}"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds:.1f} s"
 
 
 if __name__ == "__main__":

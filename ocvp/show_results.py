@@ -7,7 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from ocvp.evaluation.metrics import BASELINES
+from ocvp.evaluation.tables import BOUNDS, OUTCOME, QUANTITIES
 from ocvp.runtime.program import run
+
+TABLES = ("summary.csv", "comparisons.csv")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,9 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     folders = sorted({path.parent for path in args.results.glob("**/figures/*.png")})
     print("Figures:\n" + "\n".join(f"  {folder}/" for folder in folders))
     return 0
-
-
-TABLES = ("summary.csv", "comparisons.csv")
 
 
 def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,32 +102,17 @@ def _cell(values: pd.Series, several: bool) -> str:
 
 def _compare(comparisons: pd.DataFrame) -> str:
     table = comparisons.assign(
-        gain=_intervals(comparisons, "gain"),
-        beyond_half_gap=_intervals(comparisons, "beyond_half_gap"),
+        **{quantity: _intervals(comparisons, quantity) for quantity in QUANTITIES},
         gap_closed=[
             "-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]
         ],
     )
-    columns = [
-        "predictor",
-        "seed",
-        "protocol",
-        "num_videos",
-        "metric",
-        "value",
-        "copy_last_slots",
-        "ceiling",
-        "gap_closed",
-        "gain",
-        "beyond_half_gap",
-    ]
+    columns = ["predictor", "seed", "protocol", "num_videos", *OUTCOME, *QUANTITIES]
     return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
 
 
 def _intervals(comparisons: pd.DataFrame, quantity: str) -> list[str]:
-    bounds = zip(
-        *(comparisons[f"{quantity}_{bound}"] for bound in ("mean", "low", "high")), strict=True
-    )
+    bounds = zip(*(comparisons[f"{quantity}_{bound}"] for bound in BOUNDS), strict=True)
     return [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
 
 

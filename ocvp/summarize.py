@@ -13,51 +13,25 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
-from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
-from ocvp.evaluation.tables import MODEL, NAME, study_of, table_parser
+from ocvp.evaluation.tables import (
+    COMPARISON_COLUMNS,
+    DECOMPOSITION,
+    SUMMARY_COLUMNS,
+    comparison_rows,
+    summary_rows,
+)
 from ocvp.records.records import Making
 from ocvp.runtime.files import atomic_path, check_writable, read_json
-from ocvp.runtime.program import run, start_logging
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import run
+from ocvp.runtime.table_options import CHAIN, MODEL, NAME, names_in, study_of, table_parser
 from ocvp.study.products import products
-from ocvp.study.staleness import refuse_mixed
+from ocvp.study.staleness import check_products
 
 logger = logging.getLogger("ocvp.summarize")
 
-SUMMARY_COLUMNS = (
-    "dataset",
-    "savi",
-    "predictor",
-    "seed",
-    "protocol",
-    "split",
-    "metric",
-    "value",
-    *BASELINES,
-)
-QUANTITIES = ("gain", "beyond_half_gap")
-BOUNDS = ("mean", "low", "high")
-COMPARISON_COLUMNS = (
-    "dataset",
-    "savi",
-    "predictor",
-    "seed",
-    "protocol",
-    "split",
-    "subset",
-    "num_videos",
-    "metric",
-    "value",
-    "copy_last_slots",
-    "ceiling",
-    "gap_closed",
-    *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS),
-)
-DECOMPOSITION = "decomposition"
-"""What stands for the protocol in rows about a SAVi by itself."""
-
 PATH = re.compile(
-    rf"(?P<dataset>{NAME})/(?P<savi>{MODEL})/seed(?P<seed>\d+)/"
-    rf"(evaluation|(?P<predictor>{MODEL})/evaluation/(?P<protocol>{NAME}))\.json$"
+    rf"{CHAIN}(evaluation|(?P<predictor>{MODEL})/evaluation/(?P<protocol>{NAME}))\.json$"
 )
 
 
@@ -85,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_writable(path)
     study, written = study_of(args)
     if study is not None:
-        refuse_mixed(study)
+        check_products(study)
     scores_of = args.scores or scores_of_study(study)
     summary, comparisons = [], []
     for path in scores_of:
@@ -121,67 +95,16 @@ def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ValueError: If the file is missing, no JSON, or not named as the workflow names it.
     """
-    match = PATH.search(path.as_posix())
-    if match is None:
-        raise ValueError(
-            f"{path} does not say what it scores; expected DATASET/SAVI/seedN/evaluation.json or "
-            "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json"
-        )
+    names = names_in(
+        path,
+        PATH,
+        "scores; expected DATASET/SAVI/seedN/evaluation.json or "
+        "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json",
+    )
     scores = read_json(path)
     if not isinstance(scores, dict) or not isinstance(scores.get("metrics"), dict):
         raise ValueError(f"{path} holds no scores: it has no metrics")
-    names = {**match.groupdict(default=""), "seed": int(match["seed"])}
-    names["protocol"] = names["protocol"] or DECOMPOSITION
-    return names, scores
-
-
-def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each metric; for a SAVi also rows of the naive segmenters."""
-    split = scores.get("split") or scores["protocol"]["split"]
-    rows = []
-    for metric, entry in scores["metrics"].items():
-        baselines = {key: entry.get(key) for key in BASELINES}
-        row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
-        rows.append(row)
-        if metric in MASK_METRICS:
-            rows.extend(
-                {**row, "savi": naive, "value": entry[naive]}
-                for naive in NAIVE_SEGMENTERS
-                if naive in entry
-            )
-    return rows
-
-
-def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each compared metric of a predictor."""
-    comparisons = scores.get("comparisons", {})
-    rows = []
-    for metric, entry in comparisons.items():
-        if not isinstance(entry, dict) or "gain" not in entry:
-            continue
-        intervals = {
-            f"{quantity}_{bound}": entry[quantity][bound]
-            for quantity in QUANTITIES
-            for bound in BOUNDS
-        }
-        values = {
-            "value": entry["prediction"],
-            "copy_last_slots": entry["copy_last_slots"],
-            "ceiling": entry["ceiling"],
-            "gap_closed": entry["gap_closed"],
-        }
-        rows.append(
-            {
-                **names,
-                "split": scores["protocol"]["split"],
-                "subset": comparisons["subset"],
-                "num_videos": comparisons["num_videos"],
-                "metric": metric,
-                **values,
-                **intervals,
-            }
-        )
-    return rows
+    return names | {"protocol": names["protocol"] or DECOMPOSITION}, scores
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help=f"fail where fewer than {REQUIRED_SHARE:.0%} of a file's videos have such a contact",
+        help=f"fail where fewer than {REQUIRED_SHARE:.0%}% of a file's videos have such a contact",
     )
     args = parser.parse_args(argv)
     if args.last < 1:

@@ -9,22 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ocvp.compute.randomness import derived_seed
-from ocvp.config.entries import PredictorStage
-from ocvp.models.checkpoint import load_savi, read_checkpoint, start_from
+from ocvp.config.predictors import PredictorStage
+from ocvp.models.loading import open_savi
 from ocvp.models.predictors import PREDICTORS
-from ocvp.records.origins import files_digest
-from ocvp.runtime.files import check_writable
-from ocvp.runtime.program import (
-    add_training_options,
-    read_runtime,
-    read_section,
-    run,
-    stage_parser,
-    start_logging,
-)
+from ocvp.runtime.program import add_training_options, run, stage_parser
 from ocvp.training.predictor_task import PredictorTask
-from ocvp.training.session import launched, prepared, train_and_save
+from ocvp.training.run import Subject, initialised, run_training
+from ocvp.training.session import Session, add_output, start_session
 
 PROGRAM = "ocvp.train_predictor"
 
@@ -32,44 +23,24 @@ PROGRAM = "ocvp.train_predictor"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
-    start_logging(args.log)
-    check_writable(args.output)
-    stage = read_section(PredictorStage, args.config, "--config").root
-    runtime = read_runtime(args.runtime)
-    if (status := launched(PROGRAM, argv, args, runtime, stage.training)) is not None:
-        return status
-    origin = files_digest([args.checkpoint]) if args.checkpoint else ""
-    with prepared(args, runtime, stage.training) as (device, group):
-        savi = load_savi(args.savi, device)
-        digest = read_checkpoint(args.savi, kinds=("savi",))["weights_digest"]
-        model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
-        torch.manual_seed(derived_seed(args.seed, "initialisation"))
-        predictor = PREDICTORS[stage.kind](**model).to(device)
-        start = (
-            start_from(predictor, args.checkpoint, stage.kind, model) if args.checkpoint else None
-        )
-        data = {"savi_digest": digest, "train": args.train, "validation": args.val}
-        train_and_save(
-            PredictorTask(predictor, savi, stage.training, runtime, **data, seed=args.seed),
-            stage,
-            runtime,
-            args,
-            argv,
-            group,
-            rule="fit_predictor",
-            kind=stage.kind,
-            model=model,
-            inputs={
-                "origin": args.checkpoint,
-                "savi": args.savi,
-                "train": args.train,
-                "val": args.val,
-            },
-            start=start,
-            origin=origin,
-            savi_digest=digest,
-        )
-    return 0
+    session = start_session("fit_predictor", PROGRAM, PredictorStage, args, argv)
+    return run_training(session, _load)
+
+
+def _load(session: Session, device: torch.device) -> Subject:
+    """Load the SAVi, and build the predictor for its slots."""
+    args, stage = session.args, session.stage
+    checkpoint = open_savi(args.savi)
+    savi, digest = checkpoint.build(device), checkpoint.digest
+    model = {**stage.model.model_dump(), "slot_dim": savi.slot_dim}
+    module_class = PREDICTORS[stage.kind]
+    predictor, start = initialised(module_class, stage.kind, model, session, device)
+    data = {"savi_digest": digest, "train": args.train, "validation": args.val}
+    task = PredictorTask(predictor, savi, stage.training, session.runtime, **data, seed=args.seed)
+    inputs = {"savi": args.savi, "train": args.train, "val": args.val}
+    return Subject(
+        task, stage.kind, model, inputs, start, {"savi_digest": digest}, {args.savi: digest}
+    )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -85,13 +56,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             required=True,
             help=f"videos to {verb} on, and their slots (HDF5)",
         )
-    files.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        help="checkpoint to write (predictor.pt); its folder also takes the best or last weights, "
-        "TensorBoard's files, and what an interrupted run resumes from",
-    )
+    add_output(files, "predictor.pt")
     add_training_options(parser)
     return parser.parse_args(argv)
 

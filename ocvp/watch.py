@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.runtime.program import run
+from ocvp.runtime.program import program_parser, run
 
 PORT = 6006
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -106,9 +106,9 @@ def serve(folder: Path, host: str, port: int, interval: float) -> int:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of every run that resumed
     server = program.TensorBoard()
     server.configure(["tensorboard", *options])
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # it advertises how it loads data
+        with contextlib.redirect_stderr(output):  # it advertises how it loads data
             url = server.launch()
     except program.TensorBoardPortInUseError:
         raise ValueError(
@@ -120,7 +120,7 @@ def serve(folder: Path, host: str, port: int, interval: float) -> int:
     except SystemExit as ending:  # for some causes it prints why and ends the program
         if ending.code != 1:
             raise
-        reason = said.getvalue().strip().rpartition("\n")[-1]
+        reason = output.getvalue().strip().rpartition("\n")[-1]
         raise ValueError(f"cannot listen on --host {host}, --port {port}: {reason}") from None
     return urllib.parse.urlsplit(url).port or port
 
@@ -148,12 +148,7 @@ def how_to_see(host: str, port: int, user: str, machine: str) -> str:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ocvp.watch",
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(__doc__, "ocvp.watch", EPILOG)
     parser.add_argument(
         "--results",
         type=Path,

@@ -1,7 +1,7 @@
 """Processes that read ahead: what they report, and how they end."""
 
 import atexit
-import ctypes
+import contextlib
 import functools
 import multiprocessing
 import multiprocessing.connection
@@ -15,12 +15,11 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ocvp.runtime.interruption import leave_stopping_to_parent
+from ocvp.runtime.interruption import die_with_parent, leave_stopping_to_parent
 
 Item = TypeVar("Item", contravariant=True)
 Batch = TypeVar("Batch", covariant=True)
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SECONDS_TO_END = 1.0
 _CAUSES = {
     signal.SIGKILL: ["probably by the system, for lack of memory"],
@@ -66,30 +65,20 @@ def read_ahead(
         generator=torch.Generator(),
         worker_init_fn=_begin,
     )
-    batches, workers, feeders = _start(loader)
-    end, done = functools.partial(_end, workers), object()
-    atexit.register(end)  # where the iteration is still going on at the exit
-    try:
-        while True:
-            try:
-                batch: Any = next(batches, done)
-            except (RuntimeError, OSError, EOFError) as error:
-                cause = _cause_of_death(workers)
-                if cause is None:
-                    raise
-                raise ValueError(
-                    f"a process that read {what} {cause}; runtime.num_workers is {num_workers}: "
-                    "fewer need less memory, and with 0 the program reads by itself"
-                ) from error
-            if batch is done:
-                return
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
-    finally:
-        end()
-        atexit.unregister(end)
-        _close(batches, feeders)
+    with _started(loader) as (batches, workers):
+        try:
+            for batch in batches:
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+        except (RuntimeError, OSError, EOFError) as error:
+            cause = _cause_of_death(workers)
+            if cause is None:
+                raise
+            raise ValueError(
+                f"a process that read {what} {cause}; runtime.num_workers is {num_workers}: "
+                "fewer need less memory, and with 0 the program reads by itself"
+            ) from error
 
 
 class _Reported(Dataset):
@@ -105,49 +94,52 @@ class _Reported(Dataset):
             return error
 
 
-def _start(
-    loader: DataLoader,
-) -> tuple[Iterator[Any], list[BaseProcess], list[threading.Thread]]:
-    """Start a loader, and return its batches, its processes, and the threads that feed these."""
-    threads = threading.enumerate()
+@contextlib.contextmanager
+def _started(loader: DataLoader) -> Iterator[tuple[Iterator[Any], list[BaseProcess]]]:
+    """Start the processes of a loader, and end them at once where the reading ends.
+
+    torch asks its workers to end and gives them seconds for it; at the exit of the program it
+    leaves them to multiprocessing, whose signal they ignore (`leave_stopping_to_parent`).
+    """
+    threads, others = threading.enumerate(), multiprocessing.active_children()
     former = signal.getsignal(signal.SIGCHLD)
-    others = multiprocessing.active_children()
     batches = iter(loader)
     # torch's handler would let the death of a worker interrupt whatever runs here, such as a
     # step; without it the loader finds the worker dead when it waits for what that should read.
     if threading.current_thread() is threading.main_thread() and former is not None:
         signal.signal(signal.SIGCHLD, former)
+    feeders = [thread for thread in threading.enumerate() if thread not in threads]
     workers = [process for process in multiprocessing.active_children() if process not in others]
-    return batches, workers, [each for each in threading.enumerate() if each not in threads]
-
-
-def _close(batches: Iterator[Any], feeders: Sequence[threading.Thread]) -> None:
-    """Close a loader whose processes have ended, while somebody still holds it.
-
-    Else its pipes are collected while the threads that feed them close them too: whichever comes
-    second may close a file of another's that got the same number.
-    """
-    getattr(batches, "_shutdown_workers", lambda: None)()
-    for feeder in feeders:
-        feeder.join(_SECONDS_TO_END)
-
-
-def _end(workers: Sequence[BaseProcess]) -> None:
-    """End what still reads; it ignores the signal by which multiprocessing would do so."""
-    for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.join(_SECONDS_TO_END)
+    end = functools.partial(_end, workers)
+    atexit.register(end)  # where the iteration is still going on at the exit
+    try:
+        yield batches, workers
+    finally:
+        end()
+        atexit.unregister(end)
+        # Closed while it is still held here: else its pipes are collected while the threads that
+        # feed them close them too, and whichever comes second may close a file of another's that
+        # got the same number.
+        getattr(batches, "_shutdown_workers", lambda: None)()
+        for feeder in feeders:
+            feeder.join(_SECONDS_TO_END)
 
 
 def _begin(number: int) -> None:
     """Set up a worker: signals are its parent's, and it does not outlive that."""
-    leave_stopping_to_parent(number)
-    if sys.platform == "linux":  # elsewhere torch's worker looks every few seconds
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():  # it was killed just before
-            sys.exit(1)
+    leave_stopping_to_parent()
+    die_with_parent()  # torch's worker looks for it every few seconds only
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it was killed just before
+        sys.exit(1)
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    """Kill what still reads, and wait for its end."""
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join(_SECONDS_TO_END)
 
 
 def _cause_of_death(workers: Sequence[BaseProcess]) -> str | None:

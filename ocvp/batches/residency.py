@@ -1,8 +1,7 @@
 """Where a training keeps its data: on the GPU, in main memory, or on disk.
 
 A file of videos is small beside what training on it needs, so it is kept as near to the model as
-it fits with room to spare. Main memory is what the machine, the job (control groups, by which
-Slurm and containers limit memory) and the process (`ulimit -v`) still allow.
+it fits with room to spare.
 """
 
 import logging
@@ -11,16 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
 from ocvp.batches.stored_field import StoredField
 from ocvp.batches.windows import Residency
-
-try:
-    import resource
-except ImportError:  # elsewhere than on Unix
-    resource = None  # type: ignore[assignment]
+from ocvp.compute.memory import free_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +52,7 @@ def choose(
     size = data_bytes(sources)
     free = free_memory(num_processes)
     free_on_device, total_on_device = device_memory(device)
+    # --- the nearest place with room to spare -----------------------------------------------------
     chosen: Residency
     if residency != "auto":
         chosen = residency
@@ -65,6 +60,7 @@ def choose(
         chosen = "device"
     else:
         chosen = "memory" if size <= MEMORY_SHARE * free else "disk"
+    # --- what was asked for, and does not fit -----------------------------------------------------
     is_on_gpu = chosen == "device" and device.type == "cuda"
     if is_on_gpu and size > total_on_device:
         raise ValueError(
@@ -75,14 +71,15 @@ def choose(
         logger.warning(
             "runtime.residency is %s, but the data take %s and only %s of main memory seem to be "
             "free%s; with auto they would be streamed from disk",
-            *(chosen, as_text(size), as_text(free), _each(num_processes)),
+            *(chosen, as_text(size), as_text(free), _for_each(num_processes)),
         )
+    # --- the choice, in words ---------------------------------------------------------------------
     if is_on_gpu:
         where = f"kept on {device} ({as_text(free_on_device)} of its memory are free)"
     else:
         place = "kept in memory" if chosen != "disk" else "streamed from disk"
         what = "" if chosen != "disk" else " of memory"
-        where = f"{place} ({as_text(free)}{what} are free{_each(num_processes)})"
+        where = f"{place} ({as_text(free)}{what} are free{_for_each(num_processes)})"
     logger.info("data: %s, %s", as_text(size), where)
     return chosen
 
@@ -104,98 +101,6 @@ def device_memory(device: torch.device) -> tuple[int, int]:
     return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
 
 
-def free_memory(num_processes: int = 1, root: Path = Path("/")) -> int:
-    """Return how many bytes of main memory this process may still take.
-
-    Args:
-        num_processes: Processes that share with it what the machine and the job have left.
-        root: Where the system's `proc` and `sys` are.
-    """
-    job, own = job_memory(root), address_space()
-    machine = psutil.virtual_memory().available
-    shared = (machine if job is None else min(machine, job)) // num_processes
-    return max(shared if own is None else min(shared, own), 0)
-
-
-def address_space() -> int | None:
-    """Return how much this process' memory may still grow (`ulimit -v`); None: unlimited."""
-    if resource is None:
-        return None
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY:
-        return None
-    return limit - psutil.Process().memory_info().vms
-
-
-def job_memory(root: Path = Path("/")) -> int | None:
-    """Return what this process' control group and those above it still allow, in bytes.
-
-    Files that the system keeps in memory count as free, as it gives them up for others.
-
-    Args:
-        root: Where the system's `proc` and `sys` are.
-
-    Returns:
-        The least that one of them allows; None where none has a limit.
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return None
-    mounts = root / "sys/fs/cgroup"
-    left = []
-    for line in lines:  # number:controllers:group (man 7 cgroups)
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":  # version 2; beside version 1 it is mounted elsewhere
-            for mount in (mounts, mounts / "unified"):
-                left += [_left_of_version_2(folder) for folder in _upwards(mount, group)]
-        elif "memory" in controllers.split(","):
-            left += [_left_of_version_1(folder) for folder in _upwards(mounts / "memory", group)]
-    return min((number for number in left if number is not None), default=None)
-
-
-def _upwards(mount: Path, group: str) -> list[Path]:
-    """Return the folders of a group and those above it.
-
-    In a container the group may be named as outside of it, where it is the mount itself.
-    """
-    parts = [part for part in group.split("/") if part]
-    if ".." in parts:  # outside of what is mounted
-        parts = []
-    return [mount.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
-
-
-def _left_of_version_2(folder: Path) -> int | None:
-    limits = [_number(folder / name) for name in ("memory.max", "memory.high")]
-    return _left(folder, limits, "memory.current", ("inactive_file", "active_file"))
-
-
-def _left_of_version_1(folder: Path) -> int | None:
-    limits = [_number(folder / "memory.limit_in_bytes")]
-    files = ("total_inactive_file", "total_active_file")
-    return _left(folder, limits, "memory.usage_in_bytes", files)
-
-
-def _left(folder: Path, limits: list[int | None], usage: str, files: tuple[str, str]) -> int | None:
-    known = [limit for limit in limits if limit is not None]
-    used = _number(folder / usage)
-    if not known or used is None:
-        return None
-    try:
-        lines = (folder / "memory.stat").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    parts = dict(line.split() for line in lines)
-    return min(known) - used + sum(int(parts.get(name, 0)) for name in files)
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no such limit, or `max`
-        return None
-
-
 def as_text(num_bytes: float) -> str:
     """Return a size in decimal units, such as 1.1 GB."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -205,5 +110,5 @@ def as_text(num_bytes: float) -> str:
     return f"{num_bytes:.3g} TB"
 
 
-def _each(num_processes: int) -> str:
+def _for_each(num_processes: int) -> str:
     return f" for each of {num_processes} processes" if num_processes > 1 else ""

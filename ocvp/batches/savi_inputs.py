@@ -1,20 +1,33 @@
 """What a SAVi is given with the frames: boxes or centres of the objects, or noise.
 
-B batch, T frames, N slots, D slot_dim, V videos, K objects.
+The files hold boxes (y_min, x_min, y_max, x_max) as fractions of the frame, all -1 where an object
+is absent. A model's `box_format` says what it takes:
+
+- `yxyx_fraction`: boxes as in the files, and centres (y, x) as fractions, all -1 where absent.
+- `published_pixels`: boxes (x_min, y_min, x_max, y_max) and centres (x, y) in pixels of a frame of
+  64 pixels, all -0.5 where absent, with the clipping and rounding that the published networks were
+  trained with. That happens at side 128, before halving, whatever the size of the frames.
+
+B batch, T frames, N slots, D slot_dim, K objects; `...` any leading dimensions.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.batches.boxes import model_conditions
-from ocvp.batches.windows import Window, slot_noise, to_model
+from ocvp.batches.windows import Window, to_model
+from ocvp.compute.randomness import generator
 from ocvp.data.videos import VideoFile
-from ocvp.models.savi import SAVi
+from ocvp.models.savi import BoxFormat, SAVi
 
 CONDITIONAL = ("boxes", "centres")
+"""Initializers that start from the boxes of the file."""
+
+PUBLISHED_SIDE = 128
+"""Pixels of the frames that the published boxes were made at."""
 
 
 def video_sources(savi: SAVi, videos: Path) -> dict[str, tuple[Path, str]]:
@@ -64,17 +77,30 @@ def savi_inputs(
         epoch: The epoch, on which the noise depends.
     """
     device = next(savi.parameters()).device
-    inputs = {"frames": to_model(batch["frames"], device)}
-    kind, box_format = savi.initializer_kind, savi.box_format
-    if kind in CONDITIONAL:
-        boxes = batch["boxes"].to(device, non_blocking=True)[:, 0]  # the first frame's
-        inputs |= model_conditions(boxes, initializer=kind, box_format=box_format)
+    inputs = {"frames": to_model(batch["frames"], device)}  # (B, T, 3, H, W)
+    if savi.initializer_kind in CONDITIONAL:
+        boxes = batch["boxes"].to(device, non_blocking=True)[:, 0]  # (B, K, 4), the first frame's
+        convert = model_boxes if savi.initializer_kind == "boxes" else model_centres
+        inputs[savi.initializer_kind] = convert(boxes, savi.box_format)
     else:
         noise = slot_noise(seed, purpose, epoch, windows, savi.num_slots, savi.slot_dim)
         if device.type == "cuda":  # from other memory the copy would wait for the step before
             noise = noise.pin_memory()
-        inputs["noise"] = noise.to(device, non_blocking=True)
+        inputs["noise"] = noise.to(device, non_blocking=True)  # (B, N, D)
     return inputs
+
+
+def slot_noise(
+    seed: int, purpose: str, epoch: int, windows: Sequence[Window], num_slots: int, slot_dim: int
+) -> Tensor:
+    """Return the unit normal noise of the first slots, float32 (B, N, D), one draw a window."""
+    draws = [
+        generator(seed, "slot noise", purpose, epoch, window.video, window.start).standard_normal(
+            (num_slots, slot_dim), dtype=np.float32
+        )
+        for window in windows
+    ]
+    return torch.from_numpy(np.stack(draws))
 
 
 @torch.no_grad()
@@ -83,3 +109,30 @@ def encode_from_start(
 ) -> Tensor:
     """Return SAVi's slots (B, T, N, D) of windows that start on frame 0."""
     return savi.encode(**savi_inputs(savi, windows, batch, seed=seed, purpose=purpose))
+
+
+def model_boxes(boxes: Tensor, box_format: BoxFormat) -> Tensor:
+    """Convert boxes of a file to a model's convention, shape (..., K, 4) to (..., K, 4)."""
+    if box_format == "yxyx_fraction":
+        return boxes
+    return _pixel_boxes(boxes) / 2.0
+
+
+def model_centres(boxes: Tensor, box_format: BoxFormat) -> Tensor:
+    """Convert boxes of a file to centres in a model's convention, shape (..., K, 4) to (..., K, 2).
+
+    Absent objects stay absent: the mean of equal coordinates is that coordinate.
+    """
+    if box_format == "yxyx_fraction":
+        return (boxes[..., :2] + boxes[..., 2:]) / 2.0
+    pixels = _pixel_boxes(boxes)  # (..., K, 4), x before y
+    return torch.round((pixels[..., :2] + pixels[..., 2:]) / 2.0) / 2.0
+
+
+def _pixel_boxes(boxes: Tensor) -> Tensor:
+    """Return (x_min, y_min, x_max, y_max) in pixels at side 128, clipped, -1 where absent."""
+    absent = (boxes < 0).all(dim=-1, keepdim=True)
+    y_min, x_min, y_max, x_max = (boxes * PUBLISHED_SIDE).unbind(dim=-1)
+    minima = torch.stack([x_min, y_min], dim=-1).clamp(min=1)
+    maxima = torch.stack([x_max, y_max], dim=-1).clamp(max=PUBLISHED_SIDE - 1)
+    return torch.cat([minima, maxima], dim=-1).masked_fill(absent, -1.0)

@@ -66,11 +66,11 @@ class StoredField:
         Raises:
             ValueError: If the file is gone, cannot be read or is damaged, naming it.
         """
-        values = np.empty((len(stretches), length, *self.shape[2:]), self.dtype)
+        values = np.empty((len(stretches), length, *self.shape[2:]), self.dtype)  # (B, L, ...)
         with self._naming():
             dataset = self._file()[self._name]
             for (video, start), row in zip(stretches, values, strict=True):
-                dataset.read_direct(row, np.s_[video, start : start + length])
+                dataset.read_direct(row, np.s_[video, start : start + length])  # (L, ...)
             self._check_whole()
         return values
 
@@ -92,7 +92,7 @@ class StoredField:
                 dtype = torch.from_numpy(np.empty(0, self.dtype)).dtype
                 loaded = torch.empty(self.shape, dtype=dtype, device=device)
             done = 0
-            for piece in self._pieces():
+            for piece in self._pieces():  # (some videos, T, ...)
                 loaded[done : done + len(piece)].copy_(torch.from_numpy(piece))
                 done += len(piece)
         except (MemoryError, torch.OutOfMemoryError) as error:
@@ -107,13 +107,14 @@ class StoredField:
     def _pieces(self) -> Iterator[NDArray[Any]]:
         """Yield all videos in order, some at a time."""
         num_videos = max(self.shape[0], 1)
-        step = max(PIECE_BYTES * num_videos // max(self.num_bytes, 1), 1)
+        step = max(PIECE_BYTES * num_videos // max(self.num_bytes, 1), 1)  # videos
         with self._naming(), h5py.File(self.path, "r") as file:
             for first in range(0, self.shape[0], step):
                 yield file[self._name][first : first + step]
                 self._check_whole()
 
     def _file(self) -> h5py.File:
+        # A fork has its parent's handles too, and must not use them.
         if os.getpid() not in self._files:
             self._files[os.getpid()] = h5py.File(self.path, "r")
         return self._files[os.getpid()]

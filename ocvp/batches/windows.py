@@ -1,6 +1,6 @@
 """Windows of videos and of cached slots: where they start, in which order, and how they are read.
 
-B batch, T frames, N slots, D slot_dim, H W pixels, V videos, K objects.
+B batch, T frames, L frames of a window, N slots, D slot_dim, H W pixels, V videos.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +56,7 @@ def epoch_batches(
     windows = [
         Window(
             int(video),
+            # A generator for each video: its window depends on no other one.
             int(generator(seed, "start", epoch, int(video)).integers(num_starts)),
             length,
         )
@@ -70,19 +71,6 @@ def first_windows(num_videos: int, batch_size: int, first_video: int = 0) -> lis
     return [windows[i : i + batch_size] for i in range(0, num_videos, batch_size)]
 
 
-def slot_noise(
-    seed: int, purpose: str, epoch: int, windows: Sequence[Window], num_slots: int, slot_dim: int
-) -> Tensor:
-    """Return the unit normal noise of the first slots, float32 (B, N, D), one draw a window."""
-    draws = [
-        generator(seed, "slot noise", purpose, epoch, window.video, window.start).standard_normal(
-            (num_slots, slot_dim), dtype=np.float32
-        )
-        for window in windows
-    ]
-    return torch.from_numpy(np.stack(draws))
-
-
 def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
     """Check that no model went astray.
 
@@ -94,51 +82,14 @@ def check_finite(values: Tensor, windows: Sequence[Window], what: str) -> None:
     Raises:
         ValueError: If a value is NaN or infinite, naming the video.
     """
-    if torch.isfinite(values).all():  # one look where nothing is wrong, as it makes a GPU wait
+    is_finite = torch.isfinite(values)  # (B, ...)
+    if is_finite.all():  # one reading where nothing is wrong, as it makes a GPU wait
         return
-    bad = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()[0, 0]
+    bad = (~is_finite).flatten(1).any(dim=1).nonzero()[0, 0]  # the first of the batch
     raise ValueError(
         f"{what} of video {windows[int(bad)].video} are not finite; the model cannot be used: "
         "train it again with a lower learning_rate"
     )
-
-
-def check_buffer(buffer_size: int | None, num_context: int) -> None:
-    """Check that a predictor looks back on the whole context.
-
-    Raises:
-        ValueError: If it does not: context frames would be given and ignored.
-    """
-    if buffer_size is not None and buffer_size < num_context:
-        raise ValueError(
-            f"the predictor's buffer_size is {buffer_size}, smaller than num_context, "
-            f"{num_context}; give a buffer_size of at least {num_context}, or null for no limit"
-        )
-
-
-def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, why: str) -> int:
-    """Return how many frames of each video are trained on.
-
-    Args:
-        videos: The file, for messages.
-        num_frames: Frames of its videos.
-        limit: `training.num_frames`.
-        needed: Frames of one window.
-        why: What asks for them, for messages.
-
-    Raises:
-        ValueError: If the videos, or the frames to train on, are too few.
-    """
-    if (limit or 0) > num_frames:
-        raise ValueError(
-            f"training.num_frames is {limit}, but the videos of {videos} have {num_frames} frames"
-        )
-    usable = limit or num_frames
-    if needed > usable:
-        of = f"{usable} of the frames of {videos} are" if limit else f"the videos of {videos} have"
-        end = "trained on" if limit else f"{usable} frames"
-        raise ValueError(f"{why} is {needed}, but {of} {end}")
-    return usable
 
 
 class WindowReader:
@@ -236,11 +187,12 @@ class WindowReader:
 
     def _gather(self, windows: Sequence[Window], length: int) -> dict[str, Tensor]:
         """Return the windows of the fields that are kept, with one operation for each."""
+        # As rows of a field whose videos lie one after the other, shape (V * T, ...).
         firsts = [window.video * self._num_frames + window.start for window in windows]
         index = torch.tensor(firsts, dtype=torch.long)[:, None] + torch.arange(length)  # (B, L)
         batch = {}
         for name, kept in self._kept.items():
-            values = torch.empty(
+            values = torch.empty(  # (B * L, ...); pinned, a copy to the GPU waits for nothing
                 (index.numel(), *kept.shape[2:]),
                 dtype=kept.dtype,
                 device=kept.device,
@@ -249,12 +201,13 @@ class WindowReader:
             # Several times faster on a CPU than kept[videos, frames].
             rows = index.flatten().to(kept.device, non_blocking=True)
             torch.index_select(kept.flatten(0, 1), 0, rows, out=values)
-            batch[name] = values.view(*index.shape, *kept.shape[2:])
+            batch[name] = values.view(*index.shape, *kept.shape[2:])  # (B, L, ...)
         return batch
 
 
 def to_model(frames: Tensor, device: torch.device | str) -> Tensor:
     """Turn stored frames, uint8 (..., H, W, 3), into float32 (..., 3, H, W) in [0, 1]."""
+    # As bytes to the device first: they are a quarter of what floats are.
     return frames.to(device, non_blocking=True).movedim(-1, -3).float().div_(255.0)
 
 

@@ -1,1 +1,1 @@
-"""Where and how numbers are computed: device, random draws, processes that share a training."""
+"""Where and how numbers are computed: device, memory, random draws, processes of a training."""

@@ -10,9 +10,8 @@ from typing import TypeVar
 
 import torch
 
-from ocvp.models.precision import set_tf32
 from ocvp.runtime.gpus import take_gpus
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -20,8 +19,8 @@ logger = logging.getLogger(__name__)
 MOST_GRAPHS = 32
 """Shapes of batches for which a function is compiled; others run as it is."""
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_KEPT_BYTES = 1 << 30
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+_KEPT_BYTES = {_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: 1 << 30, _M_TOP_PAD: 1 << 26}
 
 
 def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.device:
@@ -31,7 +30,7 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
         name: `auto` (a GPU where there is one), `cpu`, `mps`, `cuda` or `cuda:N`.
         num_threads: Threads of CPU operators, at least 1.
         tf32: Whether an NVIDIA GPU may round the factors of float32 products (see
-            `ocvp.models.precision.set_tf32`).
+            `set_tf32`).
 
     Raises:
         ValueError: If the device is not there.
@@ -56,6 +55,19 @@ def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.
     return device
 
 
+def set_tf32(enabled: bool) -> None:
+    """Let NVIDIA GPUs multiply float32 matrices and convolve in TF32, or not.
+
+    TF32 rounds the factors to 11 significant bits; sums are float32. CPUs compute as before.
+    """
+    # The setters of each backend (fp32_precision) leave torch's common settings behind, and these
+    # then refuse to be read, which torch.compile does. Here both agree, and nothing warns.
+    on_cpu = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    torch.set_float32_matmul_precision("high" if enabled else "highest")
+    torch.backends.mkldnn.matmul.fp32_precision = on_cpu  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = enabled
+
+
 def keep_large_buffers() -> None:
     """Let glibc keep large freed buffers instead of giving them back to the system.
 
@@ -68,10 +80,8 @@ def keep_large_buffers() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # another C library
         return
-    for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _M_TOP_PAD):
-        mallopt(
-            ctypes.c_int(option), ctypes.c_int(_KEPT_BYTES if option != _M_TOP_PAD else 1 << 26)
-        )
+    for option, num_bytes in _KEPT_BYTES.items():
+        mallopt(ctypes.c_int(option), ctypes.c_int(num_bytes))
 
 
 def compiled(function: Callable[..., Result], is_wanted: bool) -> Callable[..., Result]:

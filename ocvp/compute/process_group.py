@@ -8,13 +8,11 @@ one has ended.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import inspect
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,8 +26,9 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ocvp.runtime.interruption import die_with_parent
 from ocvp.runtime.launch import LAUNCHER
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ FAREWELL_SECONDS = 10
 """How long a rank may take to end after an error."""
 
 _STOPPED_SECONDS = 3.0
-_PR_SET_PDEATHSIG = 1
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out")
 
 
@@ -156,11 +154,11 @@ def joined(device: torch.device | str) -> Iterator[Group]:
         group.barrier()
     except BaseException as error:
         # The group is not destroyed: that would wait for what the others have not joined in.
-        _limit_farewell()
+        _limit_ending()
         if not _is_lost(error):
             raise
         logger.debug("lost the other processes: %s", error)
-        _await_the_end()
+        _await_termination()
         raise ConnectionError(
             f"process {group.rank + 1} of {group.size} stopped, because another one has ended or "
             f"did not answer for {TIMEOUT.seconds // 60} minutes"
@@ -224,20 +222,13 @@ def check_devices(name: str, num_processes: int) -> str:
 
 
 def die_with_launcher() -> None:
-    """Let the kernel end this process when the launcher ends, however that ends.
-
-    Elsewhere than on Linux: nothing.
+    """End this process when the launcher ends, however that ends (see `die_with_parent`).
 
     Raises:
         ConnectionError: If the launcher has ended already.
     """
-    if not sys.platform.startswith("linux"):
-        return
     launcher = int(os.environ.get(LAUNCHER, os.getppid()))  # torchrun does not say its number
-    try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-    except (OSError, AttributeError):  # another C library
-        return
+    die_with_parent()
     if os.getppid() != launcher:  # it ended before the kernel knew
         raise ConnectionError("the process that launched this one has ended")
 
@@ -250,7 +241,7 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "gloo" in text and any(x in text for x in _LOST)
 
 
-def _limit_farewell() -> None:
+def _limit_ending() -> None:
     """Let the system end this process, should anything hold up its own ending.
 
     The others learn of its failure by its end only, and parts of torch wait for the others.
@@ -259,7 +250,7 @@ def _limit_farewell() -> None:
     faulthandler.dump_traceback_later(FAREWELL_SECONDS, exit=True, file=silence)
 
 
-def _await_the_end() -> None:
+def _await_termination() -> None:
     """Wait for the launcher to stop this rank, whose failure is only that another one failed.
 
     Else it could end before the launcher saw the other one, and be taken for the cause.

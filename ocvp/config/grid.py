@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ocvp.config.entries import ModelEntry, PredictorEntry, SaviEntry
+from ocvp.config.entries import ModelEntry
+from ocvp.config.predictors import PredictorEntry
+from ocvp.config.savi import SaviEntry
 from ocvp.config.section import VALUES_PATTERN, Section, validate
 from ocvp.config.tree import Config, Study
 

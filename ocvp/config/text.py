@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ocvp import config_docs
+from ocvp.config.descriptions import describe, one_line
 from ocvp.config.entries import ModelEntry, Origin
 from ocvp.config.section import Section
 from ocvp.config.tree import Config
@@ -61,7 +61,7 @@ def _value_lines(key: str, value: Any, indent: str) -> Iterator[str]:
     elif isinstance(value, dict) and any(isinstance(item, Section) for item in value.values()):
         yield f"{indent}{key}:"
         for name, entry in value.items():
-            yield from _comment(_one_line(type(entry).__doc__ or ""), inner)
+            yield from _comment(one_line(type(entry).__doc__ or ""), inner)
             yield from _value_lines(name, entry, inner)
     elif isinstance(value, list) and value and isinstance(value[0], Section):
         if len(value) == 1:  # a study may stand by itself
@@ -93,10 +93,10 @@ def _meaning(model: type[Section], key: str) -> str:
     """Return a key's description with its type, range and default in words."""
     schema = model.model_json_schema()
     field, value = model.model_fields[key], schema["properties"][key]
-    description = _one_line(field.description or "")
+    description = one_line(field.description or "")
     if _holds_sections(value):
         return description
-    kind = config_docs.describe(value).replace("\\|", "|")  # escaped for a table
+    kind = describe(value).replace("\\|", "|")  # escaped for a table
     default = "required" if field.is_required() else f"default {flow_yaml(value['default'])}"
     return f"{description} ({kind}; {default})"
 
@@ -112,25 +112,35 @@ def _holds_sections(value: dict[str, Any]) -> bool:
 
 
 def _comment(text: str, indent: str) -> list[str]:
+    return wrapped(text, f"{indent}# ", f"{indent}# ")
+
+
+def wrapped(text: str, first: str, later: str) -> list[str]:
+    """Return a text in lines, the first one and later ones each after what they start with."""
     return textwrap.wrap(
         text,
         WIDTH,
-        initial_indent=f"{indent}# ",
-        subsequent_indent=f"{indent}# ",
+        initial_indent=first,
+        subsequent_indent=later,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 class _Dumper(yaml.SafeDumper):
-    """Writes values on one line, as every reader of YAML and of its older versions reads them."""
+    """Writes lists on one line, and what is repeated in full."""
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        return super().represent_sequence(tag, sequence, flow_style=True)
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+class _LineDumper(_Dumper):
+    """Writes scalars as every reader of YAML and of its older versions reads them."""
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
@@ -147,9 +157,9 @@ def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
-_Dumper.add_representer(float, _represent_float)
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)
+_LineDumper.add_representer(float, _represent_float)
+_LineDumper.add_representer(str, _represent_text)
+_LineDumper.add_representer(tuple, yaml.SafeDumper.represent_list)
 
 
 def flow_yaml(value: Any) -> str:
@@ -158,6 +168,11 @@ def flow_yaml(value: Any) -> str:
     Floats are written so that YAML 1.1 reads them too: 1.0e-4.
     """
     text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=float("inf")
+        value, Dumper=_LineDumper, default_flow_style=True, allow_unicode=True, width=float("inf")
     )
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def block_yaml(config: dict[str, Any]) -> str:
+    """Return a config as YAML in its own order: a line for each key, lists on one line."""
+    return yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)

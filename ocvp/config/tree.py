@@ -2,7 +2,7 @@
 
 These models are the only validation of a config: the workflow validates the whole tree before
 anything runs, and each program validates the part that it is given. Cross-checks between entries
-(a study's data set against its SAVi, say) are in `ocvp.study.study`. The text under a field is its
+(a study's data set against its SAVi, say) are in `ocvp.config.whole`. The text under a field is its
 description in the JSON schema and in config/README.md.
 """
 
@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from ocvp.config.datasets import Dataset
-from ocvp.config.entries import PredictorEntry, SaviEntry
+from ocvp.config.predictors import PredictorEntry
+from ocvp.config.savi import SaviEntry
 from ocvp.config.section import Name, NameOfVariant, Section, Split
 
 RESERVED_NAMES = ("videos", "slots", "evaluation", "figures", "resume", "tensorboard")

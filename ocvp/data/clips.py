@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ocvp.data.frame_files import read_film, read_pictures
-from ocvp.data.raw_files import PICTURES, natural_order
+from ocvp.data.raw_videos import PICTURES, natural_order
 from ocvp.data.resizing import WHOLE, Crop, Fit, choose_crop, resize_frame
 
 logger = logging.getLogger(__name__)
@@ -111,9 +111,10 @@ def crop_boxes(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     Returns:
         Boxes, float32, shape (K, 4), fractions of the part and cut to it; -1 for a box outside.
     """
+    # Twice, as a box is two corners: (4,).
     origin = np.array([crop.top, crop.left] * 2, dtype=np.float32)
     size = np.array([crop.bottom - crop.top, crop.right - crop.left] * 2, dtype=np.float32)
-    cut = ((boxes - origin) / size).clip(0, 1)
+    cut = ((boxes - origin) / size).clip(0, 1)  # (K, 4)
     for index, (y_min, x_min, y_max, x_max) in enumerate(cut.tolist()):
         if y_min >= y_max or x_min >= x_max:
             logger.warning("box %d lies outside of the part of the frame that is used", index)

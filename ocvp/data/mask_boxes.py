@@ -21,14 +21,15 @@ def mask_boxes(masks: NDArray[np.uint8], num_objects: int) -> NDArray[np.float32
     num_frames, height, width = masks.shape
     boxes = np.full((num_frames, num_objects, 4), -1, np.float32)
     for k in range(num_objects):
-        shown = masks == k + 1
-        rows, columns = shown.any(axis=2), shown.any(axis=1)
-        present = rows.any(axis=1)
+        shown = masks == k + 1  # (T, H, W)
+        rows, columns = shown.any(axis=2), shown.any(axis=1)  # (T, H), (T, W)
+        present = rows.any(axis=1)  # (T,)
         edges = [
             rows.argmax(axis=1) / height,
             columns.argmax(axis=1) / width,
+            # the last row and column, counted from the other end
             1 - rows[:, ::-1].argmax(axis=1) / height,
             1 - columns[:, ::-1].argmax(axis=1) / width,
         ]
-        boxes[present, k] = np.stack(edges, axis=-1)[present]
+        boxes[present, k] = np.stack(edges, axis=-1)[present]  # of (T, 4)
     return boxes

@@ -6,39 +6,17 @@ sizes. Where the files lie does not count.
 """
 
 import hashlib
-import importlib
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ocvp.config.datasets import AnyDataset, MoviDataset, TabletopDataset
+from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
-from ocvp.records.stages import SOURCE_MODULES
+from ocvp.data.raw_videos import MissingDataError, RawVideo
+from ocvp.data.sources import files_of
 from ocvp.runtime.files import read_json
-
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Endings of the files that count as pictures."""
-FILMS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
-"""Endings of the files that count as films."""
-
-
-class RawVideo(NamedTuple):
-    """One video on disk; files are relative to the data set's root, with forward slashes."""
-
-    name: str
-    files: tuple[str, ...]
-    """The pictures that are read, in the order of the frames; or one film, or one shard."""
-    record: int = 0
-    """Position in its shard."""
-    masks: tuple[str, ...] = ()
-    """The masks of the pictures, in the same order."""
-
-
-class MissingDataError(ValueError):
-    """The folder of a data set is not there."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +26,6 @@ class Listing:
     num_videos: int
     digest: str
     """Of names and sizes of all files; empty where nothing is read from disk."""
-    dataset: AnyDataset
     videos: Sequence[RawVideo] = ()
     """The videos; none where the raw files are gone."""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -57,7 +34,7 @@ class Listing:
         """Return the digest of the videos `start` to `stop` - 1; of all where these are gone."""
         if not self.videos:
             return self.digest
-        return videos_digest(self.dataset, self.videos[start:stop], self.sizes)
+        return videos_digest(self.videos[start:stop], self.sizes)
 
 
 def list_videos(dataset: AnyDataset, split: Split) -> list[RawVideo]:
@@ -68,11 +45,8 @@ def list_videos(dataset: AnyDataset, split: Split) -> list[RawVideo]:
             is, and how to get it.
         ValueError: If there is something else than expected.
     """
-    if isinstance(dataset, TabletopDataset):
-        return [RawVideo(f"{split}_{video:05d}", ()) for video in range(_simulated(dataset, split))]
-    module = importlib.import_module(SOURCE_MODULES[dataset.kind][1])
-    videos: list[RawVideo] = module.list_videos(dataset, split)
-    return videos[: getattr(dataset.max_videos, split)]
+    videos: list[RawVideo] = files_of(dataset).list_videos(dataset, split)
+    return videos[: getattr(getattr(dataset, "max_videos", None), split, None)]
 
 
 def check_videos(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -> None:
@@ -81,10 +55,9 @@ def check_videos(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) 
     Raises:
         ValueError: If a shard holds another number of records than the file beside it says.
     """
-    if isinstance(dataset, MoviDataset):
-        from ocvp.data.movi.files import check_shards
-
-        check_shards(dataset, split, videos)
+    check = getattr(files_of(dataset), "check_videos", None)  # MOVi has one
+    if check is not None:
+        check(dataset, split, videos)
 
 
 def file_sizes(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, int]:
@@ -107,15 +80,14 @@ def file_sizes(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, int
     return sizes
 
 
-def videos_digest(dataset: AnyDataset, videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
+def videos_digest(videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
     """Return the digest of names and sizes of the files of videos; empty for no files."""
-    # The root may point anywhere into the tree of MOVi, so of a shard only its own name counts.
-    of_shards = isinstance(dataset, MoviDataset)
     digest = hashlib.sha256()
     for video in videos:
         for name in (*video.files, *video.masks):
-            short = name.rpartition("/")[2] if of_shards else name
-            digest.update(f"{video.record}\0{short}\0{sizes[name]}\n".encode())
+            # The root may point anywhere into the tree of MOVi: of a shard, its own name counts.
+            counted = name if video.name else name.rpartition("/")[2]
+            digest.update(f"{video.record}\0{counted}\0{sizes[name]}\n".encode())
     return digest.hexdigest() if sizes else ""
 
 
@@ -130,7 +102,7 @@ def manifest(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, Any]:
         "num_videos": len(videos),
         "num_files": len(sizes),
         "num_bytes": sum(sizes.values()),
-        "digest": videos_digest(dataset, videos, sizes),
+        "digest": videos_digest(videos, sizes),
     }
 
 
@@ -146,42 +118,12 @@ def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
         MissingDataError: If there are neither raw files nor a record.
         ValueError: If the raw files are not as expected.
     """
-    if isinstance(dataset, TabletopDataset):
-        return Listing(_simulated(dataset, split), "", dataset)
     try:
         videos = list_videos(dataset, split)
     except MissingDataError:
         if not record.is_file():
             raise
         stored = read_json(record)
-        return Listing(stored["num_videos"], stored["digest"], dataset)
+        return Listing(stored["num_videos"], stored["digest"])
     sizes = file_sizes(dataset, videos)
-    return Listing(len(videos), videos_digest(dataset, videos, sizes), dataset, videos, sizes)
-
-
-def _simulated(dataset: TabletopDataset, split: Split) -> int:
-    return int(getattr(dataset.num_videos, split))
-
-
-# --- for the listings of each kind --------------------------------------------------------------
-
-
-def check_folder(folder: Path, text: str) -> None:
-    """Check that a folder is there.
-
-    Raises:
-        MissingDataError: If it is not, with a text that says what to do.
-    """
-    if not folder.is_dir():
-        raise MissingDataError(f"{folder} does not exist.\n{text}")
-
-
-def visible(folder: Path) -> list[Path]:
-    """Return what lies in a folder, without hidden files and what archives leave."""
-    return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-
-
-def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return a key that sorts test_2 before test_10, and no two names alike."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+    return Listing(len(videos), videos_digest(videos, sizes), videos, sizes)

@@ -80,6 +80,7 @@ def resize_frame(
     # Cut before resizing: the filter reaches over the edge of a box that resize is given.
     part = picture if crop == WHOLE else picture.crop(_pixel_box(crop, picture.size))
     factors = part.width // width, part.height // height
+    # Pillow's sizes are width first, ours height first.
     if part.size == (width, height):
         return np.asarray(part)
     if resize == "box" and part.size == (factors[0] * width, factors[1] * height):
@@ -102,9 +103,9 @@ def resize_labels(values: NDArray, resolution: tuple[int, int], crop: Crop = WHO
     """
     height, width = values.shape[:2]
     left, top, right, bottom = _pixel_box(crop, (width, height))
-    rows = top + np.arange(resolution[0]) * (bottom - top) // resolution[0]
-    columns = left + np.arange(resolution[1]) * (right - left) // resolution[1]
-    return values[rows[:, None], columns]
+    rows = top + np.arange(resolution[0]) * (bottom - top) // resolution[0]  # (H,)
+    columns = left + np.arange(resolution[1]) * (right - left) // resolution[1]  # (W,)
+    return values[rows[:, None], columns]  # (H, W, ...)
 
 
 def _pixel_box(crop: Crop, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -1,18 +1,21 @@
-"""Where videos come from: one class for each kind of data set in the config.
+"""Where videos come from: the one table of kinds of data sets.
 
-A source knows how many videos a split has, what made them, and yields any range of them. Its module
-is loaded by need, so that a change of one kind of source concerns only the data sets of this kind.
+Each kind has a folder `ocvp/data/KIND/` with two modules: `files` lists the raw files of its videos
+(and may check them), `videos` has the class that reads them. Both are loaded by need, so that a
+change of one kind concerns only its own data sets, and nothing heavy is imported where the workflow
+only lists.
 """
 
 import importlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import RawVideo
-from ocvp.data.videos import Video
-from ocvp.records.stages import SOURCE_MODULES
+from ocvp.data.raw_videos import RawVideo
+
+if TYPE_CHECKING:
+    from ocvp.data.videos import Video
 
 SOURCES = {
     "tabletop": "TabletopVideos",
@@ -20,7 +23,7 @@ SOURCES = {
     "movi": "MoviVideos",
     "folder": "FolderVideos",
 }
-"""Kind of data set to the class of its source, in the module `videos` of its folder."""
+"""Kind of data set to the class that reads its videos, a `VideoSource`."""
 
 
 class VideoSource(Protocol):
@@ -32,7 +35,7 @@ class VideoSource(Protocol):
     def attributes(self) -> dict[str, Any]:
         """Return what a video file says of its source, where known: fps, camera, source."""
 
-    def videos(self, start: int, stop: int) -> Iterator[Video]:
+    def videos(self, start: int, stop: int) -> "Iterator[Video]":
         """Yield the videos `start` to `stop` - 1."""
 
 
@@ -44,6 +47,16 @@ def open_source(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -
         split: The split.
         videos: All its videos (see `ocvp.data.raw_files.list_videos`).
     """
-    module = importlib.import_module(SOURCE_MODULES[dataset.kind][0])
+    module = importlib.import_module(source_modules(dataset.kind)[0])
     source: VideoSource = getattr(module, SOURCES[dataset.kind])(dataset, split, videos)
     return source
+
+
+def files_of(dataset: AnyDataset) -> Any:
+    """Return the module that lists a data set's videos (`list_videos`)."""
+    return importlib.import_module(source_modules(dataset.kind)[1])
+
+
+def source_modules(kind: str) -> tuple[str, str]:
+    """Return the modules that are loaded by need for a kind of data set: `videos` and `files`."""
+    return f"ocvp.data.{kind}.videos", f"ocvp.data.{kind}.files"

@@ -13,7 +13,6 @@ same content gives the same bytes: no times are stored, and everything is writte
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import h5py
@@ -132,21 +131,16 @@ class VideoWriter:
                 field,
                 (self._num_videos, *values.shape),
                 spec.dtype,
-                chunks=(1, *values.shape),
-                fletcher32=True,
-                track_times=False,
+                chunks=(1, *values.shape),  # reading a video touches no other one
+                fletcher32=True,  # a damaged chunk is an error, not another picture
+                track_times=False,  # they would make other bytes of the same content
                 **(compression if field in COMPRESSED else {}),
             )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._finish()
@@ -203,7 +197,7 @@ class VideoFile:
         try:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
-            raise self._bad(f"is truncated, damaged or no HDF5 file ({error})") from error
+            raise self._fault(f"is truncated, damaged or no HDF5 file ({error})") from error
         try:
             self._check()
             self.attributes: dict[str, Any] = dict(self._file.attrs)
@@ -213,7 +207,7 @@ class VideoFile:
                 self.metadata = [json.loads(text) for text in self._file["metadata"].asstr()[:]]
         except (OSError, RuntimeError, KeyError) as error:
             self._file.close()
-            raise self._bad(f"is damaged ({error})") from error
+            raise self._fault(f"is damaged ({error})") from error
         except ValueError:
             self._file.close()
             raise
@@ -256,11 +250,12 @@ class VideoFile:
                 f"{self.path}: frames {start} to {stop} are asked for; a video has "
                 f"{self.num_frames}"
             )
+        # HDF5 reads the frames that are asked for, where the field has frames at all.
         frames = slice(start, stop) if FIELDS[field].axes.startswith("T") else slice(None)
         try:
             return self._file[field][video, frames]
         except (OSError, RuntimeError) as error:
-            raise self._bad(f"is damaged: {field} of video {video} ({error})") from error
+            raise self._fault(f"is damaged: {field} of video {video} ({error})") from error
 
     def close(self) -> None:
         """Close the file."""
@@ -278,22 +273,22 @@ class VideoFile:
     def _check(self) -> None:
         """Raise ValueError where the file does not keep what the module's head promises."""
         if "frames" not in self._file or "format_version" not in self._file.attrs:
-            raise self._bad("is HDF5 but no video file (no frames or no format_version)")
+            raise self._fault("is HDF5 but no video file (no frames or no format_version)")
         version = self._file.attrs["format_version"]
         if version != FORMAT_VERSION:
-            raise self._bad(f"has format_version {version}; this program reads {FORMAT_VERSION}")
+            raise self._fault(f"has format_version {version}; this program reads {FORMAT_VERSION}")
         if not self._file.attrs.get("complete", False):
-            raise self._bad("was not written to its end")
+            raise self._fault("was not written to its end")
         sizes: dict[str, int] = {}
         for field, spec in FIELDS.items():
             if field not in self._file:
                 continue
             dataset = self._file[field]
             if dataset.dtype != spec.dtype or dataset.ndim != len(spec.axes) + 1:
-                raise self._bad(f"holds {field} as {dataset.dtype} {dataset.shape}")
+                raise self._fault(f"holds {field} as {dataset.dtype} {dataset.shape}")
             for axis, size in zip("V" + spec.axes, dataset.shape, strict=True):
                 if axis != "C" and sizes.setdefault(axis, size) != size:
-                    raise self._bad(f"holds {field} of shape {dataset.shape}; {axis} differs")
+                    raise self._fault(f"holds {field} of shape {dataset.shape}; {axis} differs")
 
-    def _bad(self, what: str) -> ValueError:
+    def _fault(self, what: str) -> ValueError:
         return ValueError(f"{self.path} {what}; delete it and run snakemake again")

@@ -66,7 +66,7 @@ def paired_bootstrap(
     means = np.empty(num_resamples)
     for start in range(0, num_resamples, block):
         stop = min(start + block, num_resamples)
-        chosen = draw.integers(values.size, size=(stop - start, values.size))
+        chosen = draw.integers(values.size, size=(stop - start, values.size))  # (resamples, V)
         means[start:stop] = values[chosen].mean(axis=1)
     tail = 50 * (1 - confidence)
     low, high = np.percentile(means, [tail, 100 - tail])

@@ -82,6 +82,10 @@ def ssim(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (luminance * structure).mean(dim=(-3, -2, -1))
 
 
+IMAGE_METRICS = {"psnr": (psnr, 1), "ssim": (ssim, WINDOW_SIZE)}
+"""Metric to its function and the smallest side of a frame that it takes, in pixels."""
+
+
 def _window_matrix(size: int) -> torch.Tensor:
     """Return the banded matrix (size - 10, size) that applies the Gaussian window to a vector.
 

@@ -1,9 +1,41 @@
-"""The metrics' names, in the order of tables and files (docs/metrics.md says what they are)."""
+"""The metrics, one row each, in the order of tables and files (docs/metrics.md says what they are).
 
-PIXEL_METRICS = ("psnr", "ssim", "lpips_alex", "lpips_vgg")
-MASK_METRICS = ("fg_ari_clip", "fg_ari_frame", "ari", "miou", "mbo")
-PREDICTOR_METRICS = (*PIXEL_METRICS, *MASK_METRICS, "slot_mse", "centre_error")
-LOWER_IS_BETTER = ("slot_mse", "centre_error")
+What computes them lies with their functions: `IMAGE_METRICS`, `LABEL_METRICS` and
+`TRACKING_METRICS` by the same names. Programs that only make tables read this table without those.
+"""
+
+from typing import Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """What has to be known of a metric."""
+
+    name: str
+    """On the axes of figures, with its unit."""
+    of: Literal["pixels", "masks", "rollout"]
+    """What it compares: frames; segments with true masks; what a predictor alone has."""
+    lower_is_better: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name with an arrow to where it is better."""
+        return f"{self.name} {'↓' if self.lower_is_better else '↑'}"
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB)", "pixels"),
+    "ssim": Metric("SSIM", "pixels"),
+    "lpips_alex": Metric("LPIPS, AlexNet", "pixels", lower_is_better=True),
+    "lpips_vgg": Metric("LPIPS, VGG", "pixels", lower_is_better=True),
+    "fg_ari_clip": Metric("FG-ARI of the clip", "masks"),
+    "fg_ari_frame": Metric("FG-ARI per frame", "masks"),
+    "ari": Metric("ARI per frame", "masks"),
+    "miou": Metric("mIoU", "masks"),
+    "mbo": Metric("mBO", "masks"),
+    "slot_mse": Metric("Slot MSE", "rollout", lower_is_better=True),
+    "centre_error": Metric("Centre error (pixels)", "rollout", lower_is_better=True),
+}
+PIXEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "pixels")
+MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
 BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
 NAIVE_SEGMENTERS = ("kmeans_colour", "held_boxes")
-NO_MASKS = "the videos have no masks"

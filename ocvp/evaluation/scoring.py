@@ -3,27 +3,20 @@
 B videos of a batch, V videos, T frames, N slots, K objects, H W pixels.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ocvp.evaluation import perceptual
-from ocvp.evaluation.image_metrics import WINDOW_SIZE, psnr, ssim
-from ocvp.evaluation.metrics import NO_MASKS
-from ocvp.evaluation.segmentation_metrics import (
-    ari,
-    fg_ari_clip,
-    fg_ari_frame,
-    labels_from_masks,
-    mbo,
-    miou,
-)
-from ocvp.evaluation.tracking_metrics import centre_error
+from ocvp.evaluation.image_metrics import IMAGE_METRICS
+from ocvp.evaluation.segmentation_metrics import LABEL_METRICS, labels_from_masks
+from ocvp.evaluation.tracking_metrics import TRACKING_METRICS
 from ocvp.models.savi import SaviOutput
 
+NO_MASKS = "the videos have no masks"
 UNDEFINED = "no frame in which it is defined (no object is there)"
 
 Scores = dict[str, np.ndarray]
@@ -41,42 +34,37 @@ class FrameScorer:
     def __init__(self, resolution: tuple[int, int], device: torch.device):
         self.reasons: dict[str, str] = {}
         """Why a metric cannot be computed, by metric."""
-        self._lpips: dict[str, perceptual.Lpips] = {}
-        networks: tuple[perceptual.Network, ...] = ("alex", "vgg")
+        self._metrics: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+        for name, (metric, side) in IMAGE_METRICS.items():
+            if min(resolution) >= side:
+                self._metrics[name] = metric
+            else:
+                self.reasons[name] = _too_small(name.upper(), side, resolution)
+        networks: tuple[perceptual.Network, ...] = get_args(perceptual.Network)
         for network in networks:
+            side = perceptual.min_side(network)
             reason = perceptual.unavailable_reason(network)
-            if reason is None and min(resolution) < perceptual.min_side(network):
-                side = perceptual.min_side(network)
-                reason = f"LPIPS ({network}) needs frames of {side} pixels, these have {resolution}"
+            if reason is None and min(resolution) < side:
+                reason = _too_small(f"LPIPS ({network})", side, resolution)
             if reason is None:
-                self._lpips[f"lpips_{network}"] = perceptual.Lpips(network, device)
+                self._metrics[f"lpips_{network}"] = perceptual.Lpips(network, device)
             else:
                 self.reasons[f"lpips_{network}"] = reason
-        self._has_ssim = min(resolution) >= WINDOW_SIZE
-        if not self._has_ssim:
-            self.reasons["ssim"] = (
-                f"SSIM needs frames of {WINDOW_SIZE} pixels, these have {resolution}"
-            )
 
     def score(self, frames: Tensor, truth: Tensor) -> Scores:
         """Compare frames (B, T, 3, H, W) with true ones, both in [0, 1] after clamping."""
         frames = frames.clamp(0, 1)
-        scores = {"psnr": psnr(frames, truth)}
-        if self._has_ssim:
-            scores["ssim"] = ssim(frames, truth)
-        scores |= {name: metric(frames, truth) for name, metric in self._lpips.items()}
+        scores = {name: metric(frames, truth) for name, metric in self._metrics.items()}  # (B, T)
         return {name: value.cpu().numpy().astype(np.float64) for name, value in scores.items()}
+
+
+def _too_small(metric: str, side: int, resolution: tuple[int, int]) -> str:
+    return f"{metric} needs frames of {side} pixels, these have {resolution}"
 
 
 def score_labels(true_labels: np.ndarray, labels: np.ndarray) -> Scores:
     """Compare segmentations (B, T, H, W) with true ones."""
-    return {
-        "fg_ari_clip": fg_ari_clip(true_labels, labels),
-        "fg_ari_frame": fg_ari_frame(true_labels, labels),
-        "ari": ari(true_labels, labels),
-        "miou": miou(true_labels, labels),
-        "mbo": mbo(true_labels, labels),
-    }
+    return {name: metric(true_labels, labels) for name, metric in LABEL_METRICS.items()}
 
 
 def score_output(
@@ -97,10 +85,13 @@ def score_output(
     """
     scores = scorer.score(output.reconstruction, truth)
     if true_labels is not None:
-        masks = output.masks.squeeze(-3).cpu().numpy()
+        masks = output.masks.squeeze(-3).cpu().numpy()  # (B, T, N, H, W)
         scores |= score_labels(true_labels, labels_from_masks(masks))
         if assignment is not None:
-            scores["centre_error"] = centre_error(true_labels, masks, assignment)
+            scores |= {
+                name: metric(true_labels, masks, assignment)
+                for name, metric in TRACKING_METRICS.items()
+            }
     return scores
 
 

@@ -31,17 +31,8 @@ def labels_from_masks(masks: np.ndarray) -> np.ndarray:
 def fg_ari_clip(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """Foreground ARI of whole clips: all T*H*W pixels at once (SAVi's own figure).
 
-    A slot that swaps its object for another half way is punished.
-
-    Args:
-        true_labels: True labels, integers, shape (..., T, H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        FG-ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    A slot that swaps its object for another half way is punished. Takes labels (..., T, H, W) and
+    returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=3, foreground_only=True
@@ -51,15 +42,7 @@ def fg_ari_clip(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nda
 def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """Foreground ARI of each frame by itself (the figure of SlotFormer and OCVP).
 
-    Args:
-        true_labels: True labels, integers, shape (..., H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        FG-ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    Takes labels (..., H, W) and returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=2, foreground_only=True
@@ -69,15 +52,7 @@ def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nd
 def ari(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     """ARI of each frame by itself, the background counted as one more object.
 
-    Args:
-        true_labels: True labels, integers, shape (..., H, W).
-        predicted_labels: Predicted labels, integers, the same shape.
-
-    Returns:
-        ARI, shape (...), at most 1; see `adjusted_rand_index`.
-
-    Raises:
-        ValueError: As `adjusted_rand_index`.
+    Takes labels (..., H, W) and returns shape (...); see `adjusted_rand_index`.
     """
     return adjusted_rand_index(
         true_labels, predicted_labels, num_dimensions=2, foreground_only=False
@@ -163,8 +138,18 @@ def mbo(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
         ValueError: If the shapes differ or a label is not an integer from 0.
     """
     overlaps, present = _object_ious(true_labels, predicted_labels)
-    best = np.where(present, overlaps.max(axis=-1, initial=0.0), 0.0)
+    best = np.where(present, overlaps.max(axis=-1, initial=0.0), 0.0)  # (..., K)
     return _mean_over_present(best.sum(axis=-1), present)
+
+
+LABEL_METRICS = {
+    "fg_ari_clip": fg_ari_clip,
+    "fg_ari_frame": fg_ari_frame,
+    "ari": ari,
+    "miou": miou,
+    "mbo": mbo,
+}
+"""Metric to its function of true labels and predicted ones."""
 
 
 def intersection_over_union(
@@ -183,9 +168,9 @@ def intersection_over_union(
     Raises:
         ValueError: If the shapes differ or a label is not an integer from 0.
     """
-    table = _contingency(true_labels, predicted_labels, 2)
-    true_sizes = table.sum(axis=-1)
-    union = true_sizes[..., None] + table.sum(axis=-2)[..., None, :] - table
+    table = _contingency(true_labels, predicted_labels, 2)  # (..., K + 1, N)
+    true_sizes = table.sum(axis=-1)  # (..., K + 1)
+    union = true_sizes[..., None] + table.sum(axis=-2)[..., None, :] - table  # (..., K + 1, N)
     return table / np.maximum(union, 1), true_sizes
 
 
@@ -229,7 +214,8 @@ def _contingency(
     num_sets = int(np.prod(leading))
     num_true = int(true_labels.max(initial=0)) + 1
     num_predicted = int(predicted_labels.max(initial=0)) + 1
-    cells = true_labels.reshape(num_sets, -1).astype(np.int64)
+    # Each pixel gets the number of its cell in all tables together: one bincount counts them all.
+    cells = true_labels.reshape(num_sets, -1).astype(np.int64)  # (sets, pixels)
     cells *= num_predicted
     cells += predicted_labels.reshape(num_sets, -1)
     cells += np.arange(num_sets)[:, None] * (num_true * num_predicted)

@@ -1,51 +1,68 @@
-"""What the programs that make tables share: names in paths, and the study that is tabulated."""
+"""The tables of a study: their columns, and the rows that a file of scores gives.
 
-import argparse
-from pathlib import Path
+A row has its entries by name of column; what it does not name is empty.
+"""
+
 from typing import Any
 
-from ocvp.config.section import NAME_PATTERN, VARIANT_PATTERN
-from ocvp.config.tree import Config
-from ocvp.runtime.program import read_mapping
-from ocvp.study.study import read_config
+from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
 
-NAME = NAME_PATTERN.strip("^$")
-"""A regular expression for a name in a path."""
-MODEL = VARIANT_PATTERN.strip("^$")
-"""The same for a SAVi or predictor, which may be one variant of an entry with a grid."""
+NAMES = ("dataset", "savi", "predictor", "seed", "protocol", "split")
+"""Columns that say what is scored."""
+SUMMARY_COLUMNS = (*NAMES, "metric", "value", *BASELINES)
+QUANTITIES = ("gain", "beyond_half_gap")
+BOUNDS = ("mean", "low", "high")
+OUTCOME = ("metric", "value", "copy_last_slots", "ceiling", "gap_closed")
+COMPARISON_COLUMNS = (
+    *NAMES,
+    "subset",
+    "num_videos",
+    *OUTCOME,
+    *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS),
+)
+DECOMPOSITION = "decomposition"
+"""What stands for the protocol in rows about a SAVi by itself."""
 
 
-def table_parser(
-    module: str, description: str | None, *, config_help: str
-) -> argparse.ArgumentParser:
-    """Return a parser with the options that all these programs have.
+def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each metric; for a SAVi also rows of the naive segmenters.
 
     Args:
-        module: The program's module, for example `ocvp.summarize`.
-        description: The program's docstring, shown by `--help`.
-        config_help: What the program does with the whole config (see `study_of`).
+        names: What the path of the scores says of them: data set, SAVi, predictor, ...
+        scores: Content of the file.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", help=f"the whole config, a file or inline JSON: {config_help} (default: none)"
-    )
-    parser.add_argument(
-        "--log", type=Path, help="file for records, warnings and tracebacks (default: none)"
-    )
-    return parser
+    split = scores.get("split") or scores["protocol"]["split"]
+    rows = []
+    for metric, entry in scores["metrics"].items():
+        baselines = {key: entry.get(key) for key in BASELINES}
+        row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
+        rows.append(row)
+        if metric in MASK_METRICS:
+            rows.extend(
+                {**row, "savi": naive, "value": entry[naive]}
+                for naive in NAIVE_SEGMENTERS
+                if naive in entry
+            )
+    return rows
 
 
-def study_of(args: argparse.Namespace) -> tuple[Config | None, dict[str, Any]]:
-    """Return the config of `--config`, validated, and as it is written; nothing without one.
-
-    Raises:
-        ValueError: If it is not valid.
-    """
-    if args.config is None:
-        return None, {}
-    written = read_mapping(args.config, "--config")
-    return read_config(written), written
+def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each compared metric of a predictor; arguments as `summary_rows`'s."""
+    comparisons = scores.get("comparisons", {})
+    rows = []
+    for metric, entry in comparisons.items():
+        if not isinstance(entry, dict) or "gain" not in entry:
+            continue  # nothing could be compared, or it is about all metrics
+        rows.append(
+            {
+                **names,
+                "split": scores["protocol"]["split"],
+                "subset": comparisons["subset"],
+                "num_videos": comparisons["num_videos"],
+                "metric": metric,
+                "value": entry["prediction"],
+                **{name: entry[name] for name in ("copy_last_slots", "ceiling", "gap_closed")},
+                **{f"{q}_{bound}": entry[q][bound] for q in QUANTITIES for bound in BOUNDS},
+            }
+        )
+    return rows

@@ -34,10 +34,10 @@ def assign_slots(true_labels: np.ndarray, masks: np.ndarray, num_objects: int) -
     num_videos, num_slots = masks.shape[:2]
     _check_num_objects(true_labels, num_objects)
     labels = labels_from_masks(masks)
-    overlaps, sizes = intersection_over_union(true_labels, labels)
+    overlaps, sizes = intersection_over_union(true_labels, labels)  # (V, K + 1, N), (V, K + 1)
     # Slots without a pixel in any video are past the table's edge, yet may still be assigned.
     padding = num_slots - overlaps.shape[-1]
-    overlaps = np.pad(overlaps[:, 1:], ((0, 0), (0, 0), (0, padding)))
+    overlaps = np.pad(overlaps[:, 1:], ((0, 0), (0, 0), (0, padding)))  # (V, K, N)
     assignment = np.full((num_videos, num_objects), UNASSIGNED, dtype=np.int64)
     for video in range(num_videos):
         present = np.flatnonzero(sizes[video, 1:])
@@ -61,11 +61,15 @@ def centre_error(true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndar
     Raises:
         ValueError: As `centre_distances`.
     """
-    distances = centre_distances(true_labels, masks, assignment)
+    distances = centre_distances(true_labels, masks, assignment)  # (V, T, K)
     counted = ~np.isnan(distances)
     totals = np.where(counted, distances, 0.0).sum(axis=-1)
     counts = counted.sum(axis=-1)
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+TRACKING_METRICS = {"centre_error": centre_error}
+"""Metric to its function of true labels, masks and the slot of each object."""
 
 
 def centre_distances(
@@ -91,7 +95,7 @@ def centre_distances(
     """
     _check(true_labels, masks, assignment)
     num_objects = assignment.shape[1]
-    object_centres, object_sizes = _segment_centres(true_labels, num_objects + 1)
+    object_centres, object_sizes = _segment_centres(true_labels, num_objects + 1)  # (V, T, K + 1)
     slot_centres = _slot_centres(masks)  # (V, T, N, 2)
     chosen = np.maximum(assignment, 0)[:, None, :, None]  # (V, 1, K, 1)
     matched = np.take_along_axis(slot_centres, chosen, axis=2)  # (V, T, K, 2)
@@ -117,7 +121,7 @@ def object_motion(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
     """
     _check_num_objects(true_labels, num_objects)
     centres, sizes = _segment_centres(true_labels, num_objects + 1)
-    distances = np.linalg.norm(centres - centres[:, :1], axis=-1)[..., 1:]
+    distances = np.linalg.norm(centres - centres[:, :1], axis=-1)[..., 1:]  # (V, T, K)
     visible = (sizes > 0) & (sizes[:, :1] > 0)
     return np.where(visible[..., 1:], distances, 0.0).max(axis=(1, 2), initial=0.0)
 
@@ -161,7 +165,7 @@ def _slot_centres(masks: np.ndarray) -> np.ndarray:
         rows = soft.sum(axis=2) @ np.arange(height)
         columns = soft.sum(axis=1) @ np.arange(width)
         middle = [(height - 1) / 2, (width - 1) / 2]
-        moments = np.stack([rows, columns], axis=-1)
+        moments = np.stack([rows, columns], axis=-1)  # (hidden slots, 2)
         known = (weights > 0)[:, None]
         centres[hidden] = np.where(known, moments / np.where(known, weights[:, None], 1), middle)
     return centres
@@ -171,6 +175,7 @@ def _segment_centres(labels: np.ndarray, num_labels: int) -> tuple[np.ndarray, n
     """Return centroids (V, T, num_labels, 2), 0 where empty, and sizes (V, T, num_labels)."""
     num_videos, num_frames, height, width = labels.shape
     num_sets = num_videos * num_frames
+    # As for contingency tables: one number for each label of each frame, counted all at once.
     cells = labels.reshape(num_sets, -1) + np.arange(num_sets)[:, None] * num_labels
     row, column = np.divmod(np.arange(height * width), width)
 

@@ -167,7 +167,9 @@ class Decoder(nn.Module):
         """Decode as the paper describes it."""
         with full_precision(slots.device):
             positions = self.position()
-        features = slots[:, :, None, None].expand(-1, -1, *self.resolution) + positions
+        features = (
+            slots[:, :, None, None].expand(-1, -1, *self.resolution) + positions
+        )  # (S, D, H, W)
         for index, convolution in enumerate(self._layers()):
             if self.upsample and index > 0:
                 features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
@@ -187,11 +189,11 @@ class Decoder(nn.Module):
                 "ocij,hi,wj->hwoc", convolution.weight, self.border_rows, self.border_columns
             )
             position = self.position()
-        values = functional.linear(slots, kernels.flatten(0, 2))
-        values = values.view(-1, *kernels.shape[:3])
-        values = spread(values, 1, self.resolution[0], self.kernel_size)
-        values = spread(values, 2, self.resolution[1], self.kernel_size)
-        positions = convolution(position).permute(0, 2, 3, 1)
+        values = functional.linear(slots, kernels.flatten(0, 2))  # (S, kinds * kinds * C)
+        values = values.view(-1, *kernels.shape[:3])  # (S, kinds, kinds, C)
+        values = spread(values, 1, self.resolution[0], self.kernel_size)  # (S, H, kinds, C)
+        values = spread(values, 2, self.resolution[1], self.kernel_size)  # (S, H, W, C)
+        positions = convolution(position).permute(0, 2, 3, 1)  # (1, H, W, C)
         return (values + positions).permute(0, 3, 1, 2)
 
     def _to_blocks(self, convolution: nn.Conv2d, features: Tensor) -> Tensor:
@@ -199,7 +201,7 @@ class Decoder(nn.Module):
         with full_precision(features.device):
             kernels = torch.einsum(
                 "ocij,pai,qbj->pqocab", convolution.weight, self.parities, self.parities
-            ).flatten(0, 2)
+            ).flatten(0, 2)  # (4 C', C, small, small)
         assert convolution.bias is not None
         padding = self.parities.shape[1] // 2
         return functional.conv2d(features, kernels, convolution.bias.repeat(4), padding=padding)
@@ -209,13 +211,15 @@ class Decoder(nn.Module):
         with full_precision(features.device):
             kernels = torch.einsum(
                 "ocij,pui,qvj->opqcuv", self.output.weight, self.windows, self.windows
-            )
+            )  # (4, 2, 2, C, 4, 4)
         # rows and columns of the window are (block, row in the block)
         kernels = kernels.unflatten(5, (2, 2)).unflatten(4, (2, 2))
-        kernels = kernels.permute(0, 1, 2, 5, 7, 3, 4, 6).flatten(3, 5).flatten(0, 2)
+        kernels = (
+            kernels.permute(0, 1, 2, 5, 7, 3, 4, 6).flatten(3, 5).flatten(0, 2)
+        )  # (16, 4 C, 2, 2)
         assert self.output.bias is not None
         bias = self.output.bias.repeat_interleave(4)
-        shifted = functional.conv2d(features, kernels, bias, padding=1)
+        shifted = functional.conv2d(features, kernels, bias, padding=1)  # (S, 16, H + 1, W + 1)
         return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]
 
 
@@ -223,6 +227,6 @@ def _unfold_blocks(features: Tensor) -> Tensor:
     """Put the pixels of blocks in their places: (S, 4 C, H, W) to (S, C, 2 H, 2 W)."""
     _, channels, height, width = features.shape
     # pixel_shuffle wants another order of the channels, and is several times slower
-    blocks = features.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels // 4))
+    blocks = features.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels // 4))  # (S, H, W, 2, 2, C)
     pixels = blocks.transpose(2, 3).reshape(-1, 2 * height, 2 * width, channels // 4)
     return pixels.permute(0, 3, 1, 2)

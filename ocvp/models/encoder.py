@@ -67,8 +67,8 @@ class Encoder(nn.Module):
         """
         features = frames.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
-            features = functional.relu(convolution(features), inplace=True)
+            features = functional.relu(convolution(features), inplace=True)  # (F, C, H, W)
         with full_precision(frames.device):  # then the sum that LayerNorm sees is float32 too
-            positions = self.position()
+            positions = self.position()  # (1, C, H, W)
         features = features + positions
-        return self.mlp(features.flatten(2).transpose(1, 2))
+        return self.mlp(features.flatten(2).transpose(1, 2))  # (F, P, mlp_dim)

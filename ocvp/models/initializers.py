@@ -91,7 +91,7 @@ class CoordinateSlots(nn.Module):
             ValueError: If the shape is another one or there are more objects than slots.
         """
         if coordinates.dim() == 4:
-            coordinates = coordinates[:, 0]
+            coordinates = coordinates[:, 0]  # (B, K, num_coordinates)
         if coordinates.dim() != 3 or coordinates.shape[-1] != self.num_coordinates:
             raise ValueError(
                 f"coordinates have shape {tuple(coordinates.shape)}: this initializer takes "
@@ -104,8 +104,10 @@ class CoordinateSlots(nn.Module):
                 f"give at most as many objects as num_slots"
             )
         coordinates = functional.pad(coordinates, (0, 0, 0, missing), value=PUBLISHED_ABSENT)
-        absent = (coordinates < 0).all(dim=-1, keepdim=True)
+        absent = (coordinates < 0).all(dim=-1, keepdim=True)  # (B, N, 1)
         coordinates = coordinates.masked_fill(absent, PUBLISHED_ABSENT)
         with full_precision(coordinates.device):
-            slots = self.mlp(2 * coordinates - 1 if self.are_fractions else coordinates)
+            slots = self.mlp(
+                2 * coordinates - 1 if self.are_fractions else coordinates
+            )  # (B, N, D)
         return slots if self.absent_slots is None else torch.where(absent, self.absent_slots, slots)

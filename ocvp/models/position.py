@@ -21,7 +21,7 @@ def position_grid(height: int, width: int) -> Tensor:
     """
     rows = torch.linspace(-1.0, 1.0, height, dtype=torch.float64)
     columns = torch.linspace(-1.0, 1.0, width, dtype=torch.float64)
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    y, x = torch.meshgrid(rows, columns, indexing="ij")  # (H, W) each
     return torch.stack([y, x, 1.0 - y, 1.0 - x], dim=-1).float()
 
 
@@ -58,7 +58,7 @@ def sinusoidal_time_encoding(num_frames: int, channels: int) -> Tensor:
     """
     even = torch.arange(0, channels, 2, dtype=torch.float64)
     frequencies = torch.exp(even * (-math.log(10000.0) / channels))
-    angles = torch.arange(num_frames, dtype=torch.float64)[:, None] * frequencies
+    angles = torch.arange(num_frames, dtype=torch.float64)[:, None] * frequencies  # (T, C / 2)
     encoding = torch.empty(num_frames, channels, dtype=torch.float64)
     encoding[:, 0::2] = angles.sin()
     encoding[:, 1::2] = angles.cos()[:, : channels // 2]

@@ -84,16 +84,3 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[ob
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return a bfloat16 or float16 tensor as float32, any other as it is."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-
-
-def set_tf32(enabled: bool) -> None:
-    """Let NVIDIA GPUs multiply float32 matrices and convolve in TF32, or not.
-
-    TF32 rounds the factors to 11 significant bits; sums are float32. CPUs compute as before.
-    """
-    # The setters of each backend (fp32_precision) leave torch's common settings behind, and these
-    # then refuse to be read, which torch.compile does. Here both agree, and nothing warns.
-    on_cpu = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
-    torch.set_float32_matmul_precision("high" if enabled else "highest")
-    torch.backends.mkldnn.matmul.fp32_precision = on_cpu  # type: ignore[attr-defined]
-    torch.backends.cudnn.allow_tf32 = enabled

@@ -61,7 +61,7 @@ class LSTMPredictor(nn.Module):
         # autocast would have cuDNN carry the state in float16, whatever dtype it is set to
         with full_precision(slots.device):
             outputs, state = self.lstm(sequences, state)
-        outputs = outputs.unflatten(0, (len(slots), -1)).transpose(1, 2)
+        outputs = outputs.unflatten(0, (len(slots), -1)).transpose(1, 2)  # (B, T, N, D)
         return (slots + outputs if self.residual else outputs), state
 
 
@@ -86,8 +86,8 @@ class SelfAttention(nn.MultiheadAttention):
         tokens = tokens.flatten(0, -3)  # torch's fused attention takes one batch dimension
         if num_queries is None or num_queries == tokens.shape[-2]:
             projected = functional.linear(tokens, self.in_proj_weight, self.in_proj_bias)
-            queries, keys, values = projected.chunk(3, dim=-1)
-        else:
+            queries, keys, values = projected.chunk(3, dim=-1)  # (batch, L, E) each
+        else:  # keys and values of all tokens, queries of the last ones
             dims = [self.embed_dim, 2 * self.embed_dim]
             weights = self.in_proj_weight.split(dims)
             biases = self.in_proj_bias.split(dims)
@@ -152,7 +152,7 @@ class JointLayer(nn.Module):
     def forward(self, tokens: Tensor, last_only: bool = False) -> Tensor:
         """(B, T, N, E) to (B, T, N, E), or to (B, 1, N, E) of the last frame."""
         num_slots = tokens.shape[2]
-        flat = self.block(tokens.flatten(1, 2), num_slots if last_only else None)
+        flat = self.block(tokens.flatten(1, 2), num_slots if last_only else None)  # (B, T * N, E)
         return flat.unflatten(1, (-1, num_slots))
 
 
@@ -167,7 +167,7 @@ class SequentialLayer(nn.Module):
 
     def forward(self, tokens: Tensor, last_only: bool = False) -> Tensor:
         """(B, T, N, E) to (B, T, N, E), or to (B, 1, N, E) of the last frame."""
-        tokens = self.object_block(tokens).transpose(1, 2)
+        tokens = self.object_block(tokens).transpose(1, 2)  # (B, N, T, E): time is attended over
         return self.time_block(tokens, 1 if last_only else None).transpose(1, 2)
 
 
@@ -189,7 +189,7 @@ class ParallelLayer(nn.Module):
         over_time = self.time_attention(normalised.transpose(1, 2), 1 if last_only else None)
         if last_only:
             tokens, normalised = tokens[:, -1:], normalised[:, -1:]
-        attended = self.object_attention(normalised) + over_time.transpose(1, 2)
+        attended = self.object_attention(normalised) + over_time.transpose(1, 2)  # (B, T, N, E)
         return self.feed_forward(tokens + self.dropout(attended))
 
 
@@ -279,10 +279,10 @@ class TransformerPredictor(nn.Module):
                 f"{num_frames} frames for a buffer_size of {self.buffer_size}: give at most that "
                 "many, or let ocvp.rollout cut the window"
             )
-        if num_frames > len(self.time_encoding):
+        if num_frames > len(self.time_encoding):  # only without a buffer_size
             longer = sinusoidal_time_encoding(2 * num_frames, self.to_tokens.out_features)
             self.time_encoding = longer.to(self.time_encoding)
-        encoding = self.time_encoding[:num_frames, None]
+        encoding = self.time_encoding[:num_frames, None]  # (T, 1, E), one for all slots
         return self.dropout(self.to_tokens(slots) + encoding)
 
     def _slots(self, tokens: Tensor, slots: Tensor) -> Tensor:

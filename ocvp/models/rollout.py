@@ -51,6 +51,19 @@ def rollout(
     return _move_window(predictor, context_slots, num_preds, teacher_slots)
 
 
+def check_buffer(buffer_size: int | None, num_context: int) -> None:
+    """Check that a predictor looks back on the whole context.
+
+    Raises:
+        ValueError: If it does not: context frames would be given and ignored.
+    """
+    if buffer_size is not None and buffer_size < num_context:
+        raise ValueError(
+            f"the predictor's buffer_size is {buffer_size}, smaller than num_context, "
+            f"{num_context}; give a buffer_size of at least {num_context}, or null for no limit"
+        )
+
+
 def _carry_state(
     advance: Callable[[Tensor, Any], tuple[Tensor, Any]],
     context_slots: Tensor,
@@ -58,11 +71,11 @@ def _carry_state(
     teacher_slots: Tensor | None,
 ) -> Tensor:
     """Roll out a recurrent predictor by its `advance`."""
-    outputs, state = advance(context_slots, None)
+    outputs, state = advance(context_slots, None)  # (B, num_context, N, D)
     predicted = [outputs[:, -1]]
     for index in range(num_preds - 1):
-        newest = predicted[-1] if teacher_slots is None else teacher_slots[:, index]
-        outputs, state = advance(newest.unsqueeze(1), state)
+        newest = predicted[-1] if teacher_slots is None else teacher_slots[:, index]  # (B, N, D)
+        outputs, state = advance(newest.unsqueeze(1), state)  # (B, 1, N, D)
         predicted.append(outputs[:, -1])
     return torch.stack(predicted, dim=1)
 
@@ -73,12 +86,12 @@ def _move_window(
     """Roll out a predictor that sees a window of frames."""
     buffer_size: int | None = getattr(predictor, "buffer_size", None)
     predict_next = getattr(predictor, "predict_next", lambda slots: predictor(slots)[:, -1])
-    window = list(context_slots.unbind(dim=1))
+    window = list(context_slots.unbind(dim=1))  # num_context times (B, N, D)
     predicted: list[Tensor] = []
     for index in range(num_preds):
         if buffer_size is not None:
-            window = window[-buffer_size:]
-        predicted.append(predict_next(torch.stack(window, dim=1)))
+            window = window[-buffer_size:]  # the oldest frames fall out
+        predicted.append(predict_next(torch.stack(window, dim=1)))  # (B, N, D)
         window.append(predicted[-1] if teacher_slots is None else teacher_slots[:, index])
     return torch.stack(predicted, dim=1)
 

@@ -81,7 +81,7 @@ class SAVi(nn.Module):
             transition: Predict the next frame's initial slots; False keeps the slots as they are.
             transition_heads: Attention heads of the transition.
             transition_mlp_dim: Hidden width of the transition's MLP.
-            box_format: Convention of boxes and centres that the model takes (`ocvp.batches.boxes`).
+            box_format: Convention of boxes and centres it takes (`ocvp.batches.savi_inputs`).
             absent: What the slot of an absent object starts from (`ocvp.models.initializers`).
 
         Raises:
@@ -207,16 +207,16 @@ class SAVi(nn.Module):
                 f"{(len(frames), self.num_slots, self.slot_dim)} for these frames"
             )
         # time first, so that the features of one time step lie together in memory
-        features = self.encoder(frames.transpose(0, 1).flatten(0, 1))
+        features = self.encoder(frames.transpose(0, 1).flatten(0, 1))  # (T * B, P, F)
         features = self.corrector.norm_inputs(at_least_float32(features))
         corrected: list[Tensor] = []
-        for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):
-            if corrected:
-                slots = self.transition(slots)
+        for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):  # (B, P, F) each
+            if corrected:  # nothing moves before the first frame
+                slots = self.transition(slots)  # (B, N, D), as after the correction
             num_iterations = self.num_iterations if corrected else self.num_iterations_first
             slots = self.corrector(inputs, slots, num_iterations)
             corrected.append(slots)
-        return torch.stack(corrected, dim=1)
+        return torch.stack(corrected, dim=1)  # (B, T, N, D)
 
     def decode(self, slots: Tensor) -> SaviOutput:
         """Decode slots of any leading dimensions.
@@ -232,10 +232,10 @@ class SAVi(nn.Module):
                 f"slots have shape {tuple(slots.shape)}; this model decodes (..., N, "
                 f"{self.slot_dim})"
             )
-        decoded = at_least_float32(self.decoder(slots.reshape(-1, self.slot_dim)))
-        decoded = decoded.unflatten(0, slots.shape[:-1])
-        objects, logits = decoded.split([3, 1], dim=-3)
-        masks = logits.softmax(dim=-4)
+        decoded = at_least_float32(self.decoder(slots.reshape(-1, self.slot_dim)))  # (S, 4, H, W)
+        decoded = decoded.unflatten(0, slots.shape[:-1])  # (..., N, 4, H, W)
+        objects, logits = decoded.split([3, 1], dim=-3)  # (..., N, 3, H, W), (..., N, 1, H, W)
+        masks = logits.softmax(dim=-4)  # over slots
         return SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)
 
     def _initial_slots(

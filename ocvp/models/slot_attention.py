@@ -51,12 +51,12 @@ class SlotAttention(nn.Module):
         Returns:
             Attention, shape (B, N, P), summing to one over the slots.
         """
-        queries = self.query(self.norm_slots(slots)) * self.scale
-        bias = queries @ self.key.bias
+        queries = self.query(self.norm_slots(slots)) * self.scale  # (B, N, D)
+        bias = queries @ self.key.bias  # (B, N): q b_k
         logits = torch.baddbmm(
             bias.unsqueeze(-1), queries @ self.key.weight, inputs.transpose(1, 2)
         )
-        return logits.softmax(dim=1)
+        return logits.softmax(dim=1)  # (B, N, P), over slots: they compete
 
     def forward(self, inputs: Tensor, slots: Tensor, num_iterations: int) -> Tensor:
         """Correct slots with the features of one frame.
@@ -71,8 +71,8 @@ class SlotAttention(nn.Module):
         """
         with full_precision(slots.device):
             for _ in range(num_iterations):
-                weights = self.attention(inputs, slots) + ATTENTION_EPS
-                means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)
+                weights = self.attention(inputs, slots) + ATTENTION_EPS  # (B, N, P)
+                means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)  # (B, N, F)
                 # the state that the GRU carries is the slots before normalisation
                 corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
                 corrected = corrected.view_as(slots)

@@ -38,7 +38,7 @@ class Transition(nn.Module):
         """Move slots one frame on, shape (B, N, D) to (B, N, D)."""
         with full_precision(slots.device):
             queries, keys, values = (
-                layer(slots).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+                layer(slots).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, N, .)
                 for layer in (self.query, self.key, self.value)
             )
             attended = functional.scaled_dot_product_attention(queries, keys, values)

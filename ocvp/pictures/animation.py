@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from ocvp.pictures.drawing import (
+from ocvp.pictures.drawing import rollout_rows
+from ocvp.pictures.strips import (
     CONTEXT_COLOUR,
     EMPTY,
     INK,
     PREDICTED_COLOUR,
     Row,
     load_font,
-    rollout_rows,
     text_size,
 )
 from ocvp.runtime.files import atomic_path
@@ -40,15 +40,7 @@ def rollout_animation(
 ) -> list[np.ndarray]:
     """Draw the pictures of an animation: truth | prediction | true masks | predicted masks.
 
-    Args:
-        frames: True frames, uint8, shape (T, H, W, 3).
-        predicted_frames: Predictions for the last frames of these, uint8, shape (up to T, H, W, 3);
-            with all T, the context shows SAVi's reconstruction.
-        num_context: Context frames.
-        factor: Enlargement of the frames.
-        true_labels: True labels, 0 for the background, shape (T, H, W), or None.
-        predicted_labels: Slot of each pixel, shape (as many as predicted frames, H, W), or None.
-        colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
+    Arguments are those of `ocvp.pictures.drawing.rollout_strip`.
 
     Returns:
         T pictures of one size, uint8, shape (height, width, 3), each with the number of its frame

@@ -14,19 +14,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-METRIC_LABELS = {
-    "psnr": "PSNR (dB) ↑",
-    "ssim": "SSIM ↑",
-    "lpips_alex": "LPIPS, AlexNet ↓",
-    "lpips_vgg": "LPIPS, VGG ↓",
-    "fg_ari_frame": "FG-ARI per frame ↑",
-    "ari": "ARI per frame ↑",
-    "miou": "mIoU ↑",
-    "mbo": "mBO ↑",
-    "slot_mse": "Slot MSE ↓",
-    "centre_error": "Centre error (pixels) ↓",
-}
-
 NAMES = {
     "lstm": "LSTM",
     "transformer": "Transformer",
@@ -100,7 +87,7 @@ def metric_curves(
     """Draw metrics over the predicted frames, one panel each, under one legend.
 
     Args:
-        panels: Metric key to its curves, models and baselines.
+        panels: Label of a metric to its curves, models and baselines.
         styles: Colour and marker of each predictor, from `predictor_styles` of all predictors of
             the study; None: of those in these panels.
         title: Line above the figure.
@@ -125,10 +112,10 @@ def metric_curves(
     FigureCanvasAgg(figure)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     entries: dict[str, Line2D] = {}
-    for axes, (metric, curves) in zip(grid, panels.items(), strict=False):
+    for axes, (label, curves) in zip(grid, panels.items(), strict=False):
         for curve in curves:
             entries.setdefault(curve.name, _draw_curve(axes, curve, styles))
-        _finish(axes, METRIC_LABELS.get(metric, metric))
+        _finish(axes, label)
     for axes in grid[len(panels) :]:
         axes.remove()
     if title:

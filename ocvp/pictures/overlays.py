@@ -128,10 +128,10 @@ def overlay(
     if labels.max(initial=0) >= len(colours):
         raise ValueError(f"label {labels.max()} has no colour, there are {len(colours)} colours")
     grey = frames @ np.array([0.299, 0.587, 0.114]) / 255  # luma of ITU-R BT.601
-    shade = (_FLOOR + (1 - _FLOOR) * grey)[..., None]
+    shade = (_FLOOR + (1 - _FLOOR) * grey)[..., None]  # (..., H, W, 1)
     painted = upscale(np.rint(colours[labels] * shade).astype(np.uint8), factor)
     if factor >= 3:
-        large = upscale(labels[..., None], factor)[..., 0]
+        large = upscale(labels[..., None], factor)[..., 0]  # (..., H * factor, W * factor)
         border = np.zeros(large.shape, dtype=bool)
         border[..., 1:, :] |= large[..., 1:, :] != large[..., :-1, :]
         border[..., 1:] |= large[..., 1:] != large[..., :-1]
@@ -162,7 +162,7 @@ def slot_pictures(objects: np.ndarray, masks: np.ndarray, cell: int = 4) -> np.n
         raise ValueError(f"cell is {cell}, allowed is 1 and above")
     height, width = masks.shape[-2:]
     odd = (np.arange(height)[:, None] // cell + np.arange(width) // cell) % 2
-    checker = np.where(odd, 0.88, 1.0)[..., None]
+    checker = np.where(odd, 0.88, 1.0)[..., None]  # (H, W, 1)
     weights = np.clip(masks, 0, 1)[..., None]
     pictures = np.clip(objects, 0, 1) * weights + checker * (1 - weights)
     return np.rint(255 * pictures).astype(np.uint8)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocvp.models.checkpoint import model_class
-from ocvp.models.checkpoint import read_tensors as read_plain_tensors
+from ocvp.models.loading import model_class
+from ocvp.models.tensor_files import read_tensors as read_plain_tensors
 from ocvp.published.names import Renamed, kind_of, listed, rename
 from ocvp.published.settings import predictor_arguments, savi_arguments
 

@@ -11,6 +11,7 @@ from ocvp.published.settings import (
     SAVI_FIXED,
     SAVI_KEYS,
     TRANSFORMER_KEYS,
+    plain,
     predictor_arguments,
     savi_arguments,
 )
@@ -136,7 +137,7 @@ def convert(params: Mapping[str, Any]) -> Conversion:
 
 def _savi_model(account: Account, source: Source) -> dict[str, Any]:
     """Return the architecture, and the resolution of the frames."""
-    model = _plain(savi_arguments(account.params))
+    model = plain(savi_arguments(account.params))
     for key in ("box_format", "absent"):  # of imported weights; a model trained here has its own
         del model[key]
     for key, ours in SAVI_KEYS.items():
@@ -273,8 +274,3 @@ def _conversion(account: Account, config: dict[str, Any], remarks: list[str]) ->
         ],
         remarks,
     )
-
-
-def _plain(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with lists for tuples."""
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in model.items()}

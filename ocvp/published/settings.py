@@ -138,6 +138,11 @@ def subsection(params: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     return value
 
 
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON gives them, with lists for tuples."""
+    return dict(json.loads(json.dumps(dict(settings), default=str)))
+
+
 def _setting(section: Mapping[str, Any], where: str, key: str) -> Any:
     """Return a setting, lists as tuples, after a check of its type."""
     if key not in section:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MOST_CHANGES = 4
-"""Keys of the config whose change is told in one message."""
+"""Keys of the config whose change is named in one message."""
 
 MOST_CHARACTERS = 40
 """Length of a value in that message; texts that are longer (digests) are not shown at all."""
@@ -18,7 +18,7 @@ def changes_between(former: dict[str, Any], now: dict[str, Any]) -> dict[str, tu
     """
     values = [dict(_leaves(of)) for of in (now, former)]
     names = [name for name in {**values[0], **values[1]} if _differs(name, *values)]
-    return {name: (_shown(values[1], name), _shown(values[0], name)) for name in names}
+    return {name: (_text(values[1], name), _text(values[0], name)) for name in names}
 
 
 def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -34,7 +34,7 @@ def _leaves(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]
             yield f"{prefix}{key}", item
 
 
-def _shown(values: dict[str, Any], name: str) -> str:
+def _text(values: dict[str, Any], name: str) -> str:
     """Return a value for a message; empty where it says nothing to a reader (digests)."""
     if name not in values:
         return "absent"
@@ -47,13 +47,13 @@ def _shown(values: dict[str, Any], name: str) -> str:
 
 def describe_changes(changes: dict[str, tuple[str, str]]) -> str:
     """Name what changed; of each section some keys, with both values."""
-    told: list[str] = []
+    parts: list[str] = []
     counts: dict[str, int] = {}
     for name, (former, now) in changes.items():
         section = name.partition(" ")[0]
         counts[section] = counts.get(section, 0) + 1
         if counts[section] == MOST_CHANGES + 1:
-            told.append("...")
+            parts.append("...")
         elif counts[section] <= MOST_CHANGES:
-            told.append(f"{name} {former} -> {now}" if former and now else name)
-    return ", ".join(told)
+            parts.append(f"{name} {former} -> {now}" if former and now else name)
+    return ", ".join(parts)

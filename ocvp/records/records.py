@@ -6,8 +6,11 @@ commit and duration. `python -m ocvp.provenance` follows records from a product 
 """
 
 import datetime
+import json
 import os
+import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from ocvp.records.stages import STAGES, stage_digest
+from ocvp.config.section import canonical_json
+from ocvp.records.rules import RULES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
-from ocvp.runtime.files import file_digest, read_json, write_json
-from ocvp.runtime.program import companion, write_companions
+from ocvp.runtime.files import companion, file_digest, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -61,13 +64,14 @@ class Making:
 
         Args:
             inputs: The files, by role.
-            known: Digests of files (`ocvp.runtime.files.file_digest`) that were taken already.
+            known: Digests that were taken already: of files (`ocvp.runtime.files.file_digest`), of
+                the weights of checkpoints.
 
         Raises:
             OSError: If one of them cannot be read.
         """
         self._inputs += [
-            (role, path, f"sha256:{known[path]}" if path in known else content_digest(path))
+            (role, path, content_digest(path, known.get(path)))
             for role, paths in inputs.items()
             for path in paths_of(paths)
         ]
@@ -91,7 +95,7 @@ class Making:
             more: Further entries, which may replace those that are measured here (`seconds`,
                 `made_by`).
         """
-        program = STAGES[self.rule][0]
+        program = RULES[self.rule].program
         write_companions(products[0], program, section, self._argv)
         config = section.model_dump(mode="json") if isinstance(section, BaseModel) else section
         environment = made_by(device)
@@ -168,10 +172,14 @@ def read_record(path: Path) -> Record:
     return Record(path, content)
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, known: str | None = None) -> str:
     """Return the digest of a file: of a checkpoint's weights, of all bytes of others.
 
     The bytes of a checkpoint also hold when it was made; its weights are what others depend on.
+
+    Args:
+        path: The file.
+        known: Its digest, where it was taken already; None: read the file.
 
     Raises:
         ValueError: If a checkpoint is damaged.
@@ -179,15 +187,33 @@ def content_digest(path: Path) -> str:
     """
     if path.suffix == ".pt":
         # Here, since it takes torch, which few programs need.
-        from ocvp.models.checkpoint import PREDICTOR_KINDS, read_checkpoint
+        from ocvp.models.checkpoint import read_checkpoint
 
-        return f"weights:{read_checkpoint(path, ('savi', *PREDICTOR_KINDS))['weights_digest']}"
-    return f"sha256:{file_digest(path)}"
+        return f"weights:{known or read_checkpoint(path)['weights_digest']}"
+    return f"sha256:{known or file_digest(path)}"
 
 
 def paths_of(paths: Path | Sequence[Path] | None) -> list[Path]:
     """Return the files of one role: none, one or several."""
     return [paths] if isinstance(paths, Path) else list(paths or [])
+
+
+def write_companions(
+    output: Path, module: str, section: BaseModel | dict[str, Any], argv: Sequence[str] | None
+) -> None:
+    """Write, beside a product, the config that made it and a script that makes it again.
+
+    Args:
+        output: The product.
+        module: The program's module, for example `ocvp.train_savi`.
+        section: The validated config of the stage.
+        argv: The program's arguments; None: those of the command line.
+    """
+    write_json(companion(output, "config.json"), json.loads(canonical_json(section)))
+    arguments = sys.argv[1:] if argv is None else argv
+    command = shlex.join([Path(sys.executable).name, "-m", module, *arguments])
+    about = f"Makes {output.name} again; run it in the folder that holds results/."
+    write_text(companion(output, "command.sh"), f"#!/bin/sh\n# {about}\n{command}\n")
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,8 +1,7 @@
 """TensorBoard's event files: records of time, step, and values or pictures by name.
 
-A record is the length of its data (uint64), a checksum of that, the data, and a checksum of these
-(TFRecord). TensorBoard reads the files of a folder in the order of their names, and at a record of
-a session's start forgets all points from its step on.
+Records are framed as in TFRecord files. TensorBoard reads the files of a folder in the order of
+their names, and at a record of a session's start forgets all points from its step on.
 
 They are written here and not by `torch.utils.tensorboard`, whose writer computes checksums in
 Python (0.2 s for a picture), fails in a thread of its own, and names the tenth file of a second
@@ -12,16 +11,15 @@ such that it is read before the ninth.
 import os
 import re
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+from ocvp.runtime.tfrecord import FOOTER, HEADER, data_length, footer, framed
+
 PREFIX = "events.out.tfevents."
 WRITE_SECONDS = 5.0
 """Points are collected for so long at most before they are written; later ones trigger it."""
@@ -64,9 +62,7 @@ class EventFile:
     def write(self, event: Event) -> None:
         """Append an event, with the time as it is now."""
         event.wall_time = time.time()
-        data = event.SerializeToString()
-        length = LENGTH.pack(len(data))
-        self._file.write(length + _checksum(length) + data + _checksum(data))
+        self._file.write(framed(event.SerializeToString()))
         if time.monotonic() - self._written >= WRITE_SECONDS:
             self.flush(sync=False)
 
@@ -112,16 +108,16 @@ def _events(path: Path, step: int) -> Iterator[Event]:
     # What the data hold after the time, which takes nine bytes.
     mark = Event(step=step).SerializeToString()
     with path.open("rb") as file:
-        while len(length := file.read(LENGTH.size)) == LENGTH.size:
-            if file.read(CHECKSUM.size) != _checksum(length):
+        while len(header := file.read(HEADER.size)) == HEADER.size:
+            num_bytes = data_length(header)
+            if num_bytes is None:
                 return
-            (num_bytes,) = LENGTH.unpack(length)
             data = file.read(min(num_bytes, LARGE_BYTES))
             if num_bytes > LARGE_BYTES and data[9 : 9 + len(mark)] != mark:
-                file.seek(num_bytes - len(data) + CHECKSUM.size, os.SEEK_CUR)
+                file.seek(num_bytes - len(data) + FOOTER.size, os.SEEK_CUR)
                 continue
             data += file.read(num_bytes - len(data))
-            if file.read(CHECKSUM.size) != _checksum(data):
+            if file.read(FOOTER.size) != footer(data):
                 return
             yield Event.FromString(data)
 
@@ -129,8 +125,3 @@ def _events(path: Path, step: int) -> Iterator[Event]:
 def _second(path: Path) -> int:
     found = re.match(r"\d+", path.name.removeprefix(PREFIX))
     return int(found[0]) if found else 0
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return CHECKSUM.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)

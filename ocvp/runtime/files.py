@@ -142,6 +142,15 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def companion(output: Path, name: str) -> Path:
+    """Return where a file that accompanies a product lies.
+
+    A checkpoint has its folder to itself (`config.json`); other products share theirs
+    (`train.config.json` beside `train.h5`).
+    """
+    return output.parent / (name if output.suffix == ".pt" else f"{output.stem}.{name}")
+
+
 def _sync(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,5 +1,10 @@
-"""Signals that stop a training: noted when they come, obeyed where nothing is lost."""
+"""Signals that stop a training: noted when they come, obeyed where nothing is lost.
 
+Also what keeps its children from stopping on their own, and from going on without it.
+"""
+
+import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -13,6 +18,8 @@ ONE_SIGNAL_SECONDS = 2.0
 """Signals so soon after the first count as one: a launcher forwards what the terminal already
 sent, and a cluster signals every process of a job."""
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
 
 class StopRequest:
     """Notes Ctrl-C and a termination signal, for a loop that asks between its steps.
@@ -22,11 +29,11 @@ class StopRequest:
     signal that the process was started to ignore: nothing.
 
     Args:
-        is_told: Whether to say what a signal does.
+        is_shown: Whether to print what a signal does.
     """
 
-    def __init__(self, is_told: bool = True) -> None:
-        self._is_told = is_told
+    def __init__(self, is_shown: bool = True) -> None:
+        self._is_shown = is_shown
         self._number: int | None = None
         self._time = 0.0
         self._former: dict[int, Any] = {}
@@ -57,26 +64,33 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._number is None:
             self._number, self._time = number, time.monotonic()
-            self._say("stopping after this step; a second signal stops at once")
+            self._print("stopping after this step; a second signal stops at once")
         elif time.monotonic() - self._time > ONE_SIGNAL_SECONDS:
-            self._say("stopped at once; the same command goes on from what was last saved")
+            self._print("stopped at once; the same command goes on from what was last saved")
             os._exit(128 + number)
 
-    def _say(self, text: str) -> None:
-        if self._is_told:
+    def _print(self, text: str) -> None:
+        if self._is_shown:
             # The system's own call: the signal may have come while Python was writing to stderr.
             start = "\n" if sys.stderr.isatty() else ""
             os.write(2, f"{start}{text}\n".encode())
 
 
-def leave_stopping_to_parent(worker: int = 0) -> None:
-    """Let a process that reads ahead for another ignore both signals; the parent ends it.
-
-    Args:
-        worker: Its number, which DataLoader gives.
-    """
+def leave_stopping_to_parent() -> None:
+    """Let a process that reads ahead for another ignore both signals; the parent ends it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # A parent that ends in the middle of a handover makes a thread of this process fail; what the
     # reader itself has to report goes to the parent another way.
     sys.excepthook = lambda *_: None
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, however that ends.
+
+    It does nothing where the parent has ended already, so look for it afterwards; nor elsewhere
+    than on Linux.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)

@@ -1,8 +1,9 @@
 """Start a program in several processes on this machine, and end them together.
 
-The ranks are started by what `torchrun` calls. Here is what it leaves to its caller: how long the
-ranks get to save, what a second signal does, what is said of one that failed, and that none
-remains. On several machines, `torchrun` itself starts the programs (see docs/training.md).
+The ranks are started and watched by the class that `torchrun` has for it. Here is what it leaves to
+others: what the ranks are told, how long they get to save, what a second signal does, what is said
+of one that failed, and that none remains. On several machines, `torchrun` itself starts the
+programs (see docs/training.md).
 """
 
 import contextlib
@@ -11,13 +12,20 @@ import os
 import signal
 import sys
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Self
 
+from torch.distributed import TCPStore
+from torch.distributed.elastic.multiprocessing import (
+    DefaultLogsSpecs,
+    SignalException,
+    SubprocessContext,
+)
+from torch.distributed.launcher.api import LaunchConfig
+
 from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, SIGNALS
-from ocvp.runtime.program import is_rank
+from ocvp.runtime.logs import is_rank
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +34,9 @@ STOP_SECONDS = 600
 
 FAILURE_SECONDS = 10
 """How long ranks get to end after another one failed, with which they may be waiting for ever."""
+
+POLL_SECONDS = 0.1
+"""How often the launcher looks whether a rank has ended."""
 
 LAUNCHER = "OCVP_LAUNCHER"
 """Name of the environment variable that tells a rank the number of its launcher's process."""
@@ -51,103 +62,79 @@ def launch(module: str, argv: Sequence[str] | None, num_processes: int) -> int:
         The exit status: 0; 128 and its number after a signal; else that of the rank that failed
         first (128 and the signal's number, where a signal killed it).
     """
-    # Here, as a program with one process does without them.
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
     words = sys.argv[1:] if argv is None else argv
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=num_processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # any free port
-        local_addr="localhost",  # the machine's own name need not resolve
-        max_restarts=0,
-        monitor_interval=0.1,
-        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),  # the ranks have our stdout and stderr
-        signals_to_handle="SIGUSR2",  # torch's own handlers know no second signal
-    )
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_environment_of_ranks())
-        stack.enter_context(_quiet_elastic())
-        ranks = stack.enter_context(_Ranks())
+    with _Ranks(module, words, num_processes) as ranks:
         try:
-            # torch replaces ${local_rank} and $$ in arguments.
-            elastic_launch(config, sys.executable)(
-                "-m", module, *(word.replace("$", "$$") for word in words)
-            )
+            ranks.start()
+            result = ranks.wait(period=POLL_SECONDS)
         except SignalException as stop:
-            ranks.kill()
+            ranks.close(stop.sigval)
             return 128 + stop.sigval
-        except ChildFailedError as failure:
-            number, first = failure.get_first_failure()
-            logger.error(
-                "%s; the others were stopped", _ending(number, num_processes, first.exitcode)
-            )
-            ranks.kill()
-            return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
-        except BaseException:
-            ranks.kill()
-            raise
-    return 0
+    failures = result.failures if result else {}
+    if not failures:
+        return 0
+    number, failure = next(iter(failures.items()))  # the one that was seen first
+    logger.error("%s; the others were stopped", _ending(number, num_processes, failure.exitcode))
+    return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
 
 
-class _Ranks:
-    """The processes that torch started: how signals reach them, how long they get, their end."""
+class _Ranks(SubprocessContext):
+    """The processes of one launch.
 
-    def __init__(self) -> None:
-        self._pids: list[int] = []
+    Within it as a context manager, signals go to them; at its end none of them remains.
+    """
+
+    def __init__(self, module: str, words: Sequence[str], num_processes: int):
+        # Where the ranks find one another: any free port, held before they are told of it.
+        self._store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        logs = DefaultLogsSpecs(log_dir=os.devnull)  # the ranks have our stdout and stderr
+        super().__init__(
+            name=module,
+            entrypoint=sys.executable,
+            args={rank: ("-m", module, *words) for rank in range(num_processes)},
+            envs={
+                rank: _environment(rank, num_processes, self._store.port)
+                for rank in range(num_processes)
+            },
+            logs_specs=logs,
+            # torchrun's choice: each rank on the processors near its GPU.
+            numa_options=LaunchConfig(1, 1, num_processes, logs).numa_options,
+        )
+        # What it says of stopping ranks and of failures is said here in other words.
+        logging.getLogger(SubprocessContext.__module__).disabled = True
         self._first_signal: float | None = None
-        self._stack = contextlib.ExitStack()
+        self._former_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._patience())
         for number in SIGNALS:
-            if (former := signal.getsignal(number)) is not signal.SIG_IGN:
-                signal.signal(number, self._on_signal)
-                self._stack.callback(signal.signal, number, former)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._former_handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        self.kill()
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler)
+
+    def start(self) -> None:
+        """Start the ranks, without torch's handlers of signals, which know no second one."""
+        self._start()
+
+    def close(self, death_sig: signal.Signals | None = None, timeout: int = 0) -> None:
+        """End the ranks; how long that may take depends on the reason.
+
+        torch calls it where a rank failed, with a time that nothing sets.
+        """
+        is_stop = self._first_signal is not None
+        super().close(death_sig, STOP_SECONDS if is_stop else FAILURE_SECONDS)
 
     def kill(self) -> None:
         """Kill what is left of the ranks, with the processes that read data for them."""
-        for pid in self._pids:  # each leads a process group
+        for pid in self.pids().values():  # each leads a process group
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
 
-    @contextlib.contextmanager
-    def _patience(self) -> Iterator[None]:
-        """Let torch wait as long for the ranks to end as the reason asks for.
-
-        It waits 30 s whatever the reason, or in newer versions what LaunchConfig says, but not when
-        a rank failed. Called where torch ends the ranks for any reason, and also learns which.
-        """
-        from torch.distributed.elastic.multiprocessing import PContext
-
-        context: Any = PContext
-        original = context.close
-
-        def close(
-            ranks: PContext, death_sig: signal.Signals | None = None, timeout: float = 0.0
-        ) -> None:
-            self._pids = list(ranks.pids().values())
-            is_stop = self._first_signal is not None
-            original(ranks, death_sig, STOP_SECONDS if is_stop else FAILURE_SECONDS)
-
-        context.close = close
-        try:
-            yield
-        finally:
-            context.close = original
-
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        from torch.distributed.elastic.multiprocessing import SignalException
-
         now = time.monotonic()
         if self._first_signal is None:
             self._first_signal = now
@@ -156,7 +143,27 @@ class _Ranks:
             # The system's own call: the signal may have come while Python was writing to stderr.
             os.write(2, b"stopped at once; the same command goes on from what was last saved\n")
             self.kill()
-            os._exit(128 + number)  # ranks that torch has not told us of die with this process
+            os._exit(128 + number)  # ranks that are just being started die with this process
+
+
+def _environment(rank: int, num_processes: int, port: int) -> dict[str, str]:
+    """Return what a rank is told: what torchrun tells its own, and who launched it."""
+    number, size = str(rank), str(num_processes)
+    return {
+        "RANK": number,
+        "LOCAL_RANK": number,
+        "WORLD_SIZE": size,
+        "LOCAL_WORLD_SIZE": size,
+        "MASTER_ADDR": "localhost",  # the machine's own name need not resolve
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "ocvp",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the launcher holds the port, not rank 0
+        "TORCH_NCCL_ASYNC_ERROR_HANDLING": os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"),
+        # Else DistributedDataParallel warns once in each rank that it looks for unused parameters,
+        # which is intended (`ocvp.compute.process_group`).
+        "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
+        LAUNCHER: str(os.getpid()),
+    }
 
 
 def _ending(number: int, num_processes: int, exitcode: int) -> str:
@@ -165,33 +172,3 @@ def _ending(number: int, num_processes: int, exitcode: int) -> str:
     if exitcode < 0:
         return f"{who} was killed by {signal.Signals(-exitcode).name}"
     return f"{who} failed (exit status {exitcode}, see above)"
-
-
-@contextlib.contextmanager
-def _environment_of_ranks() -> Iterator[None]:
-    """Tell the ranks who launched them, and keep torch's C++ parts to their errors.
-
-    Else DistributedDataParallel warns once in each rank that it looks for unused parameters, which
-    is intended (`ocvp.compute.process_group`).
-    """
-    former = dict(os.environ)
-    os.environ[LAUNCHER] = str(os.getpid())
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(former)
-
-
-@contextlib.contextmanager
-def _quiet_elastic() -> Iterator[None]:
-    """Hide torch's records of starting and stopping ranks; failures are exceptions as well."""
-    elastic = logging.getLogger("torch.distributed.elastic")
-    handler, elastic.propagate = logging.NullHandler(), False
-    elastic.addHandler(handler)
-    try:
-        yield
-    finally:
-        elastic.removeHandler(handler)
-        elastic.propagate = True

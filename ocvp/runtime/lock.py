@@ -71,15 +71,15 @@ class Lock:
         if _holders.get(self._key) == os.getpid():
             raise ValueError(f"this process itself is training into {folder} already")
         check_writable(path)
-        last_said = -float("inf")
+        last_reminder = -float("inf")
         while (holder := self._take()) is not None:
             if not wait:
                 raise ValueError(
                     f"another process ({_describe(holder)}) is training into {folder}; wait for "
                     "it (--wait), end it, or write elsewhere"
                 )
-            if time.monotonic() - last_said >= REMIND_SECONDS:
-                last_said = time.monotonic()
+            if time.monotonic() - last_reminder >= REMIND_SECONDS:
+                last_reminder = time.monotonic()
                 logger.info(
                     "waiting for another process (%s), which is training into %s",
                     *(_describe(holder), folder),

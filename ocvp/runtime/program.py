@@ -1,37 +1,48 @@
-"""What all programs of the package share: arguments, logging, errors, companions.
+"""What all programs of the package share: options, sections of the config, exit status.
 
 A program is `main(argv) -> int`: it parses, loads, calls and writes. `run(main)` turns what a user
 can get wrong into one line and a non-zero exit status.
 """
 
 import argparse
-import contextlib
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
-import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
-from tqdm import tqdm
 
-from ocvp.config.section import Model, canonical_json, validate
+from ocvp.config.section import Model, validate
 from ocvp.config.tree import Runtime
-from ocvp.runtime.files import is_disk_full, write_text
-
-logger = logging.getLogger("ocvp")
+from ocvp.runtime.files import is_disk_full
+from ocvp.runtime.logs import logger, print_above_bar, rank, start_logging
 
 SECONDS_TO_REPORT = 10.0
 """How long the first of several processes has for an error that all of them found."""
+
+
+def program_parser(
+    description: str | None, module: str | None = None, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser without options; `--help` shows the description as it is.
+
+    Args:
+        description: The program's docstring.
+        module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
+        epilog: What `--help` shows last.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}" if module else None,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def stage_parser(
@@ -40,15 +51,11 @@ def stage_parser(
     """Return a parser with the options that every stage has.
 
     Args:
-        description: The program's docstring, shown by `--help`.
-        module: The program's module, for example `ocvp.train_savi`; None: the file that runs.
+        description: The program's docstring (see `program_parser`).
+        module: The program's module.
         config_help: What `--config` holds, for example "the SAVi's `model` and `training`".
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}" if module else None,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(description, module)
     settings = parser.add_argument_group("settings")
     settings.add_argument(
         "--config",
@@ -128,17 +135,6 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
     sys.exit(status)
 
 
-def is_rank() -> bool:
-    """Return whether torchrun, or `ocvp.runtime.launch`, started this process."""
-    # Others set RANK too: clusters for all that they run.
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def rank() -> int:
-    """Return this process' number among those that were started together; 0 for one alone."""
-    return int(os.environ["RANK"]) if is_rank() else 0
-
-
 def leave_at_once(status: int) -> None:
     """End the process without the interpreter's clean-up.
 
@@ -202,114 +198,3 @@ def read_mapping(text: str, where: str) -> Any:
 def read_runtime(text: str) -> Runtime:
     """Read and validate `--runtime` (see `read_section`)."""
     return read_section(Runtime, text, "--runtime")
-
-
-def start_logging(log: Path | None) -> None:
-    """Send messages to stderr, and everything, warnings and tracebacks included, to `log`.
-
-    Raises:
-        OSError: If the log cannot be written.
-    """
-    logger.setLevel(logging.DEBUG)
-    logger.handlers.clear()
-    name = f"process {rank()}: " if rank() else ""
-    terminal = _TerminalHandler(logging.WARNING if rank() else logging.INFO)
-    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
-    logger.addHandler(terminal)
-    if log is not None:
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            # What starts several processes made the file; they add to it.
-            mode = "a" if is_rank() else "w"
-            file = _LogFile(log, mode=mode, encoding="utf-8")
-        except OSError as error:
-            raise OSError(f"cannot write the log {log} ({error.strerror})") from error
-        file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
-        logger.addHandler(file)
-    warnings.showwarning = _log_warning  # type: ignore[assignment]
-    threading.excepthook = _log_thread
-
-
-@contextlib.contextmanager
-def also_logged(path: Path) -> Iterator[None]:
-    """Append records and warnings to a further file, which later runs append to as well.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = _LogFile(path, mode="a", encoding="utf-8")
-    file.setLevel(logging.INFO)
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(file)
-    try:
-        yield
-    finally:
-        logger.removeHandler(file)
-        file.close()
-
-
-class _TerminalHandler(logging.Handler):
-    """Prints records without breaking a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        style = "1;31" if record.levelno >= logging.ERROR else ""
-        print_above_bar(self.format(record), style)
-
-
-class _LogFile(logging.FileHandler):
-    """A log whose own failure (a full disk) does not hide what it should have recorded."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        print_above_bar(f"the log cannot be written: {sys.exc_info()[1]}")
-        logger.removeHandler(self)
-        with contextlib.suppress(OSError):  # closing tries to write the same text again
-            self.close()
-
-
-def _log_warning(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
-    logger.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
-
-
-def _log_thread(failure: threading.ExceptHookArgs) -> None:
-    details = (failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    logger.error("a thread failed", exc_info=details)
-
-
-def print_above_bar(text: str, style: str = "") -> None:
-    """Print to stderr, in colour on a terminal, above a progress bar where one is shown."""
-    if style and sys.stderr.isatty():
-        text = f"\033[{style}m{text}\033[0m"
-    tqdm.write(text, file=sys.stderr)
-
-
-def companion(output: Path, name: str) -> Path:
-    """Return where a file that accompanies a product lies.
-
-    A checkpoint has its folder to itself (`config.json`); other products share theirs
-    (`train.config.json` beside `train.h5`).
-    """
-    return output.parent / (name if output.suffix == ".pt" else f"{output.stem}.{name}")
-
-
-def write_companions(
-    output: Path, module: str, section: BaseModel | dict[str, Any], argv: Sequence[str] | None
-) -> None:
-    """Write, beside a product, the config that made it and a script that makes it again.
-
-    Args:
-        output: The product.
-        module: The program's module, for example `ocvp.train_savi`.
-        section: The validated config of the stage.
-        argv: The program's arguments; None: those of the command line.
-    """
-    config = companion(output, "config.json")
-    write_text(config, json.dumps(json.loads(canonical_json(section)), indent=2) + "\n")
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    lines = shlex.join([Path(sys.executable).name, "-m", module, *arguments])
-    script = f"#!/bin/sh\n# Makes {output.name} again; run it in {_here()}.\n{lines}\n"
-    write_text(companion(output, "command.sh"), script)
-
-
-def _here() -> str:
-    return "the folder that holds results/"

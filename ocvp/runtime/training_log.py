@@ -4,7 +4,6 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -36,7 +35,7 @@ class TrainingLog:
         self._num_steps, self._known = num_steps, set[str]()
         self._file: EventFile | None = None
         if folder is not None:
-            with self._naming():
+            with self._named_errors():
                 self._file = EventFile(folder)
             self.restart(num_steps)
 
@@ -54,7 +53,7 @@ class TrainingLog:
             if self._is_new(tag, step)
         ]
         if self._file is not None:
-            with self._naming():
+            with self._named_errors():
                 self._file.add(points, step)
 
     def images(self, images: Mapping[str, np.ndarray], step: int) -> None:
@@ -63,7 +62,7 @@ class TrainingLog:
             return
         for name, image in images.items():
             if self._is_new(name, step):
-                with self._naming():
+                with self._named_errors():
                     self._file.add([Summary.Value(tag=name, image=_encoded(image))], step)
 
     def flush(self) -> None:
@@ -73,7 +72,7 @@ class TrainingLog:
         to that state.
         """
         if self._file is not None:
-            with self._naming():
+            with self._named_errors():
                 self._file.flush()
 
     def restart(self, num_steps: int) -> None:
@@ -84,8 +83,8 @@ class TrainingLog:
         """
         if self._file is None or self._folder is None:
             return
-        with self._naming():
-            self._file.flush(sync=False)
+        with self._named_errors():
+            self._file.flush(sync=False)  # or what was collected would not be found
             self._known = names_at(self._folder, num_steps)
             self._num_steps = num_steps
             self._file.start(num_steps)
@@ -95,7 +94,7 @@ class TrainingLog:
         return step != self._num_steps or tag not in self._known
 
     @contextlib.contextmanager
-    def _naming(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         """Name the folder in errors."""
         try:
             yield
@@ -107,16 +106,11 @@ class TrainingLog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._file is None:
             return
         try:
-            with self._naming():
+            with self._named_errors():
                 self._file.close()
         except OSError:
             if kind is None:  # what stopped the training says more than what follows from it

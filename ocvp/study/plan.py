@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocvp.config.entries import SaviModel
+from ocvp.config.savi import SaviModel
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing
 from ocvp.records.records import TRAINING_TIME
-from ocvp.records.stages import STAGES
+from ocvp.records.rules import RULES
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json
-from ocvp.study.staleness import other_versions, unnoticed
+from ocvp.study.staleness import other_versions, unknown_faults
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
@@ -63,7 +63,7 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
         # A workflow that imports this one may rename its rules, and has rules of its own.
         Job(Path(job.benchmark).stem, dict(job.wildcards_dict), job.threads, Path(job.benchmark))
         for job in workflow.dag.needrun_jobs()
-        if job.benchmark and Path(job.benchmark).stem in STAGES
+        if job.benchmark and Path(job.benchmark).stem in RULES
     ]
     if jobs:
         folder = Path.cwd()
@@ -82,7 +82,7 @@ def show_differences(config: Config) -> None:
     """
     if not Path("results").is_dir():
         return
-    for text in filter(None, (other_versions(config), unnoticed(config))):
+    for text in filter(None, (other_versions(config), unknown_faults(config))):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -97,7 +97,7 @@ def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, 
         cores: Cores that jobs share.
     """
     counts = Counter(job.rule for job in jobs)
-    in_order = {rule: counts[rule] for rule in STAGES if rule in counts}
+    in_order = {rule: counts[rule] for rule in RULES if rule in counts}
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
     lines = [f"This run: {len(jobs)} jobs ({names})."]
     seconds, unknown = estimate_seconds(jobs, folder, cores)

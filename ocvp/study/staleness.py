@@ -19,7 +19,7 @@ from ocvp.runtime.environment import software_versions
 from ocvp.runtime.files import read_json
 from ocvp.study.products import Product, outside_digest, products
 
-MOST_TOLD = 5
+MOST_LISTED = 5
 """Products that one message names."""
 
 MOST_CHARACTERS = 254
@@ -103,7 +103,7 @@ def _changed_input(record: Record, digests: dict[Path, str]) -> str:
     return ""
 
 
-def refuse_mixed(config: Config) -> None:
+def check_products(config: Config) -> None:
     """Check that the products of a study can stand in one table.
 
     Raises:
@@ -113,17 +113,17 @@ def refuse_mixed(config: Config) -> None:
     found = list(faults(config))
     if not found:
         return
-    paths = " ".join(fault.product for fault in found[:MOST_TOLD])
-    more = " ..." if len(found) > MOST_TOLD else ""
+    paths = " ".join(fault.product for fault in found[:MOST_LISTED])
+    more = " ..." if len(found) > MOST_LISTED else ""
     raise ValueError(
         "these products do not belong to the study as it is now, and are not mixed with the others:"
-        f"\n{_told(found)}\n"
+        f"\n{_fault_list(found)}\n"
         "Copy .snakemake along with results, so that Snakemake makes anew what is stale; or make "
         f"them anew with `snakemake --cores 2 --forcerun {paths}{more}`, or delete them"
     )
 
 
-def unnoticed(config: Config) -> str:
+def unknown_faults(config: Config) -> str:
     """Return what to say of products that do not belong to the study, where Snakemake cannot know.
 
     It cannot where it has no metadata of them, as after a copy without `.snakemake`.
@@ -138,7 +138,7 @@ def unnoticed(config: Config) -> str:
         return ""
     return (
         "Snakemake has no records of these products (.snakemake was not copied along?), so it does "
-        f"not notice that they do not belong to the study as it is now:\n{_told(found)}"
+        f"not notice that they do not belong to the study as it is now:\n{_fault_list(found)}"
     )
 
 
@@ -172,7 +172,7 @@ def other_versions(config: Config) -> str:
         for changed, count in counts.most_common()
     ]
     return (
-        f"{_listed(lines)}\nVersions make nothing stale: these products are used as they are. To "
+        f"{_bullets(lines)}\nVersions make nothing stale: these products are used as they are. To "
         "make some anew, use snakemake --forcerun FILE."
     )
 
@@ -188,12 +188,12 @@ def _changed_versions(former: dict[str, Any], now: dict[str, str]) -> str:
     return ", ".join(changed)
 
 
-def _told(found: list[Fault]) -> str:
-    return _listed([f"{fault.product}: {fault.reason}" for fault in found])
+def _fault_list(found: list[Fault]) -> str:
+    return _bullets([f"{fault.product}: {fault.reason}" for fault in found])
 
 
-def _listed(lines: list[str]) -> str:
-    told = [f"  {line}" for line in lines[:MOST_TOLD]]
-    if len(lines) > MOST_TOLD:
-        told.append(f"  and {len(lines) - MOST_TOLD} more")
-    return "\n".join(told)
+def _bullets(lines: list[str]) -> str:
+    rows = [f"  {line}" for line in lines[:MOST_LISTED]]
+    if len(lines) > MOST_LISTED:
+        rows.append(f"  and {len(lines) - MOST_LISTED} more")
+    return "\n".join(rows)

@@ -1,13 +1,17 @@
 """What goes wrong in a training: values that are not finite, and memory that does not suffice."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from ocvp.batches.windows import Window
-from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.batches.windows import Batch, Window
+from ocvp.compute.process_group import Group
+from ocvp.config.entries import Training
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 
 CPU_SAYS = ("can't allocate memory", "could not create a primitive")
@@ -40,7 +44,7 @@ def describe_not_finite(values: Mapping[str, float], where: str) -> str:
 
 def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
     """Say what of a batch is not finite already in the file; empty if nothing is."""
-    for name, field in fields.items():
+    for name, field in fields.items():  # (B, T, ...)
         for window, values in zip(windows, field, strict=True):
             if not torch.isfinite(values).all():
                 return (
@@ -48,6 +52,25 @@ def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
                     "delete that file and run the workflow again"
                 )
     return ""
+
+
+def raise_not_finite(text: str, batches: Iterable[Batch], group: Group) -> NoReturn:
+    """Stop for values that are not finite, naming the sample if one is to blame.
+
+    Args:
+        text: What is not finite (see `describe_not_finite`).
+        batches: What this process computed it from.
+        group: The processes that compute together; all of them call this.
+
+    Raises:
+        PoisonError: If a sample that any of them read is to blame.
+        NotFiniteError: If none is.
+    """
+    poison = next(filter(None, (find_poison(*batch) for batch in batches)), "")
+    poisons = [found for found in group.collect(poison) if found]
+    if poisons:
+        raise PoisonError(f"{text}, because {poisons[0]}")
+    raise NotFiniteError(text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -51,8 +51,8 @@ def predictor_loss(
         frame_weight: Weight of the mean squared error of the frames.
         slot_weight: Weight of the mean squared error of the slots.
     """
-    frame_mse = _mse(predicted_frames, frames)
-    slot_mse = _mse(predicted_slots, slots)
+    frame_mse = _mse(predicted_frames, frames)  # over B, T, 3, H, W
+    slot_mse = _mse(predicted_slots, slots)  # over B, T, N, D
     return PredictorLoss(frame_weight * frame_mse + slot_weight * slot_mse, frame_mse, slot_mse)
 
 

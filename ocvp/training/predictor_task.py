@@ -16,21 +16,20 @@ from ocvp.batches.windows import (
     Batch,
     Window,
     WindowReader,
-    check_buffer,
     epoch_batches,
     first_windows,
     to_model,
     to_pixels,
-    usable_frames,
 )
 from ocvp.compute.device import compiled
-from ocvp.config.entries import PredictorTraining
+from ocvp.config.predictors import PredictorTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.models.rollout import rollout
+from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import predictor_loss
+from ocvp.training.task import usable_frames
 
 
 class PredictorTask:
@@ -77,13 +76,8 @@ class PredictorTask:
             check_slots(
                 slots, weights_digest=savi_digest, num_videos=num_videos, num_frames=num_frames
             )
-            usable = usable_frames(
-                videos,
-                num_frames,
-                settings.num_frames,
-                length,
-                "training.num_context + num_preds",
-            )
+            key = "training.num_context + num_preds"
+            usable = usable_frames(videos, num_frames, settings.num_frames, length, key)
             sizes.append((num_videos, usable))
         (self._num_videos, num_frames), (self._num_validation, _) = sizes
         self._num_starts = num_frames - length + 1
@@ -137,7 +131,7 @@ class PredictorTask:
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context
-        slots = fields["slots"].to(self._device)
+        slots = fields["slots"].to(self._device)  # (1, num_context + num_preds, N, D)
         with torch.no_grad():
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
             output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
@@ -155,11 +149,12 @@ class PredictorTask:
 
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch
-        slots = fields["slots"].to(self._device, non_blocking=True)
+        slots = fields["slots"].to(self._device, non_blocking=True)  # (B, T, N, D)
         frames = None
         if self._settings.frame_loss_weight > 0:  # frames that do not count need no decoding
             # All of them first: a part of a pinned tensor would be copied twice.
             frames = fields["frames"].to(self._device, non_blocking=True)
+            # uint8 (B, T, H, W, 3) to float32 (B, num_preds, 3, H, W)
             frames = to_model(frames[:, self._settings.num_context :], self._device)
         return self._compute(slots, frames, teacher_forcing)
 
@@ -175,15 +170,15 @@ class PredictorTask:
             teacher_forcing: Whether to go on from true slots.
         """
         settings = self._settings
-        context, future = slots[:, : settings.num_context], slots[:, settings.num_context :]
-        predicted = rollout(
-            self.module, context, settings.num_preds, future if teacher_forcing else None
-        )
+        context = slots[:, : settings.num_context]  # (B, num_context, N, D)
+        future = slots[:, settings.num_context :]  # (B, num_preds, N, D)
+        teacher = future if teacher_forcing else None
+        predicted = rollout(self.module, context, settings.num_preds, teacher)  # as `future`
         if frames is None:
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
         loss = predictor_loss(
-            self._savi.decode(predicted).reconstruction,
+            self._savi.decode(predicted).reconstruction,  # (B, num_preds, 3, H, W)
             frames,
             predicted,
             future,

@@ -23,9 +23,9 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from ocvp.config.section import canonical_json
-from ocvp.models.checkpoint import read_tensors, tensor_bytes
+from ocvp.models.tensor_files import read_tensors, tensor_bytes
 from ocvp.records.changes import changes_between, describe_changes
-from ocvp.records.stages import stage_digest
+from ocvp.records.rules import stage_digest
 from ocvp.runtime.files import file_digest, read_json, sync_folder, write_bytes, write_json
 from ocvp.runtime.lock import Lock
 
@@ -161,13 +161,15 @@ class ResumeFolder:
             OSError: If it cannot be written.
         """
         content = tensor_bytes({**state, FINGERPRINT: self._fingerprint})
-        if self._stored_fingerprint() != self._fingerprint:
+        if self._stored_fingerprint() != self._fingerprint:  # it is new, or extended from now on
             write_json(self._fingerprint_path, self._fingerprint)
         number = 1 + max((item.number for item in self._generations()), default=0)
         mark = "-milestone" if milestone else ""
         digest = hashlib.sha256(content).hexdigest()
         write_bytes(self.folder / f"state-{number:06d}{mark}-{digest}.pt", content)
         self._remove_superfluous()
+
+    # --- whose folder it is ----------------------------------------------------------------------
 
     def _take_over(self, fresh: bool, extend: bool, must_extend: bool) -> None:
         """Remove what killed writers left, and move a folder aside that is of another run."""
@@ -190,20 +192,20 @@ class ResumeFolder:
         changes = changes_between(stored, self._fingerprint)
         if not changes:
             return ""
-        told = f"changed: {describe_changes(changes)}"
+        difference = f"changed: {describe_changes(changes)}"
         if not (extend or must_extend):
-            return told
+            return difference
         if changes.keys() <= set(EXTENDABLE):
             # Nothing is written before more was trained: until then it is the run that it was.
-            logger.info("extending the earlier run (%s)", told)
+            logger.info("extending the earlier run (%s)", difference)
             return ""
         names = ", ".join(name.removeprefix("config ") for name in EXTENDABLE)
         if must_extend:
             raise ValueError(
                 f"--extend allows only {names} to change, but what the run in {self.folder} "
-                f"depends on did too ({told}); without --extend it is trained anew"
+                f"depends on did too ({difference}); without --extend it is trained anew"
             )
-        return f"{told}; only a run that differs in {names} is extended"
+        return f"{difference}; only a run that differs in {names} is extended"
 
     def _stored_fingerprint(self) -> dict[str, Any] | None:
         with contextlib.suppress(ValueError):
@@ -221,6 +223,8 @@ class ResumeFolder:
             self._fingerprint_path,
         )
         return state.get(FINGERPRINT)
+
+    # --- the states in it ------------------------------------------------------------------------
 
     def _generations(self) -> list["_Generation"]:
         """Return the stored states, the last one first."""

@@ -1,10 +1,14 @@
-"""Saving the states that a training resumes from, and the space that they need."""
+"""What a training saves: states that it resumes from, the space they need, and its products."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from pydantic import BaseModel
+from torch import Tensor, nn
 
+from ocvp.models.checkpoint import save_checkpoint
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.training_log import TrainingLog
 from ocvp.training.resume import ResumeFolder
@@ -55,6 +59,55 @@ def save(
         "state": vars(state),
     }
     resume.write(content, milestone=is_milestone)
+
+
+def save_training(
+    path: Path,
+    state: TrainingState,
+    *,
+    last_weights: Mapping[str, Tensor],
+    select: str,
+    config: BaseModel,
+    **content: Any,
+) -> list[Path]:
+    """Write the selected weights of a training to `path`, and the other ones beside it.
+
+    Args:
+        path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
+        state: The end of the training.
+        last_weights: Weights after the last step.
+        select: `best` or `last`: which weights are the product.
+        config: The stage's config.
+        content: Further entries of the checkpoint.
+
+    Returns:
+        The files that it wrote, the product first.
+    """
+    versions: dict[str, dict[str, Any]] = {
+        "last": {"weights": last_weights, "step": state.step, "metrics": state.metrics},
+        "best": {
+            "weights": state.best_weights,
+            "step": state.best_step,
+            "metrics": {"loss": state.best_loss},
+        },
+    }
+    other = "best" if select == "last" else "last"
+    common = {
+        "config": config.model_dump(mode="json"),
+        "epoch": state.epoch,
+        "examples": state.examples,
+        "training_seconds": round(state.seconds, 1),
+        "recoveries": state.recoveries,
+        "extended_from": state.extended_from,
+        "sessions": state.sessions,
+        **state.sessions[-1]["made_by"],  # what trained it, not what writes it again
+        **content,
+    }
+    beside = path.with_suffix(f".{other}.pt")
+    # The product last: where it lies, the other one does too.
+    save_checkpoint(beside, **versions[other], **common)
+    save_checkpoint(path, **versions[select], **common)
+    return [path, beside]
 
 
 def _state_bytes(module: nn.Module) -> int:

@@ -12,20 +12,14 @@ from torch import Tensor
 
 from ocvp.batches.residency import choose
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
-from ocvp.batches.windows import (
-    Batch,
-    Window,
-    WindowReader,
-    epoch_batches,
-    first_windows,
-    usable_frames,
-)
+from ocvp.batches.windows import Batch, Window, WindowReader, epoch_batches, first_windows
 from ocvp.compute.device import compiled
-from ocvp.config.entries import SaviTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import savi_loss
+from ocvp.training.task import usable_frames
 
 
 class SaviTask:
@@ -59,13 +53,8 @@ class SaviTask:
         for path in (train, validation):
             with VideoFile(path) as file:
                 num_videos, num_frames = file.num_videos, file.num_frames
-            usable = usable_frames(
-                path,
-                num_frames,
-                settings.num_frames,
-                settings.clip_length,
-                "training.clip_length",
-            )
+            length, key = settings.clip_length, "training.clip_length"
+            usable = usable_frames(path, num_frames, settings.num_frames, length, key)
             sizes.append((num_videos, usable))
         (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
         sources = [video_sources(savi, path) for path in (train, validation)]
@@ -86,7 +75,7 @@ class SaviTask:
             epoch=epoch,
             num_videos=self._num_videos,
             num_starts=self._num_frames - length + 1,
-            batch_size=settings.batch_size * settings.clip_length // length,
+            batch_size=settings.batch_size * settings.clip_length // length,  # as many frames
             length=length,
         )
 
@@ -112,18 +101,17 @@ class SaviTask:
 
     def images(self) -> dict[str, np.ndarray]:
         """Return what each slot holds, for the first validation clip."""
-        from ocvp.pictures.drawing import (
-            slots_panel,  # here: a picture does not change what is trained
-        )
+        # Here: a picture does not change what is trained.
+        from ocvp.pictures.drawing import slots_panel
 
         windows, batch = self._validation[[Window(0, 0)]]
         inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
         with torch.no_grad():
             output = self.module(**inputs)
         panel = slots_panel(
-            batch["frames"][0].cpu().numpy(),
-            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),
-            output.masks[0].squeeze(-3).cpu().numpy(),
+            batch["frames"][0].cpu().numpy(),  # (T, H, W, 3)
+            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),  # (T, N, H, W, 3)
+            output.masks[0].squeeze(-3).cpu().numpy(),  # (T, N, H, W)
         )
         return {"slots": panel}
 
@@ -136,4 +124,5 @@ class SaviTask:
 
     def _error(self, frames: Tensor, **conditions: Tensor) -> Tensor:
         """Return the loss of what a SAVi is given; the part that is compiled."""
-        return savi_loss(self.module(frames, **conditions).reconstruction, frames)
+        output = self.module(frames, **conditions)
+        return savi_loss(output.reconstruction, frames)  # both (B, T, 3, H, W)

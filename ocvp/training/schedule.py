@@ -2,6 +2,27 @@
 
 import math
 
+from ocvp.config.entries import Training
+from ocvp.training.state import TrainingState
+
+
+def rate_of(settings: Training, state: TrainingState, steps_per_epoch: int) -> float:
+    """Return the learning rate of the next step."""
+    cosine_steps: int | None = None
+    if settings.schedule == "cosine":
+        # Over the whole run by default: an extended one then has another rate.
+        rest = max(state.num_steps - settings.warmup_steps, 1)
+        cosine_steps = settings.scheduler_steps or rest
+    rate = learning_rate(
+        state.step,
+        target=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        scheduler_steps=cosine_steps,
+        warmup_epochs=settings.warmup_epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+    return rate * state.rate_factor  # below 1 after a recovery
+
 
 def learning_rate(
     step: int,
@@ -34,6 +55,7 @@ def learning_rate(
         raise ValueError(f"step is {step} and warmup_steps {warmup_steps}; neither may be negative")
     if scheduler_steps is not None and scheduler_steps < 1:
         raise ValueError(f"scheduler_steps is {scheduler_steps}; it must be at least 1, or None")
+    # The first step that is no longer of the warm-up, from which the cosine counts.
     first_after = warmup_steps + 1 if warmup_steps > 0 else 0
     if warmup_epochs is not None:
         if steps_per_epoch is None:

@@ -40,6 +40,26 @@ class TrainingState:
     extended_from: list[int] = field(default_factory=list)
     """What `num_steps` was before the run was extended."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all steps are done, and validated."""
+        return self.step == self.num_steps == self.validated_step
+
+    def set_length(self, num_steps: int) -> None:
+        """Set how many steps the run is to have, which may extend it.
+
+        Raises:
+            ValueError: If more are done already.
+        """
+        if self.step > num_steps:
+            raise ValueError(
+                f"the training is to have {num_steps} steps, but {self.step} are done already; "
+                "give at least that many, or do not extend"
+            )
+        if self.num_steps not in (0, num_steps):
+            self.extended_from.append(self.num_steps)
+        self.num_steps = num_steps
+
 
 def load_state(
     stored: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer

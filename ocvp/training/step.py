@@ -1,7 +1,10 @@
 """One optimiser step: its rate, and a batch that may be cut into parts."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +13,6 @@ from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group, part_of
 from ocvp.config.entries import Training
 from ocvp.models.precision import Precision, autocast
-from ocvp.training.schedule import learning_rate
-from ocvp.training.state import TrainingState
 from ocvp.training.task import Task
 
 
@@ -73,16 +74,19 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad()
+    # --- forward and backward, part by part -------------------------------------------------------
     totals: dict[str, Tensor] = {}
     no_sync = getattr(losses, "no_sync", contextlib.nullcontext)
     for number, weight in enumerate(weights, 1):
         # Gradients are averaged once, with those of the last part.
         with no_sync() if number < len(weights) else contextlib.nullcontext():
-            values = losses(next(batches), epoch)
+            values = losses(next(batches), epoch)  # scalars, means over the part
+            # Times the processes: what averages the gradients over them divides by as many.
             (values["loss"] * (weight * num_processes)).backward()
         for name, value in values.items():
             totals[name] = totals.get(name, 0.0) + value.detach() * weight
-    limit = gradient_clip if gradient_clip is not None else float("inf")
+    # --- clip, step: no number is read back here, as that would make a GPU wait -------------------
+    limit = gradient_clip if gradient_clip is not None else float("inf")  # inf: measured only
     norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], limit)
     optimizer.step()
     return totals, norm
@@ -107,18 +111,35 @@ def parts_of(
     return parts, [len(part) / len(windows) for part in parts]
 
 
-def rate_of(settings: Training, state: TrainingState, steps_per_epoch: int) -> float:
-    """Return the learning rate of the next step."""
-    cosine_steps: int | None = None
-    if settings.schedule == "cosine":
-        rest = max(state.num_steps - settings.warmup_steps, 1)
-        cosine_steps = settings.scheduler_steps or rest
-    rate = learning_rate(
-        state.step,
-        target=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        scheduler_steps=cosine_steps,
-        warmup_epochs=settings.warmup_epochs,
-        steps_per_epoch=steps_per_epoch,
-    )
-    return rate * state.rate_factor
+def validation_losses(
+    task: Task, group: Group | None = None, between: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Return the means of the validation losses over all windows.
+
+    Whole batches are divided among the processes and their sums are added in the order of the
+    batches, so the result does not depend on how many processes there are.
+
+    Args:
+        task: What is validated; its module is in evaluation mode.
+        group: The processes that validate together; None: this one alone.
+        between: Called by every process after each of its turns, as often in each.
+    """
+    group = group or Group()
+    plan = task.validation_plan()
+    numbers = range(group.rank, len(plan), group.size)  # this process' batches
+    batches = iter(task.read_validation([plan[number] for number in numbers]))
+    found: list[tuple[int, dict[str, Tensor]]] = []
+    # As many turns in each process, since they agree on something between them.
+    for turn in range(math.ceil(len(plan) / group.size)):
+        if turn < len(numbers):
+            found.append((numbers[turn], task.validation_losses(next(batches))))
+        between()
+    # Read at the end only: reading makes a GPU wait.
+    own = [(number, {k: v.item() for k, v in losses.items()}) for number, losses in found]
+    totals: dict[str, float] = {}
+    rows = itertools.chain.from_iterable(group.collect(own))  # (number of the batch, losses)
+    for number, losses in sorted(rows, key=operator.itemgetter(0)):
+        for name, value in losses.items():
+            totals[name] = totals.get(name, 0.0) + value * len(plan[number])
+    num_windows = sum(map(len, plan))
+    return {name: total / num_windows for name, total in totals.items()}

@@ -1,6 +1,7 @@
 """What the training loop asks of what is trained."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -36,3 +37,30 @@ class Task(Protocol):
 
     def images(self) -> dict[str, np.ndarray]:
         """Return pictures to look at, uint8 (H, W, 3), by name."""
+
+
+def usable_frames(videos: Path, num_frames: int, limit: int | None, needed: int, key: str) -> int:
+    """Return how many frames of each video are trained on.
+
+    Args:
+        videos: The file, for messages.
+        num_frames: Frames of its videos.
+        limit: `training.num_frames`.
+        needed: Frames of one window.
+        key: The config's key that asks for them, for messages.
+
+    Raises:
+        ValueError: If the videos, or the frames to train on, are too few.
+    """
+    if (limit or 0) > num_frames:
+        raise ValueError(
+            f"training.num_frames is {limit}, but the videos of {videos} have {num_frames} frames"
+        )
+    usable = limit or num_frames
+    if needed > usable:
+        if limit:
+            found = f"{usable} of the frames of {videos} are trained on"
+        else:
+            found = f"the videos of {videos} have {usable} frames"
+        raise ValueError(f"{key} is {needed}, but {found}")
+    return usable

@@ -5,10 +5,36 @@ import pytest
 import torch
 from tiny import NUM_SLOTS, SLOT_DIM, make_savi, squares, write_videos
 
-from ocvp.batches.savi_inputs import encode_from_start, savi_inputs, video_sources
-from ocvp.batches.windows import Window, WindowReader, slot_noise
+from ocvp.batches.savi_inputs import (
+    encode_from_start,
+    model_boxes,
+    model_centres,
+    savi_inputs,
+    slot_noise,
+    video_sources,
+)
+from ocvp.batches.windows import Window, WindowReader
 
 WINDOWS = [Window(1, 2), Window(0, 0)]
+
+
+def test_noise_belongs_to_the_window_not_to_its_batch():
+    windows = [Window(5, 1), Window(2, 0), Window(7, 3)]
+    noise = slot_noise(1, "train", 4, windows, 3, 8)
+    assert noise.shape == (3, 3, 8)
+    assert noise.dtype == torch.float32
+    torch.testing.assert_close(slot_noise(1, "train", 4, windows[1:2], 3, 8)[0], noise[1])
+    others = [
+        slot_noise(2, "train", 4, windows, 3, 8),
+        slot_noise(1, "validation", 4, windows, 3, 8),
+        slot_noise(1, "train", 5, windows, 3, 8),
+        slot_noise(1, "train", 4, [Window(5, 2), Window(3, 0), Window(6, 3)], 3, 8),
+    ]
+    for other in others:
+        assert not torch.isclose(other, noise).any()
+    many = slot_noise(1, "train", 0, [Window(v, 0) for v in range(200)], 3, 8)
+    assert abs(float(many.mean())) < 0.05
+    assert abs(float(many.std()) - 1) < 0.05
 
 
 @pytest.fixture
@@ -86,3 +112,33 @@ def test_videos_that_do_not_fit_are_refused(tmp_path, videos):
         video_sources(savi, bare)
     savi, _ = make_savi(initializer="random")
     assert set(video_sources(savi, bare)) == {"frames"}
+
+
+# --- boxes in both conventions, with the pixel values that the published conversion gives ---------
+
+# (y_min, x_min, y_max, x_max) at side 128: inside the frame, touching three borders, absent
+PIXELS = torch.tensor([[41.5, 63.0, 57.5, 76.5], [0.0, 2.5, 128.0, 128.0], [-128.0] * 4])
+BOXES = PIXELS / 128
+
+
+def test_published_boxes_are_clipped_and_halved():
+    assert model_boxes(BOXES, "published_pixels").tolist() == [
+        [31.5, 20.75, 38.25, 28.75],
+        [1.25, 0.5, 63.5, 63.5],
+        [-0.5, -0.5, -0.5, -0.5],
+    ]
+
+
+def test_published_centres_are_rounded_before_halving():
+    # (69.75, 49.5) rounds to (70, 50); (64.75, 64) of the clipped box to (65, 64)
+    assert model_centres(BOXES, "published_pixels").tolist() == [
+        [35.0, 25.0],
+        [32.5, 32.0],
+        [-0.5, -0.5],
+    ]
+
+
+def test_fractions_stay_as_they_are():
+    assert model_boxes(BOXES, "yxyx_fraction") is BOXES
+    centres = model_centres(BOXES, "yxyx_fraction")
+    assert centres.tolist() == [[49.5 / 128, 69.75 / 128], [0.5, 65.25 / 128], [-1.0, -1.0]]

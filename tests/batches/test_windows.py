@@ -13,11 +13,9 @@ from tiny import NUM_FRAMES, spoil, squares, write_videos
 from ocvp.batches.windows import (
     Window,
     WindowReader,
-    check_buffer,
     check_finite,
     epoch_batches,
     first_windows,
-    slot_noise,
     to_model,
     to_pixels,
 )
@@ -59,25 +57,6 @@ def test_an_epoch_is_a_function_of_seed_and_number():
 
 def test_first_windows_are_in_order():
     assert first_windows(3, 2) == [[Window(0, 0), Window(1, 0)], [Window(2, 0)]]
-
-
-def test_noise_belongs_to_the_window_not_to_its_batch():
-    windows = [Window(5, 1), Window(2, 0), Window(7, 3)]
-    noise = slot_noise(1, "train", 4, windows, 3, 8)
-    assert noise.shape == (3, 3, 8)
-    assert noise.dtype == torch.float32
-    torch.testing.assert_close(slot_noise(1, "train", 4, windows[1:2], 3, 8)[0], noise[1])
-    others = [
-        slot_noise(2, "train", 4, windows, 3, 8),
-        slot_noise(1, "validation", 4, windows, 3, 8),
-        slot_noise(1, "train", 5, windows, 3, 8),
-        slot_noise(1, "train", 4, [Window(5, 2), Window(3, 0), Window(6, 3)], 3, 8),
-    ]
-    for other in others:
-        assert not torch.isclose(other, noise).any()
-    many = slot_noise(1, "train", 0, [Window(v, 0) for v in range(200)], 3, 8)
-    assert abs(float(many.mean())) < 0.05
-    assert abs(float(many.std()) - 1) < 0.05
 
 
 @pytest.fixture
@@ -255,10 +234,3 @@ def test_what_is_not_finite_is_named_by_its_video():
     values[1, 0, 1] = float("inf")
     with pytest.raises(ValueError, match="the slots of video 4 are not finite"):
         check_finite(values, windows, "the slots")
-
-
-def test_a_buffer_holds_the_whole_context():
-    check_buffer(None, 9)
-    check_buffer(5, 5)
-    with pytest.raises(ValueError, match="buffer_size is 4, smaller than num_context, 5"):
-        check_buffer(4, 5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.compute.device import compiled, keep_large_buffers, prepare_device
+from ocvp.compute.device import compiled, keep_large_buffers, prepare_device, set_tf32
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +79,22 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"no C\+\+ compiler \(no-such-compiler, g\+\+"):
         compiled(torch.exp, True)
     assert compiled(torch.exp, False) is torch.exp
+
+
+@pytest.mark.filterwarnings("error")
+def test_tf32_is_set_where_every_reader_of_torch_sees_it():
+    backends = torch.backends
+    on_cpu = backends.mkldnn.matmul.fp32_precision
+    before = torch.get_float32_matmul_precision() != "highest"
+    try:
+        for enabled in (True, False, True, True, False):
+            set_tf32(enabled)
+            for setting in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
+                assert (setting.fp32_precision == "tf32") is enabled
+            # torch.compile reads these older settings, and fails where the two disagree
+            assert torch.get_float32_matmul_precision() == ("high" if enabled else "highest")
+            assert backends.cuda.matmul.allow_tf32 is enabled
+            assert backends.cudnn.allow_tf32 is enabled
+            assert backends.mkldnn.matmul.fp32_precision == on_cpu
+    finally:
+        set_tf32(before)

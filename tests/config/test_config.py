@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ocvp.config.entries import PredictorStage, SaviStage, TransformerModel
+from ocvp.config.descriptions import END, START, schema_text, with_tables
+from ocvp.config.predictors import PredictorStage, TransformerModel
+from ocvp.config.savi import SaviStage
 from ocvp.config.section import canonical_json, validate
 from ocvp.config.tree import RESERVED_NAMES, Config
-from ocvp.config_docs import END, README, SCHEMA, START, main, schema_text, with_tables
-from ocvp.study.study import read_config
+from ocvp.config.whole import read_config
+from ocvp.config_docs import README, SCHEMA, main
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))

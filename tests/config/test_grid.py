@@ -8,9 +8,11 @@ import pytest
 import yaml
 from staleness_rows import set_key
 
-from ocvp.config.entries import SaviEntry, TransformerEntry
 from ocvp.config.grid import expand, key_path
-from ocvp.study.study import chains, read_as_written, read_config
+from ocvp.config.predictors import TransformerEntry
+from ocvp.config.savi import SaviEntry
+from ocvp.config.whole import read_as_written, read_config
+from ocvp.study.chains import chains
 
 TINY = Path(__file__).parents[1] / "helpers" / "tiny.yaml"
 

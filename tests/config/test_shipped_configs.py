@@ -14,12 +14,14 @@ from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from ocvp.config.datasets import MoviDataset
-from ocvp.config.entries import SaviEntry
+from ocvp.config.savi import SaviEntry
 from ocvp.config.tree import Config
-from ocvp.data.raw_files import MissingDataError, list_videos
+from ocvp.config.whole import read_config
+from ocvp.data.raw_files import list_videos
+from ocvp.data.raw_videos import MissingDataError
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
-from ocvp.study.study import chains, read_config
+from ocvp.study.chains import chains
 
 CONFIGS = Path(__file__).parents[2] / "config"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))

@@ -8,14 +8,8 @@ import pytest
 
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
-from ocvp.data.raw_files import (
-    MissingDataError,
-    RawVideo,
-    list_videos,
-    listing,
-    manifest,
-    natural_order,
-)
+from ocvp.data.raw_files import list_videos, listing, manifest
+from ocvp.data.raw_videos import MissingDataError, RawVideo, natural_order
 
 
 def dataset(**values):

@@ -113,7 +113,7 @@ MUTATIONS = (
     Mutation(
         "programs", "frames[:, num_context - 1 : num_context].expand_as", "frames[:, :1].expand_as"
     ),
-    Mutation("programs", "-1.0 if name in LOWER_IS_BETTER else 1.0", "1.0"),
+    Mutation("programs", "-1.0 if METRICS[name].lower_is_better else 1.0", "1.0"),
     Mutation("programs", '"value": entry[naive]', '"value": entry["mean"]'),
 )
 

@@ -128,10 +128,11 @@ def _reader(project: Path) -> Connection:
 def _read_and_serve(requests: Connection, project: Path) -> None:
     sys.path.insert(0, str(project))
     importlib.import_module("ocvp.study.plan")
-    stages = importlib.import_module("ocvp.records.stages")
-    for rule in stages.STAGES:
-        for kind in (None, *stages.SOURCE_MODULES):
-            stages.stage_digest(rule, kind)
+    rules = importlib.import_module("ocvp.records.rules")
+    kinds = importlib.import_module("ocvp.data.sources").SOURCES
+    for rule in rules.RULES:
+        for kind in (None, *kinds):
+            rules.stage_digest(rule, kind)
     while True:
         what = requests.recv()
         if (child := os.fork()) == 0:

@@ -277,7 +277,7 @@ KEYS: dict[str, Edit] = {
         added=jobs(*PREDICTOR_ON_TUNED.format("swept-num_cells3").splitlines()),
     ),
     "TransformerEntry.grid": Edit(
-        "predictors.ocvp.config.grid",
+        "predictors.ocvp.grid",
         {"dropout": [0.1]},
         OF_ALL | {"draw_curves"},
         SMALL_ON_FIRST,
@@ -578,6 +578,7 @@ WINGS: dict[str, Rows] = {
 # Modules that differ from their wing.
 MODULES: dict[str, Rows] = {
     "__init__": of(EVERYTHING),
+    "compute.memory": of((FROM_SAVI, TRAINED)),
     "compute.process_group": of((FROM_SAVI, TRAINED)),
     "compute.randomness": of((FROM_VIDEOS, TABLETOP), FROM_SAVI),
     "data.clips": of(NOTHING),
@@ -590,13 +591,16 @@ MODULES: dict[str, Rows] = {
     "batches.residency": of((FROM_SAVI, TRAINED)),
     "evaluation.bootstrap": of(FROM_PREDICTOR_SCORES),
     "evaluation.metrics": of(SCORES | FIGURES),
+    "evaluation.savi_scores": of(FROM_SAVI_SCORES),
+    "evaluation.predictor_scores": of(FROM_PREDICTOR_SCORES),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
     "evaluation.segmentation_metrics": of(SCORES | FIGURES),
-    "evaluation.tables": of(OF_ALL),
+    "evaluation.tables": of(TABLES),
     "evaluation.tracking_metrics": of(SCORES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "published.conversion": of(NOTHING),
+    "published.text": of(NOTHING),
     "prepare_data": of(FROM_VIDEOS),
     "import_checkpoint": of((FROM_IMPORTS, FETCHED)),
     "train_savi": of((FROM_SAVI, TRAINED)),
@@ -604,6 +608,7 @@ MODULES: dict[str, Rows] = {
     "extract_slots": of(FROM_SLOTS),
     "train_predictor": of((FROM_PREDICTORS, TRAINED)),
     "evaluate_predictor": of(FROM_PREDICTOR_SCORES),
+    "pictures.prediction": of(NOTHING),
     "figures": of(FIGURES),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),

@@ -12,27 +12,23 @@ from tiny import (
     SLOT_DIM,
     Payload,
     make_savi,
-    savi_stage,
     write_predictor,
     write_savi,
 )
 
-from ocvp.config.entries import SaviStage
-from ocvp.models.checkpoint import (
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint, weights_digest
+from ocvp.models.loading import (
     check_belongs,
     load_predictor,
     load_savi,
-    read_checkpoint,
-    read_tensors,
-    save_checkpoint,
-    save_training,
+    open_predictor,
+    open_savi,
     start_from,
-    weights_digest,
 )
 from ocvp.models.pickle_names import SAFE
 from ocvp.models.predictors import PREDICTORS
+from ocvp.models.tensor_files import read_tensors
 from ocvp.published.checkpoints import read_tensors as read_published_tensors
-from ocvp.training.loop import TrainingState
 
 READERS = [read_tensors, read_published_tensors]
 
@@ -59,10 +55,12 @@ def test_a_predictor_comes_back_and_belongs_to_its_savi(savi, tmp_path, kind):
     path = write_predictor(tmp_path / "predictor.pt", savi, kind)
     predictor = load_predictor(path)
     assert not predictor.training
-    assert check_belongs(path, savi) == weights_digest(predictor.state_dict())
+    opened = open_predictor(path)
+    check_belongs(opened, open_savi(savi))
+    assert opened.digest == weights_digest(predictor.state_dict())
     other = write_savi(tmp_path / "other.pt", seed=1)
     with pytest.raises(ValueError, match=r"predictor.pt was trained on another SAVi .* than "):
-        check_belongs(path, other)
+        check_belongs(opened, open_savi(other))
 
 
 def test_a_file_does_not_depend_on_its_name(savi, tmp_path):
@@ -83,34 +81,6 @@ def test_the_digest_sees_names_types_shapes_and_bytes_and_no_order():
         {"a": weights["a"]},
     ]
     assert len({digest, *map(weights_digest, changed)}) == 1 + len(changed)
-
-
-@pytest.mark.parametrize(("select", "product", "beside"), [("last", 1, 2), ("best", 2, 1)])
-def test_the_selected_weights_are_the_product_and_the_others_lie_beside(
-    tmp_path, select, product, beside
-):
-    made = {"versions": {"torch": "9"}, "device": {"type": "cpu"}, "git": None}
-    state = TrainingState(step=9, epoch=3, best_loss=0.25, best_step=6)
-    state.sessions = [{"made_by": {}}, {"made_by": made}]
-    state.metrics, state.best_weights = {"loss": 0.5}, {"w": torch.full((2,), 2.0)}
-    save_training(
-        tmp_path / "savi.pt",
-        state,
-        last_weights={"w": torch.full((2,), 1.0)},
-        select=select,
-        config=SaviStage(**savi_stage()),
-        kind="savi",
-        model={},
-    )
-    other = "best" if select == "last" else "last"
-    found = {
-        value: read_checkpoint(tmp_path / name, ("savi",))
-        for value, name in ((product, "savi.pt"), (beside, f"savi.{other}.pt"))
-    }
-    for value, checkpoint in found.items():
-        assert checkpoint["weights"]["w"].tolist() == [value, value]
-    assert (found[1]["step"], found[1]["metrics"]) == (9, {"loss": 0.5})
-    assert (found[2]["step"], found[2]["metrics"]) == (6, {"loss": 0.25})
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from published_files import DATASETS, PREDICTORS, arrays_of, import_case, params_of
 
-from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.loading import load_predictor, load_savi
 from ocvp.models.rollout import rollout
 from ocvp.training.losses import savi_loss
 from ocvp.training.schedule import learning_rate

@@ -18,7 +18,6 @@ from ocvp.models.precision import (
     autocast,
     full_precision,
     resolve_precision,
-    set_tf32,
 )
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.rollout import rollout
@@ -347,25 +346,6 @@ def test_a_precision_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     with pytest.raises(ValueError, match=r"cuda:0 has compute capability 7\.5, .* auto or float32"):
         resolve_precision("bfloat16", "cuda:0")
-
-
-@pytest.mark.filterwarnings("error")
-def test_tf32_is_set_where_every_reader_of_torch_sees_it():
-    backends = torch.backends
-    on_cpu = backends.mkldnn.matmul.fp32_precision
-    before = torch.get_float32_matmul_precision() != "highest"
-    try:
-        for enabled in (True, False, True, True, False):
-            set_tf32(enabled)
-            for setting in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
-                assert (setting.fp32_precision == "tf32") is enabled
-            # torch.compile reads these older settings, and fails where the two disagree
-            assert torch.get_float32_matmul_precision() == ("high" if enabled else "highest")
-            assert backends.cuda.matmul.allow_tf32 is enabled
-            assert backends.cudnn.allow_tf32 is enabled
-            assert backends.mkldnn.matmul.fp32_precision == on_cpu
-    finally:
-        set_tf32(before)
 
 
 @pytest.fixture(scope="module")

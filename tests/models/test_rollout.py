@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ocvp.models.predictors import PREDICTORS
-from ocvp.models.rollout import rollout
+from ocvp.models.rollout import check_buffer, rollout
 
 
 class Toy(nn.Module):
@@ -104,3 +104,10 @@ def test_wrong_arguments_are_refused():
         rollout(toy, counting(2), 3, teacher_slots=counting(4))
     with pytest.raises(ValueError, match="evaluation mode"):
         rollout(toy.eval(), counting(2), 3, teacher_slots=counting(3))
+
+
+def test_a_buffer_holds_the_whole_context():
+    check_buffer(None, 9)
+    check_buffer(5, 5)
+    with pytest.raises(ValueError, match="buffer_size is 4, smaller than num_context, 5"):
+        check_buffer(4, 5)

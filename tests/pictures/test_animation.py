@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ocvp.pictures.animation import rollout_animation, save_gif
-from ocvp.pictures.drawing import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
+from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
 
 SIZE = 16
 

@@ -8,22 +8,19 @@ import weakref
 import numpy as np
 import pytest
 
-from ocvp.pictures.curves import (
-    METRIC_LABELS,
-    Curve,
-    figure_picture,
-    metric_curves,
-    predictor_styles,
-)
+from ocvp.pictures.curves import Curve, figure_picture, metric_curves, predictor_styles
 
 PANELS = {
-    "psnr": [
+    "PSNR (dB) ↑": [
         Curve("ocvp_seq", [30.0, 28.0, 27.0], [0.5, 0.5, 0.5]),
         Curve("mine", [31.0, 29.0, 28.0]),
         Curve("copy_last_frame", [25.0, 22.0, 20.0]),
         Curve("ceiling", [32.0, 32.0, 32.0]),
     ],
-    "centre_error": [Curve("ocvp_seq", [0.5, None, 2.0]), Curve("mine", [0.4, 0.8, 1.6])],
+    "Centre error (pixels) ↓": [
+        Curve("ocvp_seq", [0.5, None, 2.0]),
+        Curve("mine", [0.4, 0.8, 1.6]),
+    ],
 }
 
 
@@ -34,7 +31,7 @@ def test_panels_hold_the_curves_and_say_the_unit():
     assert centre.get_ylabel() == "Centre error (pixels) ↓"
     assert "Frames" in psnr.get_xlabel()
     assert [line.get_ydata().tolist() for line in psnr.lines] == (
-        [list(curve.values) for curve in PANELS["psnr"]]
+        [list(curve.values) for curve in PANELS["PSNR (dB) ↑"]]
     )
     assert all(line.get_xdata().tolist() == [1, 2, 3] for line in psnr.lines)
     assert np.isnan(centre.lines[0].get_ydata()[1])
@@ -100,7 +97,7 @@ def test_a_predictor_keeps_its_style_in_every_figure():
 
 def test_rows_of_panels_leave_no_empty_axes():
     curve = [Curve("lstm", [1.0, 2.0])]
-    assert len(metric_curves(dict.fromkeys(list(METRIC_LABELS)[:4], curve)).axes) == 4
+    assert len(metric_curves(dict.fromkeys(["PSNR", "SSIM", "ARI", "mIoU"], curve)).axes) == 4
 
 
 def test_one_predicted_frame_is_seen():

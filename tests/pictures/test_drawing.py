@@ -10,20 +10,15 @@ from PIL import Image
 
 from ocvp.pictures import curves
 from ocvp.pictures.drawing import (
-    CONTEXT_COLOUR,
-    EMPTY,
-    INK,
     MAX_CELL,
     MAX_WIDTH,
-    PREDICTED_COLOUR,
-    Row,
     choose_columns,
     rollout_strip,
     save_png,
     slots_panel,
-    strip,
 )
 from ocvp.pictures.overlays import palette
+from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, INK, PREDICTED_COLOUR, Row, strip
 from ocvp.runtime.training_log import TrainingLog
 
 SIZE = 16

@@ -15,7 +15,8 @@ from staleness_rows import set_key
 from tiny import assert_one_error, call
 
 from ocvp import archive, provenance
-from ocvp.study.study import read_config
+from ocvp.config.experiments import evaluation_config
+from ocvp.config.whole import read_config
 
 CHAIN = "results/tiny/small/seed1"
 
@@ -92,7 +93,7 @@ def test_variants_of_a_grid_are_entries_of_their_own():
     config: dict[str, Any] = json.loads(json.dumps(yaml.safe_load(TINY.read_text())))
     set_key(config, "predictors.lstm.grid", {"num_cells": [1, 2]})
     set_key(config, "savi.small.start_from", "other.pt")
-    packed = archive.evaluation_config(read_config(config), "packed/results")
+    packed = evaluation_config(read_config(config), "packed/results")
     assert {"lstm-num_cells1", "lstm-num_cells2"} <= packed["predictors"].keys()
     study = read_config(packed)
     entry = study.predictors["lstm-num_cells2"]

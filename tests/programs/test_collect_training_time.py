@@ -11,7 +11,7 @@ from conftest import TINY, FinishedStudy
 from tiny import assert_one_error, call
 
 from ocvp.collect_training_time import COLUMNS, main, training_row
-from ocvp.provenance import chain_of, walk
+from ocvp.records.chain import chain_of, walk
 from ocvp.runtime.benchmark_files import number, read_benchmark
 
 CHAIN = Path("tiny/small/seed1")

@@ -7,12 +7,12 @@ import yaml
 from published_files import CASES, REFERENCE, checkpoint_of, params_of
 from tiny import assert_one_error, call
 
+from ocvp.config.whole import read_config
 from ocvp.convert_params import main
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.savi import SAVi
 from ocvp.published.conversion import convert
 from ocvp.published.settings import predictor_arguments, savi_arguments
-from ocvp.study.study import read_config
 
 
 def leaves(value, key=""):

@@ -24,10 +24,11 @@ from torch import nn
 
 from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
 from ocvp.batches.windows import Window
-from ocvp.evaluate_predictor import compare, score_batch, summarize_scores
-from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, PIXEL_METRICS, PREDICTOR_METRICS
+from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, METRICS, PIXEL_METRICS
+from ocvp.evaluation.predictor_scores import compare, score_batch, summarize_scores
 from ocvp.evaluation.scoring import FrameScorer, concatenate
-from ocvp.models.checkpoint import load_predictor
+from ocvp.evaluation.tables import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from ocvp.models.loading import load_predictor
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SaviOutput
 
@@ -179,7 +180,7 @@ def test_the_summary_holds_every_metric_with_its_baselines():
         for variant in ("prediction", *BASELINES)
     }
     metrics = summarize_scores(scores, {"lpips_alex": "no file", "lpips_vgg": "no file"})
-    assert set(metrics) == set(PREDICTOR_METRICS)
+    assert set(metrics) == set(METRICS)
     assert metrics["centre_error"]["mean"] == pytest.approx(0, abs=1e-9)
     assert metrics["centre_error"]["copy_last_slots"] == pytest.approx(2.5)
     assert metrics["centre_error"]["copy_last_slots_per_frame"] == pytest.approx([1, 2, 3, 4])
@@ -400,20 +401,20 @@ def test_the_tables_hold_what_the_files_hold(chain, tmp_path):
     assert score_predictor(chain, predicted) == 0
     assert summarize_files(tmp_path, own, predicted) == 0
     table = pd.read_csv(tmp_path / "summary.csv", keep_default_na=False)
-    assert tuple(table.columns) == summarize.SUMMARY_COLUMNS
+    assert tuple(table.columns) == SUMMARY_COLUMNS
     assert set(table["savi"]) == {"small", "kmeans_colour", "held_boxes"}
     assert set(table["dataset"]) == {"squares"}
     assert set(table["seed"]) == {1}
     scores = json.loads(predicted.read_text())["metrics"]
     rows = table[table["predictor"] == "lstm"].set_index("metric")
-    assert list(rows.index) == list(PREDICTOR_METRICS)
+    assert list(rows.index) == list(METRICS)
     assert set(rows["protocol"]) == {"short"}
     for metric, entry in scores.items():
         for column, key in (("value", "mean"), *((name, name) for name in BASELINES)):
             found = rows.loc[metric, column]
             assert (found == "") if entry[key] is None else float(found) == entry[key]
     compared = pd.read_csv(tmp_path / "comparisons.csv")
-    assert tuple(compared.columns) == summarize.COMPARISON_COLUMNS
+    assert tuple(compared.columns) == COMPARISON_COLUMNS
     assert list(compared["metric"]) == ["centre_error", "slot_mse", "miou"]
     comparisons = json.loads(predicted.read_text())["comparisons"]
     assert compared["gain_mean"][0] == comparisons["centre_error"]["gain"]["mean"]
@@ -424,7 +425,7 @@ def test_a_study_without_predictors_has_a_table_with_a_head_only(chain, tmp_path
     assert score_savi(chain, own) == 0
     assert summarize_files(tmp_path, own) == 0
     compared = pd.read_csv(tmp_path / "comparisons.csv")
-    assert tuple(compared.columns) == summarize.COMPARISON_COLUMNS
+    assert tuple(compared.columns) == COMPARISON_COLUMNS
     assert len(compared) == 0
 
 

@@ -17,7 +17,7 @@ from tiny import (
 )
 
 from ocvp import figures
-from ocvp.pictures.curves import METRIC_LABELS
+from ocvp.evaluation.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def chain(tmp_path_factory):
     entry = {"mean": 1.0, "per_frame": [1.0, None, 3.0], "copy_last_frame_per_frame": None}
     entry |= {f"{name}_per_frame": [2.0, 2.0, 2.0] for name in ("copy_last_slots", "ceiling")}
     nothing = {"mean": None, "per_frame": None, "reason": "no weights"}
-    metrics = dict.fromkeys(METRIC_LABELS, entry) | {"lpips_vgg": nothing}
+    metrics = dict.fromkeys(METRICS, entry) | {"lpips_vgg": nothing}
     scores = {"protocol": {"num_context": 3, "num_preds": 4}, "metrics": metrics}
     for predictor in ("lstm", "ocvp_seq"):
         path = folder / predictor / "evaluation" / "short.json"

@@ -26,23 +26,15 @@ from tiny import (
     write_savi,
 )
 
-from ocvp.config.entries import PredictorTraining, SaviTraining
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.data.videos import Video, VideoWriter
 from ocvp.extract_slots import main as extract_slots
 from ocvp.import_checkpoint import main
-from ocvp.models.checkpoint import (
-    PREDICTOR_KINDS,
-    check_belongs,
-    load_predictor,
-    load_savi,
-    read_checkpoint,
-    save_checkpoint,
-    weights_digest,
-)
+from ocvp.models.checkpoint import read_checkpoint, save_checkpoint, weights_digest
+from ocvp.models.loading import check_belongs, load_predictor, load_savi, open_predictor, open_savi
 from ocvp.records.origins import files_digest, origin_digest
 from ocvp.runtime.files import file_digest
-
-ALL_KINDS = ("savi", *PREDICTOR_KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +74,7 @@ def outputs(path, case):
 @pytest.mark.parametrize("case", CASES)
 def test_a_published_checkpoint_becomes_one_of_ours(imported, case):
     path, params = imported(case), params_of(case)
-    content = read_checkpoint(path, ALL_KINDS)
+    content = read_checkpoint(path)
     is_savi = case.endswith("savi")
     training = content["config"]["training"]
     assert content["epoch"] == (7 if is_savi else 3)
@@ -103,8 +95,8 @@ def test_a_published_checkpoint_becomes_one_of_ours(imported, case):
     assert training["num_context"] == params["training_prediction"]["num_context"]
     assert training["num_preds"] == params["training_prediction"]["num_preds"]
     savi = imported(case.partition("/")[0] + "/savi")
-    assert check_belongs(path, savi) == content["weights_digest"]
-    assert check_belongs(path, savi) == weights_digest(load_predictor(path).state_dict())
+    check_belongs(open_predictor(path), open_savi(savi))
+    assert content["weights_digest"] == weights_digest(load_predictor(path).state_dict())
 
 
 def test_what_accompanies_the_product(imported):
@@ -128,7 +120,7 @@ def test_the_same_files_give_the_same_bytes(imported, tmp_path):
 
 
 def test_the_record_of_the_origin_is_what_the_workflow_expects(tmp_path):
-    from ocvp.config.entries import SaviEntry
+    from ocvp.config.savi import SaviEntry
 
     path = write_experiment(tmp_path / "exp", "Obj3D/savi")
     output = tmp_path / "savi.pt"
@@ -142,7 +134,7 @@ def test_steps_are_those_that_adam_counted(tmp_path):
     moments = {"state": {0: {"step": torch.tensor(41.0)}, 1: {"step": 42}}, "param_groups": []}
     path = write_experiment(tmp_path, "Obj3D/savi", optimizer_state_dict=moments, epoch="seven")
     assert call(main, "--checkpoint", path, "--output", tmp_path / "savi.pt", "--seed", 5) == 0
-    content = read_checkpoint(tmp_path / "savi.pt", ALL_KINDS)
+    content = read_checkpoint(tmp_path / "savi.pt")
     assert (content["step"], content["epoch"], content["seed"]) == (42, None, 5)
 
 
@@ -181,7 +173,7 @@ def test_unused_tensors_are_dropped(imported, tmp_path, case, name, shape, is_th
     output = tmp_path / "model.pt"
     savi = () if case.endswith("savi") else ("--savi", imported(case.partition("/")[0] + "/savi"))
     assert call(main, "--checkpoint", path, "--output", output, *savi) == 0
-    expected, found = (read_checkpoint(file, ALL_KINDS) for file in (imported(case), output))
+    expected, found = (read_checkpoint(file) for file in (imported(case), output))
     assert found["weights"].keys() == expected["weights"].keys()
     assert found["weights_digest"] == expected["weights_digest"]
     assert (name in found["imported"]["dropped"]) == is_there
@@ -205,8 +197,8 @@ def test_unused_tensors_are_dropped(imported, tmp_path, case, name, shape, is_th
 def test_entries_about_the_training_are_dropped(imported, tmp_path, entries):
     path = write_experiment(tmp_path, "Obj3D/savi", **entries)
     assert call(main, "--checkpoint", path, "--output", tmp_path / "savi.pt") == 0
-    expected = read_checkpoint(imported("Obj3D/savi"), ALL_KINDS)
-    found = read_checkpoint(tmp_path / "savi.pt", ALL_KINDS)
+    expected = read_checkpoint(imported("Obj3D/savi"))
+    found = read_checkpoint(tmp_path / "savi.pt")
     assert found["weights_digest"] == expected["weights_digest"]
     assert found.keys() == expected.keys()
 
@@ -364,7 +356,7 @@ def test_training_settings_without_an_equivalent_are_no_reason_to_refuse(importe
     given = ("--checkpoint", path, "--savi", imported("MOViA/savi"))
     assert call(main, *given, "--output", tmp_path / "predictor.pt") == 0
     assert "training settings are not recorded (dataset.dataset_name" in capfd.readouterr().err
-    content = read_checkpoint(tmp_path / "predictor.pt", ALL_KINDS)
+    content = read_checkpoint(tmp_path / "predictor.pt")
     assert content["config"]["training"] == {"num_context": 6, "num_preds": 8}
 
 
@@ -426,14 +418,15 @@ def test_a_checkpoint_of_ours_is_taken_over_unchanged(tmp_path):
         assert origin == {"checkpoint": path.name, "digest": file_digest(path)}
         assert weights_digest(before.pop("weights")) == weights_digest(after.pop("weights"))
         assert before == after
-    check_belongs(tmp_path / "out" / "predictor.pt", tmp_path / "out" / "savi.pt")
+    predictor = open_predictor(tmp_path / "out" / "predictor.pt")
+    check_belongs(predictor, open_savi(tmp_path / "out" / "savi.pt"))
 
 
 def test_an_imported_checkpoint_can_be_imported_again(imported, tmp_path):
     path = imported("Obj3D/savi")
     assert call(main, "--checkpoint", path, "--output", tmp_path / "savi.pt") == 0
-    again = read_checkpoint(tmp_path / "savi.pt", ALL_KINDS)["imported"]
-    assert again["imported"] == read_checkpoint(path, ALL_KINDS)["imported"]
+    again = read_checkpoint(tmp_path / "savi.pt")["imported"]
+    assert again["imported"] == read_checkpoint(path)["imported"]
 
 
 def test_a_checkpoint_of_ours_is_checked(imported, tmp_path, refused):

@@ -9,10 +9,13 @@ import pytest
 import yaml
 from tiny import assert_one_error, call
 
+from ocvp.config.experiments import new_experiment
+from ocvp.config.parts import import_stage
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
-from ocvp.new_experiment import find_template, main, new_experiment, read_template
-from ocvp.study.study import chains, import_stage, read_config
+from ocvp.config.whole import read_config
+from ocvp.new_experiment import find_template, main, read_template
+from ocvp.study.chains import chains
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))
@@ -115,10 +118,10 @@ def test_pretrained_entries_ask_no_more_of_their_checkpoint():
     text = commented_yaml(config)
     again = read_config(yaml.safe_load(text))
     for kind in ("lstm", "ocvp_seq"):
-        expected = import_stage(kind, config.predictors[kind])
-        assert import_stage(kind, again.predictors[kind]) == expected
-    assert import_stage("savi", again.savi["small"]).model == {"num_slots": 4}
-    assert import_stage("ocvp_seq", again.predictors["ocvp_seq"]).model == {"num_layers": 1}
+        expected = import_stage(config.predictors[kind])
+        assert import_stage(again.predictors[kind]) == expected
+    assert import_stage(again.savi["small"]).model == {"num_slots": 4}
+    assert import_stage(again.predictors["ocvp_seq"]).model == {"num_layers": 1}
     assert "      # buffer_size: as in the checkpoint." in text
 
 

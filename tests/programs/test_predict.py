@@ -23,7 +23,7 @@ from tiny import (
 
 from ocvp import predict
 from ocvp.data.clips import Crop, crop_boxes, read_boxes, read_clip
-from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.loading import load_predictor, load_savi
 from ocvp.models.rollout import rollout
 
 SIZE = (SIDE, SIDE)

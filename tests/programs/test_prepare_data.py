@@ -200,12 +200,12 @@ def test_a_killed_conversion_leaves_nothing_that_counts_and_is_made_again(obj3d_
     config = json.dumps(obj3d(obj3d_root, num_frames=8, videos_per_chunk=2))
     output = folder / "chunk0of2.h5"
     program = (
-        "import os, signal, ocvp.prepare_data as p\n"
-        "original = p.VideoWriter.append\n"
+        "import os, signal, ocvp.prepare_data as p, ocvp.data.conversion as c\n"
+        "original = c.VideoWriter.append\n"
         "def append(self, video):\n"
         "    original(self, video)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "p.VideoWriter.append = append\n"
+        "c.VideoWriter.append = append\n"
         f"p.main(['chunk', '--config', {config!r}, '--dataset', 'toy', '--split', 'train',"
         f" '--chunk', '0', '--output', {str(output)!r}])\n"
     )

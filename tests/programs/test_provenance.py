@@ -8,7 +8,7 @@ from snakemake_runs import jobs_in
 from tiny import assert_one_error, call
 
 from ocvp import provenance
-from ocvp.provenance import chain_of, walk
+from ocvp.records.chain import chain_of, walk
 from ocvp.records.records import find_record
 
 FIGURE = "results/tiny/small/seed1/ocvp_par/figures/short_video1.gif"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ocvp.config.datasets import TabletopDataset
+from ocvp.data.conversion import make_chunk
 from ocvp.data.tabletop.scene import camera_of
 from ocvp.data.videos import Video, VideoWriter
-from ocvp.prepare_data import make_chunk
 from ocvp.tabletop_contacts import describe, main, read_events
 
 
@@ -97,3 +97,10 @@ def test_other_files_are_refused(tmp_path):
 def test_last_must_be_positive(toy):
     with pytest.raises(ValueError, match="--last is 0"):
         main([str(toy), "--last", "0"])
+
+
+def test_help_is_shown(capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(["--help"])
+    assert ending.value.code == 0
+    assert "fewer than 90% of a file's videos" in " ".join(capsys.readouterr().out.split())

@@ -27,7 +27,8 @@ from tiny import call
 from ocvp import import_checkpoint
 from ocvp.config.tree import Config
 from ocvp.data.videos import VideoFile
-from ocvp.models.checkpoint import load_predictor, load_savi, read_checkpoint
+from ocvp.models.checkpoint import read_checkpoint
+from ocvp.models.loading import load_predictor, load_savi
 from ocvp.new_experiment import read_template
 from ocvp.published.conversion import convert
 

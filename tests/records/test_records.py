@@ -1,17 +1,24 @@
 """Records: what is written beside a product, and how it is found again."""
 
+import importlib
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tiny import write_savi
+from tiny import call, write_savi
 
 from ocvp.config.tree import Figures
-from ocvp.models.checkpoint import read_checkpoint, read_tensors, save_tensors
-from ocvp.records.records import Making, content_digest, find_record, read_record
-from ocvp.records.stages import stage_digest
+from ocvp.models.checkpoint import read_checkpoint
+from ocvp.models.tensor_files import read_tensors, save_tensors
+from ocvp.records.records import Making, content_digest, find_record, read_record, write_companions
+from ocvp.records.rules import stage_digest
 from ocvp.runtime.environment import processor_name
-from ocvp.runtime.files import file_digest
+from ocvp.runtime.files import companion, file_digest
+from ocvp.runtime.program import read_section
 
 
 @pytest.fixture
@@ -108,3 +115,33 @@ def test_a_damaged_record_is_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as error:
         read_record(path)
     assert str(path) in str(error.value)
+
+
+def test_companions_say_what_made_a_product(tmp_path):
+    model, slots = tmp_path / "savi.pt", tmp_path / "slots" / "train.h5"
+    assert companion(model, "config.json") == tmp_path / "config.json"
+    assert companion(slots, "config.json") == tmp_path / "slots" / "train.config.json"
+    settings = Figures(upscale=4)
+    words = ["--config", '{"upscale": 4}', "--output", str(slots)]
+    write_companions(slots, "ocvp.figures", settings, words)
+    written = companion(slots, "config.json")
+    assert read_section(Figures, str(written), "--config") == settings
+    script = companion(slots, "command.sh").read_text().splitlines()
+    assert script[0] == "#!/bin/sh"
+    assert shlex.split(script[-1])[1:] == ["-m", "ocvp.figures", *words]
+
+
+def test_the_command_beside_a_product_makes_it_again(tmp_path):
+    prepare_data = importlib.import_module("ocvp.prepare_data")
+    config = {"kind": "tabletop", "resolution": [16, 16], "num_frames": 3, "num_objects": [1, 2]}
+    config["num_videos"] = {"train": 1, "val": 1, "test": 1}
+    chunk, output = tmp_path / "chunk0.h5", tmp_path / "val.h5"
+    arguments = ("--config", config, "--dataset", "toy", "--split", "val")
+    assert call(prepare_data.main, "chunk", *arguments, "--chunk", 0, "--output", chunk) == 0
+    assert call(prepare_data.main, "merge", *arguments, "--chunks", chunk, "--output", output) == 0
+    before = output.read_bytes()
+    output.unlink()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    script = tmp_path / "val.command.sh"
+    subprocess.run(["sh", script], check=True, env=os.environ | {"PATH": path}, capture_output=True)
+    assert output.read_bytes() == before

@@ -9,8 +9,8 @@ import yaml
 from snakemake_runs import run_snakemake, smallest_study
 
 from ocvp.config.tree import Config
-from ocvp.records.resources import TABLE, check_rules, resource
-from ocvp.study.study import read_config
+from ocvp.config.whole import read_config
+from ocvp.records.rules import RULES, check_rules, resource
 
 
 def config_with(**resources: dict[str, int]) -> Config:
@@ -20,10 +20,10 @@ def config_with(**resources: dict[str, int]) -> Config:
 
 def test_a_rule_asks_for_what_the_table_says() -> None:
     config = config_with()
-    for rule, said in TABLE.items():
+    for rule, said in RULES.items():
         for kind in ("threads", "mem_mb", "runtime", "gpu"):
             assert resource(config, rule, kind) == getattr(said, kind)
-    assert [rule for rule, said in TABLE.items() if said.threads is None] == [
+    assert [rule for rule, said in RULES.items() if said.threads is None] == [
         "fit_savi",
         "fit_predictor",
     ]
@@ -37,7 +37,7 @@ def test_a_rule_of_the_config_comes_before_every_rule_and_both_before_the_table(
     assert resource(config, "score_savi", "gpu") == 0, "0 is said, too"
     assert resource(config, "score_savi", "mem_mb") == 300
     assert resource(config, "summarize", "runtime") == 7
-    assert resource(config, "summarize", "threads") == TABLE["summarize"].threads
+    assert resource(config, "summarize", "threads") == RULES["summarize"].threads
 
 
 GROWTH: dict[str, tuple[dict[str, dict[str, int]], list[int]]] = {

@@ -65,7 +65,7 @@ def test_the_commit_of_a_clean_source(package):
     # What is not tracked, and what is neither package nor workflow, does not count.
     (package / "notes.txt").write_text("mine")
     (package.parent / "README").write_text("2\n")
-    os.utime(package / "savi.py", (1, 1))
+    os.utime(package / "models/savi.py", (1, 1))
     assert fresh_commit(package) == {"commit": commit, "dirty": False}
 
 
@@ -87,7 +87,7 @@ def test_a_source_that_differs_from_its_commit_is_dirty(package, name, change):
 
 def test_the_commit_is_that_of_the_start_of_the_process(package):
     before = source_commit(package)
-    (package / "savi.py").write_text("2\n")
+    (package / "models/savi.py").write_text("2\n")
     assert source_commit(package) == before
 
 
@@ -119,7 +119,7 @@ def test_a_hook_of_another_repository_does_not_lead_astray(package, tmp_path, mo
 
 
 def test_the_index_is_left_alone(package):
-    os.utime(package / "savi.py", (1, 1))  # git would note that it looked
+    os.utime(package / "models/savi.py", (1, 1))  # git would note that it looked
     index = package.parent / ".git/index"
     before = (index.read_bytes(), index.stat().st_mtime_ns)
     assert source_commit(package) is not None

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import small_disk, unwritable
 
-from ocvp.models.checkpoint import save_tensors
+from ocvp.models.tensor_files import save_tensors
 from ocvp.runtime import files
 from ocvp.runtime.files import (
     atomic_path,

@@ -1,4 +1,4 @@
-"""What all programs share: help, exit status, messages, logs, progress, companions."""
+"""What all programs share: help, exit status, messages, logs, progress."""
 
 import argparse
 import fcntl
@@ -8,7 +8,6 @@ import logging
 import os
 import pty
 import re
-import shlex
 import signal
 import struct
 import subprocess
@@ -34,13 +33,8 @@ from tiny import (
 )
 
 from ocvp.config.tree import Figures, Runtime
-from ocvp.runtime.program import (
-    companion,
-    read_section,
-    stage_parser,
-    start_logging,
-    write_companions,
-)
+from ocvp.runtime.logs import start_logging
+from ocvp.runtime.program import read_section, stage_parser
 from ocvp.runtime.progress import progress
 
 PROGRAMS = (
@@ -252,36 +246,6 @@ def test_a_section_comes_from_yaml_json_or_the_command_line(tmp_path):
 def test_a_section_that_is_wrong_is_named(text, message):
     with pytest.raises(ValueError, match=message):
         read_section(Figures, text, "--config")
-
-
-def test_companions_say_what_made_a_product(tmp_path):
-    model, slots = tmp_path / "savi.pt", tmp_path / "slots" / "train.h5"
-    assert companion(model, "config.json") == tmp_path / "config.json"
-    assert companion(slots, "config.json") == tmp_path / "slots" / "train.config.json"
-    settings = Figures(upscale=4)
-    words = ["--config", '{"upscale": 4}', "--output", str(slots)]
-    write_companions(slots, "ocvp.figures", settings, words)
-    written = companion(slots, "config.json")
-    assert read_section(Figures, str(written), "--config") == settings
-    script = companion(slots, "command.sh").read_text().splitlines()
-    assert script[0] == "#!/bin/sh"
-    assert shlex.split(script[-1])[1:] == ["-m", "ocvp.figures", *words]
-
-
-def test_the_command_beside_a_product_makes_it_again(tmp_path):
-    prepare_data = importlib.import_module("ocvp.prepare_data")
-    config = {"kind": "tabletop", "resolution": [16, 16], "num_frames": 3, "num_objects": [1, 2]}
-    config["num_videos"] = {"train": 1, "val": 1, "test": 1}
-    chunk, output = tmp_path / "chunk0.h5", tmp_path / "val.h5"
-    arguments = ("--config", config, "--dataset", "toy", "--split", "val")
-    assert call(prepare_data.main, "chunk", *arguments, "--chunk", 0, "--output", chunk) == 0
-    assert call(prepare_data.main, "merge", *arguments, "--chunks", chunk, "--output", output) == 0
-    before = output.read_bytes()
-    output.unlink()
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    script = tmp_path / "val.command.sh"
-    subprocess.run(["sh", script], check=True, env=os.environ | {"PATH": path}, capture_output=True)
-    assert output.read_bytes() == before
 
 
 # --- progress ----------------------------------------------------------------------------------

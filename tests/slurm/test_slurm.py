@@ -22,8 +22,8 @@ import yaml
 from conftest import TINY
 from snakemake_runs import Run, copy_project
 
-from ocvp.records.resources import resource
-from ocvp.study.study import read_config
+from ocvp.config.whole import read_config
+from ocvp.records.rules import resource
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 NUM_STEPS = 75

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.data.raw_files import Listing
 from ocvp.study.plan import (
     Job,
@@ -20,7 +21,6 @@ from ocvp.study.plan import (
     put_python_on_path,
     show,
 )
-from ocvp.study.study import read_config
 
 TESTS = Path(__file__).parents[1] / "helpers"
 TRAINING = {"dataset": "tiny", "savi": "small", "seed": "1", "predictor": "lstm"}
@@ -35,7 +35,7 @@ def config() -> Config:
 
 
 def listings(dataset: str, split: str) -> Listing:
-    return Listing({"train": 6, "val": 3, "test": 4}[split], "", CONFIG.datasets[dataset])
+    return Listing({"train": 6, "val": 3, "test": 4}[split], "")
 
 
 def job(rule: str, threads: int = 1, benchmark: str = "", **wildcards: str) -> Job:

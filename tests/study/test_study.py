@@ -3,7 +3,6 @@
 import copy
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from staleness_rows import KEYS, set_key
 
 from ocvp.config.section import validate
 from ocvp.config.tree import Config, Runtime
-from ocvp.records.stages import STAGES
-from ocvp.study.study import chains, read_config, runtime_json, stage_config
+from ocvp.config.whole import read_config, runtime_json
+from ocvp.records.rules import RULES, stage_config
+from ocvp.study.chains import chains
 
 TESTS = Path(__file__).parents[1] / "helpers"
 
@@ -236,32 +236,35 @@ def test_a_list_is_the_union_of_its_products_and_nothing_more():
 
 # --- each rule's part of the config -------------------------------------------------------------
 
-WILDCARDS = SimpleNamespace(
-    dataset="first", savi="small", seed="1", predictor="ocvp", protocol="short"
-)
+WILDCARDS = {
+    "dataset": "first",
+    "savi": "small",
+    "seed": "1",
+    "predictor": "ocvp",
+    "protocol": "short",
+}
 SECTIONS = {"datasets": "dataset", "savi": "savi", "predictors": "predictor"}
-RULES_WITHOUT_CONFIG = {"summarize", "collect_training_time"}
 
 
-def wildcards_of(key: str) -> SimpleNamespace:
+def wildcards_of(key: str) -> dict[str, str]:
     """Return the wildcards of a job that the entry with this key concerns."""
     section, name = key.split(".")[:2]
     own = {SECTIONS[section]: name} if section in SECTIONS else {}
-    return SimpleNamespace(**{**vars(WILDCARDS), **own})
+    return WILDCARDS | own
 
 
-def parts(config: Config, wildcards: SimpleNamespace) -> dict[str, str]:
+def parts(config: Config, wildcards: dict[str, str]) -> dict[str, str]:
     entries = {
-        "savi": config.savi[wildcards.savi],
-        "predictor": config.predictors[wildcards.predictor],
+        "savi": config.savi[wildcards["savi"]],
+        "predictor": config.predictors[wildcards["predictor"]],
     }
     others = {
         f"{'fit' if entry.pretrained else 'import'}_{name}" for name, entry in entries.items()
     }
     return {
         rule: stage_config(config, rule, wildcards)
-        for rule in STAGES
-        if rule not in RULES_WITHOUT_CONFIG | others
+        for rule, row in RULES.items()
+        if row.part is not None and rule not in others
     }
 
 

@@ -13,9 +13,9 @@ from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.study.products import figures, products, trained_models
-from ocvp.study.staleness import faults, other_versions, refuse_mixed, unnoticed
-from ocvp.study.study import read_config
+from ocvp.study.staleness import check_products, faults, other_versions, unknown_faults
 
 CHAIN = Path("results/tiny/small/seed1")
 
@@ -57,8 +57,8 @@ PROTOCOLS = ("short", "validation")
 
 def test_what_the_workflow_made_belongs_together(copied):
     assert list(faults(study())) == []
-    refuse_mixed(study())
-    assert unnoticed(study()) == ""
+    check_products(study())
+    assert unknown_faults(study()) == ""
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_products_that_are_not_there_are_no_fault(copied):
 def test_the_refusal_says_what_to_do(copied):
     changed = study(predictors__lstm__training__learning_rate=1e-3)
     with pytest.raises(ValueError, match="are not mixed with the others") as error:
-        refuse_mixed(changed)
+        check_products(changed)
     assert str(CHAIN / "lstm/predictor.pt") in str(error.value)
     assert f"snakemake --cores 2 --forcerun {CHAIN}/lstm/predictor.pt" in str(error.value)
 
@@ -161,10 +161,10 @@ def test_products_that_snakemake_knows_are_left_to_it(copied):
     changed = study(
         predictors__lstm__training__learning_rate=1e-3, savi__small__evaluation__num_frames=5
     )
-    assert unnoticed(changed) == ""
+    assert unknown_faults(changed) == ""
     name = urlsafe_b64encode(str(CHAIN / "evaluation.json").encode()).decode()
     (Path(".snakemake/metadata") / name).unlink()
-    text = unnoticed(changed)
+    text = unknown_faults(changed)
     assert f"{CHAIN}/evaluation.json: made with another config" in text
     assert "lstm" not in text
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from tiny import savi_stage, small_disk
 
-from ocvp.config.entries import SaviStage
-from ocvp.models.checkpoint import read_tensors
+from ocvp.config.savi import SaviStage
+from ocvp.models.tensor_files import read_tensors
 from ocvp.runtime import files
 from ocvp.runtime.lock import Lock
 from ocvp.training import resume as resume_module

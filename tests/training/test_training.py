@@ -27,16 +27,19 @@ from trainings import curves, digests, predictor_arguments, savi_arguments, writ
 
 from ocvp import train_predictor, train_savi
 from ocvp.batches.windows import Window, epoch_batches
-from ocvp.config.entries import PredictorTraining, SaviTraining, Training
+from ocvp.config.entries import Training
+from ocvp.config.predictors import PredictorTraining
+from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
-from ocvp.models.checkpoint import load_savi, read_checkpoint, weights_digest
+from ocvp.models.checkpoint import read_checkpoint, weights_digest
+from ocvp.models.loading import load_savi
 from ocvp.training.loop import LOG_EVERY_STEPS, train
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
+from ocvp.training.setup import Setup
 from ocvp.training.state import load_state
-from ocvp.training.step import Losses, make_optimizer, train_step
-from ocvp.training.validation import validation_losses
+from ocvp.training.step import Losses, make_optimizer, train_step, validation_losses
 
 
 @pytest.fixture(autouse=True)
@@ -106,12 +109,14 @@ def train_toy(task, folder, changes=None, **runtime):
     chosen = settings(**(changes or {}))
     with ResumeFolder(folder / "resume", {"toy": 1}) as resume:
         return train(
-            task,
-            chosen,
-            Runtime(**{"save_interval_minutes": 1e9} | runtime),
-            seed=0,
-            folder=folder / "tensorboard",
-            resume=resume,
+            Setup(
+                task,
+                chosen,
+                Runtime(**{"save_interval_minutes": 1e9} | runtime),
+                seed=0,
+                folder=folder / "tensorboard",
+                resume=resume,
+            )
         )
 
 

@@ -16,7 +16,7 @@ from snakemake_runs import PROJECT, copy_project, run_snakemake, stale_jobs
 
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
-from ocvp.models.checkpoint import load_predictor, load_savi
+from ocvp.models.loading import load_predictor, load_savi
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
 

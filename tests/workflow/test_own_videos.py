@@ -11,8 +11,8 @@ from raw_trees import MAX_OBJECTS, write_folder
 from tiny import call
 
 from ocvp import prepare_data
+from ocvp.config.whole import read_config
 from ocvp.data.videos import VideoFile
-from ocvp.study.study import read_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own_videos.md").read_text(encoding="utf-8")
 NUM_VIDEOS = {"train": 4, "val": 3, "test": 3}  # they lie in one folder: 10 videos

@@ -11,13 +11,13 @@ import yaml
 from conftest import TINY
 from snakemake_runs import PROJECT, Run, run_snakemake
 
-from ocvp.records.resources import TABLE
+from ocvp.records.rules import RULES
 
 PROFILES = PROJECT / "profiles"
 MIN_JOB_AGE = 300
 """Seconds for which Slurm remembers ended jobs, where a cluster does not say otherwise."""
 
-RULES = sorted((PROJECT / "workflow" / "rules").glob("*.smk"))
+FILES = sorted((PROJECT / "workflow" / "rules").glob("*.smk"))
 
 
 def read_profile(name: str) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
 
 def rule_blocks() -> dict[str, str]:
     """Return the text of every rule that runs a program."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in RULES)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
     blocks = re.findall(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", text, re.MULTILINE)
     return {name: block for name, block in blocks if "shell:" in block}
 
 
 def test_every_rule_that_runs_a_program_asks_for_what_the_table_says() -> None:
     blocks = rule_blocks()
-    assert blocks.keys() == TABLE.keys()
+    assert blocks.keys() == RULES.keys()
     # Parts of slots are joined without a GPU.
     blocks["encode_slots"] = blocks["encode_slots"].replace(
         "gpu=gpu_of_extraction", 'gpu=resource_of("encode_slots", "gpu")'
@@ -119,7 +119,8 @@ def test_every_rule_that_runs_a_program_asks_for_what_the_table_says() -> None:
     for name, block in blocks.items():
         for kind in ("mem_mb", "runtime", "gpu"):
             assert f'\n        {kind}=resource_of("{name}", "{kind}"),' in block, name
-        threads = "resource_of" if TABLE[name].threads else "training_threads"
+        assert f'"logs/results/{RULES[name].product}/{name}.log"' in block, name
+        threads = "resource_of" if RULES[name].threads else "training_threads"
         assert f'\n    threads: {threads}("{name}"' in block, name
 
 

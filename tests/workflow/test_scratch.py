@@ -12,7 +12,7 @@ from environments import make_environment, programs_of
 from snakemake_runs import PROJECT, copy_project, jobs_in, run_snakemake, smallest_study
 from staleness_raw import write_raw_files
 
-from ocvp.models.checkpoint import load_savi
+from ocvp.models.loading import load_savi
 
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
 

@@ -61,11 +61,11 @@ from staleness_rows import (
 
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
+from ocvp.config.whole import read_config
 from ocvp.data.raw_files import list_videos, manifest
 from ocvp.records import digests
 from ocvp.records.origins import files_digest, origin_files, write_record
-from ocvp.records.stages import stage_digest
-from ocvp.study.study import read_config
+from ocvp.records.rules import stage_digest
 
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
 
@@ -364,8 +364,8 @@ def test_other_help_texts_and_log_messages_of_all_modules_make_nothing_stale(fin
 
 def test_another_constant_of_the_schedule_is_other_code_of_both_trainings_alone(project):
     program = (
-        "from ocvp.records.stages import STAGES, stage_digest\n"
-        "print({rule: stage_digest(rule) for rule in STAGES})"
+        "from ocvp.records.rules import RULES, stage_digest\n"
+        "print({rule: stage_digest(rule) for rule in RULES})"
     )
 
     def digests_of_rules() -> dict[str, str]:

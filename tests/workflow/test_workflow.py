@@ -20,9 +20,11 @@ from conftest import TINY, FinishedStudy
 from PIL import Image
 from snakemake_runs import PROJECT, jobs_in, run_snakemake, stale_jobs
 
-from ocvp.config.entries import PredictorStage, SaviStage
+from ocvp.config.predictors import PredictorStage
+from ocvp.config.savi import SaviStage
 from ocvp.config.section import SPLITS, canonical_json, validate
-from ocvp.models.checkpoint import load_predictor, load_savi, read_checkpoint, weights_digest
+from ocvp.models.checkpoint import read_checkpoint, weights_digest
+from ocvp.models.loading import load_predictor, load_savi
 from ocvp.models.rollout import rollout
 
 pytestmark = pytest.mark.xdist_group("finished-study")

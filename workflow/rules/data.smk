@@ -33,8 +33,8 @@ rule make_chunk:
     params:
         config=stage_config("make_chunk"),
         code=stage_code("make_chunk"),
-        raw=chunk_digest,
-        root=raw_root,
+        raw=refusing(JOBS.chunk_digest),
+        root=uncounted(JOBS.raw_root),
         python=python,
     shell:
         r"""
@@ -48,7 +48,7 @@ rule make_chunk:
 rule make_videos:
     """Join the chunks of a split; the file does not depend on how it was cut."""
     input:
-        chunks=chunks_of,
+        chunks=refusing(JOBS.video_chunks),
     output:
         videos="results/{dataset}/videos/{split}.h5",
     log:
@@ -65,8 +65,8 @@ rule make_videos:
     params:
         config=stage_config("make_videos"),
         code=stage_code("make_videos"),
-        raw=raw_digest,
-        root=raw_root,
+        raw=refusing(JOBS.raw_digest),
+        root=uncounted(JOBS.raw_root),
         python=python,
     shell:
         r"""

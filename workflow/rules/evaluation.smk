@@ -8,8 +8,9 @@ evaluation/{protocol}.json, results/summary.csv, results/comparisons.csv, result
 rule evaluate_predictor:
     """Collect the scores of all predictors under all protocols."""
     input:
-        chain_paths(
-            "results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json"
+        paths(
+            CONFIG,
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
         ),
 
 
@@ -18,8 +19,8 @@ rule score_predictor:
     input:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
         predictor="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
-        videos=protocol_videos,
-        slots=protocol_slots,
+        videos=JOBS.protocol_videos,
+        slots=JOBS.protocol_slots,
     output:
         scores="results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
     log:

@@ -8,13 +8,13 @@ Makes: results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt.
 rule train_predictor:
     """Collect the trained predictors of the study."""
     input:
-        chain_paths("results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt"),
+        paths(CONFIG, "results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt"),
 
 
 rule fit_predictor:
     """Train one predictor. An interrupted run goes on from its resume folder."""
     input:
-        origin=origin_product,
+        origin=refusing(JOBS.origin_product),
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
         train=[
             "results/{dataset}/videos/train.h5",
@@ -31,7 +31,7 @@ rule fit_predictor:
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.tsv"
     wildcard_constraints:
-        predictor=names_of("predictors", is_pretrained=False),
+        predictor=names_of(CONFIG.predictors, is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
     threads: training_threads("fit_predictor")
@@ -42,8 +42,8 @@ rule fit_predictor:
     params:
         config=stage_config("fit_predictor"),
         code=stage_code("fit_predictor"),
-        origin=origin_digest,
-        options=origin_options,
+        origin=refusing(JOBS.origin_digest),
+        options=uncounted(JOBS.origin_options),
         runtime=training_runtime,
         python=python,
     shell:
@@ -58,7 +58,7 @@ rule fit_predictor:
 rule import_predictor:
     """Take over a pretrained predictor, after checking that it fits the SAVi."""
     input:
-        origin=origin_product,
+        origin=refusing(JOBS.origin_product),
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
     output:
         checkpoint="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
@@ -67,7 +67,7 @@ rule import_predictor:
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/import_predictor.tsv"
     wildcard_constraints:
-        predictor=names_of("predictors", is_pretrained=True),
+        predictor=names_of(CONFIG.predictors, is_pretrained=True),
     conda:
         "../../envs/ocvp.yaml"
     threads: resource_of("import_predictor", "threads")
@@ -78,8 +78,8 @@ rule import_predictor:
     params:
         config=stage_config("import_predictor"),
         code=stage_code("import_predictor"),
-        origin=origin_digest,
-        options=origin_options,
+        origin=refusing(JOBS.origin_digest),
+        options=uncounted(JOBS.origin_options),
         python=python,
     shell:
         r"""

@@ -9,13 +9,17 @@ and .gif.
 rule figures:
     """Collect the figures of the study."""
     input:
-        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
-        chain_paths("results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"),
-        chain_paths(
-            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png"
+        paths(CONFIG, "results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
+        paths(
+            CONFIG, "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"
         ),
-        chain_paths(
-            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.gif"
+        paths(
+            CONFIG,
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png",
+        ),
+        paths(
+            CONFIG,
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.gif",
         ),
 
 
@@ -23,7 +27,7 @@ rule draw_slots:
     """Draw what each slot of one SAVi holds."""
     input:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
-        videos=scored_videos,
+        videos=JOBS.scored_videos,
     output:
         picture=report(
             "results/{dataset}/{savi}/seed{seed}/figures/slots.png",
@@ -62,8 +66,8 @@ rule draw_rollouts:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
         predictor="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
         scores="results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
-        videos=protocol_videos,
-        slots=protocol_slots,
+        videos=JOBS.protocol_videos,
+        slots=JOBS.protocol_slots,
     output:
         pictures=report(
             expand(
@@ -108,7 +112,7 @@ rule draw_rollouts:
 rule draw_curves:
     """Draw each metric over the predicted frames, for all predictors of a chain."""
     input:
-        scores=protocol_scores,
+        scores=JOBS.protocol_scores,
     output:
         picture=report(
             "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png",

@@ -8,19 +8,19 @@ savi.pt (beside it the best or last weights), evaluation.json.
 rule train_savi:
     """Collect the trained SAVi models of the study."""
     input:
-        chain_paths("results/{dataset}/{savi}/seed{seed}/savi.pt"),
+        paths(CONFIG, "results/{dataset}/{savi}/seed{seed}/savi.pt"),
 
 
 rule evaluate_savi:
     """Collect the scores of the SAVi models."""
     input:
-        chain_paths("results/{dataset}/{savi}/seed{seed}/evaluation.json"),
+        paths(CONFIG, "results/{dataset}/{savi}/seed{seed}/evaluation.json"),
 
 
 rule fit_savi:
     """Train one SAVi. An interrupted run goes on from its resume folder, which is no output."""
     input:
-        origin=origin_product,
+        origin=refusing(JOBS.origin_product),
         train="results/{dataset}/videos/train.h5",
         val="results/{dataset}/videos/val.h5",
     output:
@@ -30,7 +30,7 @@ rule fit_savi:
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/fit_savi.tsv"
     wildcard_constraints:
-        savi=names_of("savi", is_pretrained=False),
+        savi=names_of(CONFIG.savi, is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
     threads: training_threads("fit_savi")
@@ -41,8 +41,8 @@ rule fit_savi:
     params:
         config=stage_config("fit_savi"),
         code=stage_code("fit_savi"),
-        origin=origin_digest,
-        options=origin_options,
+        origin=refusing(JOBS.origin_digest),
+        options=uncounted(JOBS.origin_options),
         runtime=training_runtime,
         python=python,
     shell:
@@ -57,7 +57,7 @@ rule fit_savi:
 rule import_savi:
     """Take over a pretrained SAVi: a published checkpoint, or one made here."""
     input:
-        origin=origin_product,
+        origin=refusing(JOBS.origin_product),
     output:
         checkpoint="results/{dataset}/{savi}/seed{seed}/savi.pt",
     log:
@@ -65,7 +65,7 @@ rule import_savi:
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/savi.pt/import_savi.tsv"
     wildcard_constraints:
-        savi=names_of("savi", is_pretrained=True),
+        savi=names_of(CONFIG.savi, is_pretrained=True),
     conda:
         "../../envs/ocvp.yaml"
     threads: resource_of("import_savi", "threads")
@@ -76,8 +76,8 @@ rule import_savi:
     params:
         config=stage_config("import_savi"),
         code=stage_code("import_savi"),
-        origin=origin_digest,
-        options=origin_options,
+        origin=refusing(JOBS.origin_digest),
+        options=uncounted(JOBS.origin_options),
         python=python,
     shell:
         r"""
@@ -91,7 +91,7 @@ rule score_savi:
     """Score one SAVi's decomposition, beside two naive segmenters."""
     input:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
-        videos=scored_videos,
+        videos=JOBS.scored_videos,
     output:
         scores="results/{dataset}/{savi}/seed{seed}/evaluation.json",
     log:

@@ -36,7 +36,7 @@ rule encode_chunk:
     params:
         config=stage_config("encode_chunk"),
         code=stage_code("encode_chunk"),
-        size=videos_per_slot_chunk,
+        size=JOBS.videos_per_slot_chunk,
         runtime=runtime,
         python=python,
     shell:
@@ -54,7 +54,7 @@ rule encode_slots:
     input:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
         videos="results/{dataset}/videos/{split}.h5",
-        chunks=slot_chunks,
+        chunks=refusing(JOBS.slot_chunks),
     output:
         slots="results/{dataset}/{savi}/seed{seed}/slots/{split}.h5",
     log:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ocvp.config.datasets import FolderDataset, SplitShares
 from ocvp.config.section import Split
-from ocvp.data.raw_files import (
+from ocvp.data.raw_videos import (
     FILMS,
     PICTURES,
     MissingDataError,

@@ -15,7 +15,7 @@ from ocvp.config.datasets import FolderDataset
 from ocvp.config.section import Split
 from ocvp.data.frame_files import count_frames, load_picture, read_film, read_pictures
 from ocvp.data.mask_boxes import mask_boxes
-from ocvp.data.raw_files import FILMS, RawVideo
+from ocvp.data.raw_videos import FILMS, RawVideo
 from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame, resize_labels
 from ocvp.data.videos import Video
 
@@ -109,6 +109,7 @@ class FolderVideos:
                 for file in video.masks
             ]
         )
+        # Values may be any; 0 keeps its place as the background, and the others follow in order.
         values = [int(value) for value in np.unique(labels) if value != 0]
         self._check_values(video, values)
         return np.searchsorted([0, *values], labels).astype(np.uint8), values

@@ -50,6 +50,7 @@ class Example:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._features: dict[str, Feature | None] = {}
+        # An Example's field 1 is Features, of which field 1 is an entry of the map.
         for number, features in _parts(data, 0, len(data)):
             if number == 1:
                 for entry_number, entry in _parts(data, *_inside(features)):
@@ -126,6 +127,7 @@ class Example:
     def _add(self, start: int, stop: int) -> None:
         """Note an entry of the map: its key and where its feature's list lies."""
         key, feature = "", None
+        # Of an entry, field 1 is the key and field 2 the Feature, whose field says its kind.
         for number, value in _parts(self._data, start, stop):
             if number == 1:
                 key = self._data[slice(*_inside(value))].decode()
@@ -195,9 +197,10 @@ def _decode_varints(data: bytes, key: str) -> NDArray[np.int64]:
     if longest > VARINT_BYTES:
         raise ValueError(f"{key} is damaged: a number of {longest} bytes; allowed are 10")
     septets = octets & 0x7F
+    # One pass for each byte that a number may have, over all numbers at once: (N,).
     numbers = septets[last].astype(np.uint64)
     for position in range(1, longest):  # from the highest bits, which come last, to the lowest
         goes_on = lengths > position
         numbers <<= np.where(goes_on, np.uint64(7), np.uint64(0))
         numbers |= np.where(goes_on, septets[last - position], 0)
-    return numbers.view(np.int64)
+    return numbers.view(np.int64)  # negative ones are stored as their two's complement

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ocvp.config.datasets import MoviDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import MissingDataError, RawVideo, natural_order
+from ocvp.data.raw_videos import MissingDataError, RawVideo, natural_order
 
 HELP = """\
 The TFRecord files are expected as
@@ -103,7 +103,7 @@ def _lengths_in_info(path: Path, source_split: str) -> list[int]:
         return []
 
 
-def check_shards(dataset: MoviDataset, split: Split, videos: Sequence[RawVideo]) -> None:
+def check_videos(dataset: MoviDataset, split: Split, videos: Sequence[RawVideo]) -> None:
     """Check that no shard of these videos holds records that are not listed.
 
     The listing trusts dataset_info.json, so that the workflow need not open every shard.

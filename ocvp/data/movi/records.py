@@ -86,6 +86,7 @@ class MoviRecord:
             Shape (T, S, S, 2): (d_row, d_column).
         """
         shape = (self.num_frames, self.side, self.side, 2)
+        # The list holds all frames of the video, those that nobody asks for too.
         levels = self.example.integers(key, int(np.prod(shape))).reshape(shape)
         self._check_frames(frames)
         return self._scaled(levels[list(frames)], f"metadata/{key}_range")
@@ -95,10 +96,11 @@ class MoviRecord:
 
         They were computed at 256x256 pixels: an object may have a box and no pixel in the masks.
         """
-        lengths = self._row_lengths("instances/bboxes")
+        # TensorFlow's ragged tensors: a flat list, and how many of its entries each object has.
+        lengths = self._row_lengths("instances/bboxes")  # (K,)
         if (lengths != self._row_lengths("instances/bbox_frames")).any():
             raise ValueError("instances/bboxes and instances/bbox_frames have other row lengths")
-        total = int(lengths.sum())
+        total = int(lengths.sum())  # boxes of all objects in all frames
         flat = "ragged_flat_values"
         values = self.example.floats(f"instances/bboxes/{flat}", 4 * total).reshape(total, 4)
         seen = self.example.integers(f"instances/bbox_frames/{flat}", total)
@@ -108,7 +110,10 @@ class MoviRecord:
                 f"{self.num_frames} frames"
             )
         boxes = np.full((self.num_frames, self.num_objects, 4), ABSENT, np.float32)
-        boxes[seen, np.repeat(np.arange(self.num_objects), lengths)] = values
+        objects = np.repeat(
+            np.arange(self.num_objects), lengths
+        )  # (total,), as are seen and values
+        boxes[seen, objects] = values
         self._check_frames(frames)
         return boxes[list(frames)]
 
@@ -143,11 +148,12 @@ class MoviRecord:
                     f"of {self.side}x{self.side}"
                 )
             pictures.append(picture.astype(dtype, copy=False))
-        return np.stack(pictures)
+        return np.stack(pictures)  # (T, S, S) or (T, S, S, 3)
 
     def _scaled(self, levels: NDArray, range_key: str) -> NDArray[np.float32]:
         """Turn levels of 16 bits into the values that they stand for."""
         low, high = self.example.floats(range_key, 2).astype(np.float64)
+        # Levels become float64 here, and are rounded once.
         return (levels / LEVELS * (high - low) + low).astype(np.float32)
 
     def _check_frames(self, frames: Sequence[int]) -> None:

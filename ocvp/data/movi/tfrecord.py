@@ -1,20 +1,15 @@
-"""Framing of TFRecord files: where records lie, and their bytes, with both checksums checked.
+"""TFRecord files: where records lie, and their data, with both checksums checked.
 
-A record is, little endian: u64 length, u32 masked CRC-32C of these 8 bytes, `length` bytes of data,
-u32 masked CRC-32C of the data. Counting records seeks from length to length and reads no data. The
-workflow counts while it parses, so only the standard library is imported here; the checksum of the
-data needs google-crc32c, which is loaded when a record is read.
+Counting records seeks from length to length and reads no data (`ocvp.runtime.tfrecord` says how a
+record is framed). The workflow counts while it parses, so nothing heavy is imported here.
 """
 
 import os
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-HEADER = struct.Struct("<QI")
-FOOTER = struct.Struct("<I")
-REFLECTED_POLYNOMIAL = 0x82F63B78  # of CRC-32C (Castagnoli)
+from ocvp.runtime.tfrecord import FOOTER, HEADER, data_length, footer
 
 
 class Record(NamedTuple):
@@ -57,7 +52,6 @@ def read_records(path: str | Path, indices: Sequence[int]) -> Iterator[Record]:
         ValueError: If there is no such record, or a record is damaged or cut off: naming the file
             and the record's offset. Also if google-crc32c is not installed.
     """
-    checksum = _load_checksum()
     with Path(path).open("rb") as file:
         shard = _Shard(path, file)
         for index in indices:
@@ -70,7 +64,7 @@ def read_records(path: str | Path, indices: Sequence[int]) -> Iterator[Record]:
                     "is asked for"
                 )
             offset = shard.offsets[index]
-            yield Record(offset, shard.data(offset, checksum))
+            yield Record(offset, shard.data(offset))
 
 
 class _Shard:
@@ -92,15 +86,15 @@ class _Shard:
         self._end += HEADER.size + length + FOOTER.size
         return True
 
-    def data(self, offset: int, checksum: Callable[[bytes], int]) -> bytes:
+    def data(self, offset: int) -> bytes:
         """Return the data of the record at an offset."""
         length = self._length(offset)
         data = self._file.read(length)
-        footer = self._file.read(FOOTER.size)
-        if len(data) != length or len(footer) != FOOTER.size:  # it shrinks while it is read
-            raise self._bad(offset, "is cut off")
-        if FOOTER.unpack(footer)[0] != _masked(checksum(data)):
-            raise self._bad(offset, f"is damaged: its {length} bytes do not match their checksum")
+        end = self._file.read(FOOTER.size)
+        if len(data) != length or len(end) != FOOTER.size:  # it shrinks while it is read
+            raise self._fault(offset, "is cut off")
+        if end != footer(data):
+            raise self._fault(offset, f"is damaged: its {length} bytes do not match their checksum")
         return data
 
     def _length(self, offset: int) -> int:
@@ -108,45 +102,20 @@ class _Shard:
         self._file.seek(offset)
         header = self._file.read(HEADER.size)
         if len(header) != HEADER.size:
-            raise self._bad(offset, f"is cut off: {len(header)} of {HEADER.size} bytes of its head")
-        length, masked_crc = HEADER.unpack(header)
-        if masked_crc != _masked(_crc32c(header[:8])):
-            raise self._bad(
+            raise self._fault(
+                offset, f"is cut off: {len(header)} of {HEADER.size} bytes of its head"
+            )
+        length = data_length(header)
+        if length is None:
+            raise self._fault(
                 offset, "is damaged, or this is no TFRecord file: its length fails its checksum"
             )
         left = self._size - offset - HEADER.size - FOOTER.size
         if length > left:
-            raise self._bad(offset, f"is cut off: {max(left, 0)} of its {length} bytes are there")
+            raise self._fault(offset, f"is cut off: {max(left, 0)} of its {length} bytes are there")
         return length
 
-    def _bad(self, offset: int, what: str) -> ValueError:
+    def _fault(self, offset: int, what: str) -> ValueError:
         return ValueError(
             f"{self._path}: the record at byte {offset} {what}; download the file again"
         )
-
-
-def _masked(crc: int) -> int:
-    """Return the form in which a CRC is stored."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _crc32c(data: bytes) -> int:
-    """Return the CRC-32C of a few bytes: fast enough for lengths, far too slow for data."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (REFLECTED_POLYNOMIAL if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def _load_checksum() -> Callable[[bytes], int]:
-    try:
-        import google_crc32c
-    except ImportError as error:
-        raise ValueError(
-            "TFRecord files are read with google-crc32c, which cannot be imported "
-            f"({error}); install it: python -m pip install google-crc32c"
-        ) from None
-    checksum: Callable[[bytes], int] = google_crc32c.value
-    return checksum

@@ -17,7 +17,7 @@ from ocvp.config.section import Split
 from ocvp.data.movi.metadata import read_class_names, scene_metadata
 from ocvp.data.movi.records import ABSENT, MoviRecord
 from ocvp.data.movi.tfrecord import Record, read_records
-from ocvp.data.raw_files import RawVideo
+from ocvp.data.raw_videos import RawVideo
 from ocvp.data.resizing import resize_frame, resize_labels
 from ocvp.data.videos import Video
 
@@ -51,6 +51,7 @@ class MoviVideos:
             ValueError: If a record is damaged or does not fit the config, naming its shard and its
                 offset.
         """
+        # Videos are in the order of the shards, so each shard is opened once.
         for shard, group in itertools.groupby(
             self._videos[start:stop], key=lambda video: video.files[0]
         ):
@@ -79,7 +80,8 @@ class MoviVideos:
             "boxes": self._padded(source, source.boxes(frames)),
         }
         if "flow" in dataset.fields:
-            factors = np.array(dataset.resolution, np.float32) / dataset.source_resolution
+            # Motion is in pixels of S on disk, and stored in pixels of H and W.
+            factors = np.array(dataset.resolution, np.float32) / dataset.source_resolution  # (2,)
             arrays["flow"] = self._reduced(source.flow(frames)) * factors.astype(np.float32)
         if "depth" in dataset.fields:
             arrays["depth"] = self._reduced(source.depth(frames))

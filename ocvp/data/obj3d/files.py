@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ocvp.config.datasets import Obj3dDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import MissingDataError, RawVideo, check_folder, visible
+from ocvp.data.raw_videos import MissingDataError, RawVideo, check_folder, visible
 
 HELP = """\
 OBJ3D is expected as {root}/train, {root}/val and {root}/test: 2,920, 200 and 200 folders that are

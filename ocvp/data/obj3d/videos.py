@@ -13,7 +13,7 @@ import numpy as np
 from ocvp.config.datasets import Obj3dDataset
 from ocvp.config.section import Split
 from ocvp.data.frame_files import read_pictures
-from ocvp.data.raw_files import RawVideo
+from ocvp.data.raw_videos import RawVideo
 from ocvp.data.resizing import resize_frame
 from ocvp.data.videos import Video
 

@@ -134,7 +134,7 @@ def simulate_bodies(
         camera: Contacts count where it sees them.
     """
     data = mujoco.MjData(model)
-    data.qvel[:] = np.concatenate([_start_velocity(body) for body in bodies])
+    data.qvel[:] = np.concatenate([_start_velocity(body) for body in bodies])  # (6K,)
     mujoco.mj_forward(model, data)
     contacts = _ContactCounter(len(bodies), camera)
     states = np.empty((num_frames, len(bodies), 13))
@@ -181,10 +181,10 @@ class _ContactCounter:
     def update(self, data: mujoco.MjData, before: Floats, frame: int) -> None:
         """Take in one step, given the velocities before it and the frame that it leads to."""
         touching = self._touching(data) if data.ncon else {}
-        velocities = data.qvel.reshape(-1, 6)[:, :3]
+        velocities = data.qvel.reshape(-1, 6)[:, :3]  # (K, 3), linear
         for pair, position in touching.items():
             if pair not in self._open:
-                old = before.reshape(-1, 6)[list(pair), :3]
+                old = before.reshape(-1, 6)[list(pair), :3]  # (2, 3), of both objects
                 row, column = self._camera.project(position)
                 in_view = 0 <= row < self._camera.height and 0 <= column < self._camera.width
                 self._open[pair] = _Contact(frame, data.time, old, old, in_view)
@@ -208,7 +208,7 @@ class _ContactCounter:
 
     def _touching(self, data: mujoco.MjData) -> dict[tuple[int, int], Floats]:
         """Return the pairs of objects in contact, each with a contact point."""
-        geoms = data.contact.geom
+        geoms = data.contact.geom  # (contacts, 2); one with the table or the wall is no hit
         rows = np.flatnonzero(np.minimum(geoms[:, 0], geoms[:, 1]) >= FIRST_OBJECT_GEOM)
         if not len(rows):
             return {}
@@ -238,8 +238,8 @@ def _read_states(model: mujoco.MjModel, data: mujoco.MjData) -> Floats:
     """Return the objects' states (K, 13)."""
     # A step leaves the kinematics at its start; rotations are needed at its end.
     mujoco.mj_kinematics(model, data)
-    velocities = data.qvel.reshape(-1, 6)
-    rotations = data.xmat[1:].reshape(-1, 3, 3)
-    angular = (rotations * velocities[:, None, 3:]).sum(axis=-1)
-    poses = data.qpos.reshape(-1, 7)
+    velocities = data.qvel.reshape(-1, 6)  # (K, 6): linear in world axes, angular in the body's
+    rotations = data.xmat[1:].reshape(-1, 3, 3)  # (K, 3, 3), body to world; body 0 is the world
+    angular = (rotations * velocities[:, None, 3:]).sum(axis=-1)  # (K, 3), into world axes
+    poses = data.qpos.reshape(-1, 7)  # (K, 7): position and quaternion
     return np.concatenate([poses, velocities[:, :3], angular], axis=-1)

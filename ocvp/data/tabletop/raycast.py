@@ -51,7 +51,7 @@ class Camera:
         right, down, ahead = self.axes
         x = (columns - 0.5 * self.width) / self.focal_length
         y = (rows - 0.5 * self.height) / self.focal_length
-        return unit(x[..., None] * right + y[..., None] * down + ahead)
+        return unit(x[..., None] * right + y[..., None] * down + ahead)  # (..., 3)
 
     def project(self, points: Floats) -> Floats:
         """Return where the frame shows `points`.
@@ -63,7 +63,7 @@ class Camera:
             Shape (..., 2): row and column in pixels, outside the frame where out of view.
         """
         offset = np.asarray(points) - np.array(self.position)
-        x, y, z = (dot(offset, axis) for axis in self.axes)
+        x, y, z = (dot(offset, axis) for axis in self.axes)  # right, down and ahead, in metres
         row = 0.5 * self.height + self.focal_length * y / z
         column = 0.5 * self.width + self.focal_length * x / z
         return np.stack([row, column], axis=-1)
@@ -92,7 +92,7 @@ def cast(
     num_rays = len(directions)
     geoms = np.empty(num_rays, np.int32)
     distance = np.empty(num_rays)
-    normals = np.empty(3 * num_rays)
+    normals = np.empty(3 * num_rays)  # flat, as MuJoCo fills it
     mujoco.mj_multiRay(
         m=model,
         d=data,

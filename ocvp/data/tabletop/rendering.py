@@ -105,23 +105,25 @@ class Painter:
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
         self._static = _Hits(*cast(model, data, self._origin, self._rays, STATIC_ONLY))
-        subpixels = np.arange(self._num_pixels, len(self._rays))
-        self._static_colors = self._shade(self._static, subpixels)
-        points = self._origin + self._static.distance[:, None] * self._rays
-        self._light_rays = unit(points - look.light)[subpixels]
+        subpixels = np.arange(self._num_pixels, len(self._rays))  # (4HW,)
+        self._static_colors = self._shade(self._static, subpixels)  # (4HW, 3)
+        points = self._origin + self._static.distance[:, None] * self._rays  # (5HW, 3)
+        self._light_rays = unit(points - look.light)[subpixels]  # (4HW, 3)
 
     def draw(self, data: mujoco.MjData) -> View:
         """Draw one state, whose kinematics are up to date."""
+        # Shade anew what shows a moving object, and what one may keep the light from.
         hits, seen = self._follow(data)
         in_shade = self._near_objects(data, self._look.light, self._light_rays)
         shaded = np.flatnonzero(seen[self._num_pixels :] | in_shade)
         colors = self._static_colors.copy()
         colors[shaded] = self._shade(hits, shaded + self._num_pixels, data)
-        mean = colors.reshape(len(SUBPIXELS), self._num_pixels, 3).mean(axis=0)
+        mean = colors.reshape(len(SUBPIXELS), self._num_pixels, 3).mean(axis=0)  # (HW, 3)
         frame = (255 * np.clip(mean, 0, 1) + 0.5).astype(np.uint8)
+        # Annotations are of the centres' rays, which come first.
         size = (self._camera.height, self._camera.width)
         geoms, distance = hits.geoms[: self._num_pixels], hits.distance[: self._num_pixels]
-        points = self._origin + distance[:, None] * self._rays[: self._num_pixels]
+        points = self._origin + distance[:, None] * self._rays[: self._num_pixels]  # (HW, 3)
         return View(
             frame=frame.reshape(*size, 3),
             geoms=geoms.reshape(size),
@@ -134,6 +136,7 @@ class Painter:
         seen = self._near_objects(data, self._origin, self._rays)
         geoms, distance = self._static.geoms.copy(), self._static.distance.copy()
         normals = self._static.normals.copy()
+        # These rays may pass by the object after all, and then meet what stands still.
         found = cast(self._model, data, self._origin, self._rays[seen])
         geoms[seen], distance[seen], normals[seen] = found
         return _Hits(geoms, distance, normals), seen
@@ -144,13 +147,13 @@ class Painter:
         """Tell which rays from a point may meet a moving object, by their bounding spheres."""
         if not self._shortcut:
             return np.ones(len(directions), bool)
-        centres = data.geom_xpos[self._moving] - origin
+        centres = data.geom_xpos[self._moving] - origin  # (moving geoms, 3)
         radii = CULLING_MARGIN * self._model.geom_rbound[self._moving]
         # A ray meets a sphere of radius r at distance d if it comes within asin(r / d) of its
         # centre, that is if its way along the centre's direction is sqrt(d^2 - r^2) or more.
         # BLAS may round as it likes here: the margin covers it.
         tangents = np.sqrt(np.maximum(dot(centres, centres) - radii**2, 0))
-        return (centres @ directions.T >= tangents[:, None]).any(axis=0)
+        return (centres @ directions.T >= tangents[:, None]).any(axis=0)  # (R,)
 
     def _shade(
         self, hits: _Hits, rays: NDArray[np.int64], data: mujoco.MjData | None = None
@@ -159,22 +162,24 @@ class Painter:
 
         Values may exceed 1.
         """
-        look, directions = self._look, self._rays[rays]
+        look, directions = self._look, self._rays[rays]  # (R, 3)
         geoms, normals = hits.geoms[rays], hits.normals[rays]
-        from_light = self._origin + hits.distance[rays, None] * directions - look.light
+        # Diffuse light, where nothing stands between the lamp and the surface.
+        from_light = self._origin + hits.distance[rays, None] * directions - look.light  # (R, 3)
         light_distance = np.sqrt(dot(from_light, from_light))
         from_light /= light_distance[:, None]
-        lambert = np.maximum(-dot(normals, from_light), 0)
+        lambert = np.maximum(-dot(normals, from_light), 0)  # (R,)
         if data is not None:
             _, blocked, _ = cast(self._model, data, look.light, from_light)
             lambert *= blocked > light_distance - SHADOW_BIAS
         # More of the ambient light comes from above, so that shapes also show in the shade.
         ambient = look.ambient * (0.75 + 0.25 * normals[:, 2])
         brightness = ambient + (1 - look.ambient) * lambert
+        # Highlights, of lit surfaces only.
         halfway = unit(directions + from_light)
         highlight = np.maximum(-dot(normals, halfway), 0) ** look.shininess
         highlight *= look.highlights[geoms] * (lambert > 0)
-        colors = look.colors[geoms]
+        colors = look.colors[geoms]  # (R, 3)
         if look.planks is not None:
             x = self._origin[0] + hits.distance[rays] * directions[:, 0]
             colors[(geoms == 0) & (np.floor(x / look.plank_width) % 2 == 1)] = look.planks

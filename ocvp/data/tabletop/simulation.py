@@ -127,6 +127,7 @@ def _draw_all(
     set_state(model, data, motion.states[0])
     for frame in range(num_frames):
         views.append(painter.draw(data))
+        # (K, 9) and (K, 3); copies, as the next state overwrites them
         rotations, positions = data.xmat[1:].copy(), data.xpos[1:].copy()
         if frame + 1 == num_frames:
             break
@@ -153,11 +154,11 @@ def _flow(
     flow = np.zeros((*view.geoms.shape, 2))
     rows, columns = np.nonzero(view.geoms >= FIRST_OBJECT_GEOM)
     objects = view.geoms[rows, columns] - FIRST_OBJECT_GEOM
-    offset = view.points[rows, columns] - positions[objects]
+    offset = view.points[rows, columns] - positions[objects]  # (pixels of objects, 3)
     # Into the object's own axes by the transposed rotation, then out of them a frame later.
     local = (rotations.reshape(-1, 3, 3)[objects] * offset[:, :, None]).sum(axis=1)
     turned = (next_rotations.reshape(-1, 3, 3)[objects] * local[:, None, :]).sum(axis=2)
-    landing = camera.project(turned + next_positions[objects])
+    landing = camera.project(turned + next_positions[objects])  # (pixels of objects, 2)
     flow[rows, columns] = landing - np.stack([rows + 0.5, columns + 0.5], axis=-1)
     return flow
 

@@ -9,7 +9,7 @@ import mujoco
 
 from ocvp.config.datasets import TabletopDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_files import RawVideo
+from ocvp.data.raw_videos import RawVideo
 from ocvp.data.tabletop.scene import camera_of
 from ocvp.data.tabletop.simulation import simulate
 from ocvp.data.videos import Video

@@ -9,7 +9,8 @@ from raw_trees import MASK_VALUES, simulated, write_film, write_folder, write_pi
 
 from ocvp.config.datasets import FolderDataset
 from ocvp.data.folder.videos import FolderVideos
-from ocvp.data.raw_files import RawVideo, list_videos
+from ocvp.data.raw_files import list_videos
+from ocvp.data.raw_videos import RawVideo
 
 NUM_VIDEOS = {"train": 2, "val": 1}
 NUM_FRAMES = 12

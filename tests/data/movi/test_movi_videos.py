@@ -23,12 +23,13 @@ from raw_movi import (
     write_movi_c,
 )
 
-from ocvp.batches.boxes import model_boxes, model_centres
+from ocvp.batches.savi_inputs import model_boxes, model_centres
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
 from ocvp.data.movi import videos as movi_videos
 from ocvp.data.movi.videos import MoviVideos
-from ocvp.data.raw_files import RawVideo, list_videos
+from ocvp.data.raw_files import list_videos
+from ocvp.data.raw_videos import RawVideo
 
 __all__ = ["movi_root"]
 

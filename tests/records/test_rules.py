@@ -10,15 +10,18 @@ import pytest
 from conftest import IMPORT_RECORDER, FinishedStudy
 from raw_movi import unpack_movi
 from raw_trees import write_folder, write_obj3d
+from snakemake_runs import PROJECT
 from staleness_rows import EVERYTHING
 from tiny import command, quiet_environment, write_predictor, write_savi
 
+from ocvp.data.sources import source_modules
 from ocvp.records.digests import import_closure, is_code
-from ocvp.records.stages import SOURCE_MODULES, STAGES, stage_digest
+from ocvp.records.rules import RULES, stage_digest
 
 # Imported to draw pictures for TensorBoard.
 PICTURES = {
     "ocvp.pictures.drawing",
+    "ocvp.pictures.strips",
     "ocvp.pictures.overlays",
     "ocvp.evaluation.segmentation_metrics",
 }
@@ -33,33 +36,41 @@ ALLOWED = {
 
 
 def test_the_table_names_the_rules_of_the_workflow():
-    assert STAGES.keys() == EVERYTHING
+    assert RULES.keys() == EVERYTHING
 
 
 def test_digests_of_programs_differ():
     # make_chunk and make_videos are one program.
-    digests = {stage_digest(rule) for rule in STAGES}
+    digests = {stage_digest(rule) for rule in RULES}
     assert len(digests) >= 8
 
 
 def test_predictors_are_no_part_of_what_makes_a_savi():
     # Written out by hand: what the edit of a predictor's module must not retrain.
     for rule in ("make_chunk", "make_videos", "fit_savi", "score_savi", "encode_slots"):
-        closure = import_closure(*STAGES[rule])
+        closure = import_closure(*modules_of(rule))
         assert "ocvp.models.predictors" not in closure
         assert "ocvp.training.predictor_task" not in closure
 
 
 def test_training_loads_no_metric_of_segmentation_for_a_savi():
-    assert "ocvp.evaluation.segmentation_metrics" not in import_closure(*STAGES["fit_savi"])
+    assert "ocvp.evaluation.segmentation_metrics" not in import_closure(*modules_of("fit_savi"))
 
 
-def modules_of(rule: str) -> tuple[str, ...]:
-    """Return what the digest of a rule of the tests' study covers; its data set is a tabletop."""
-    return (*STAGES[rule], *SOURCE_MODULES["tabletop"]) if rule == "make_chunk" else STAGES[rule]
+def modules_of(rule: str, kind: str = "tabletop") -> tuple[str, ...]:
+    """Return what the digest of a rule covers, of a data set of this kind."""
+    source = source_modules(kind) if rule == "make_chunk" else ()
+    return (RULES[rule].program, *RULES[rule].loads, *source)
 
 
-IN_THE_STUDY = [rule for rule in STAGES if not rule.startswith("import_")]
+def code_in(modules: set[str]) -> set[str]:
+    """Return the modules that can change a product. To take a digest imports more wings, but these
+    are empty themselves (tests/test_layers.py)."""
+    wings = {name for name in modules if (PROJECT / name.replace(".", "/")).is_dir()}
+    return set(filter(is_code, modules - wings))
+
+
+IN_THE_STUDY = [rule for rule in RULES if not rule.startswith("import_")]
 
 
 @pytest.mark.xdist_group("finished-study")
@@ -69,8 +80,7 @@ def test_a_program_imports_nothing_that_its_digest_leaves_out(
 ):
     imported = finished_study.imports[rule]
     assert "ocvp.runtime.program" in imported
-    code = set(filter(is_code, imported))
-    assert code - import_closure(*modules_of(rule)) - ALLOWED.get(rule, set()) == set()
+    assert code_in(imported) - import_closure(*modules_of(rule)) - ALLOWED.get(rule, set()) == set()
 
 
 @pytest.mark.xdist_group("finished-study")
@@ -79,7 +89,7 @@ def test_a_digest_covers_nothing_that_its_program_does_not_import(
     rule: str, finished_study: FinishedStudy
 ):
     # The program itself runs as __main__.
-    assert import_closure(*modules_of(rule)) - finished_study.imports[rule] == {STAGES[rule][0]}
+    assert import_closure(*modules_of(rule)) - finished_study.imports[rule] == {RULES[rule].program}
 
 
 # --- programs that the tests' study does not run ------------------------------------------------
@@ -120,8 +130,8 @@ def test_each_kind_of_data_set_imports_what_its_digest_covers(kind: str, tmp_pat
     imported = imports_of(
         tmp_path, "ocvp.prepare_data", "chunk", "--config", config, *arguments, "--chunk", "0"
     )
-    closure = import_closure(*STAGES["make_chunk"], *SOURCE_MODULES[kind])
-    assert set(filter(is_code, imported)) <= closure
+    closure = import_closure(*modules_of("make_chunk", kind))
+    assert code_in(imported) <= closure
     assert closure - imported == {"ocvp.prepare_data"}
 
 
@@ -133,6 +143,6 @@ def test_an_import_imports_what_its_digest_covers(rule: str, tmp_path: Path):
         options = ["--savi", savi, "--checkpoint", write_predictor(tmp_path / "lstm.pt", savi)]
     output = tmp_path / "imported/model.pt"
     imported = imports_of(tmp_path, "ocvp.import_checkpoint", *options, "--output", output)
-    closure = import_closure(*STAGES[rule])
-    assert set(filter(is_code, imported)) <= closure
+    closure = import_closure(*modules_of(rule))
+    assert code_in(imported) <= closure
     assert closure - imported == {"ocvp.import_checkpoint"}

@@ -1,0 +1,192 @@
+"""Modules from checkpoints: to use them, or to train them further.
+
+The class of a model is imported when it is built, by need, so that a change of a model makes only
+its users stale.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ocvp.models.checkpoint import read_checkpoint
+
+if TYPE_CHECKING:
+    from ocvp.models.savi import SAVi
+
+BOXES = ("box_format", "absent")
+SAME_FUNCTION = (
+    "initializer",
+    *BOXES,
+    "transition",
+    "transition_heads",
+    "downsample_encoder",
+    "downsample_decoder",
+    "num_heads",
+    "residual",
+)
+"""Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+TRAINED = ("seed", "step", "examples", "training_seconds")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint that was read and checked: a program does so once with each."""
+
+    path: Path
+    content: Mapping[str, Any]
+    """What `ocvp.models.checkpoint.read_checkpoint` returned."""
+
+    @property
+    def digest(self) -> str:
+        """Its weights_digest."""
+        return str(self.content["weights_digest"])
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """How its weights were trained, for records; None for what it does not say.
+
+        It does not, where the weights were imported.
+        """
+        return {name: self.content.get(name) for name in TRAINED}
+
+    def build(self, device: str | torch.device = "cpu") -> Any:
+        """Build its module, with its weights, in evaluation mode.
+
+        Raises:
+            ValueError: If the checkpoint does not fit this architecture.
+        """
+        try:
+            module = model_class(self.content["kind"])(**self.content["model"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.path} does not fit this architecture: {error}") from None
+        self.fill(module)
+        return module.to(device).eval()
+
+    def fill(self, module: nn.Module) -> None:
+        """Load its weights into a module, naming the first that does not fit.
+
+        Raises:
+            ValueError: If a parameter is missing, unknown, or of another shape.
+        """
+        weights = self.content["weights"]
+        expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise ValueError(
+                    f"{self.path} does not fit this architecture: {name} has the shape "
+                    f"{found.get(name, 'missing')}, expected "
+                    f"{expected.get(name, 'no such parameter')}"
+                )
+        module.load_state_dict(weights)
+
+
+def open_savi(path: str | Path) -> Opened:
+    """Read the checkpoint of a SAVi.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no SAVi.
+    """
+    return Opened(Path(path), read_checkpoint(path, ("savi",)))
+
+
+def open_predictor(path: str | Path) -> Opened:
+    """Read the checkpoint of a slot predictor.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no predictor.
+    """
+    from ocvp.models.predictors import PREDICTORS
+
+    return Opened(Path(path), read_checkpoint(path, tuple(PREDICTORS)))
+
+
+def load_savi(path: str | Path, device: str | torch.device = "cpu") -> "SAVi":
+    """Load a SAVi, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no SAVi of this architecture.
+    """
+    return open_savi(path).build(device)
+
+
+def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.Module:
+    """Load a slot predictor, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds code, or is no predictor of this
+            architecture.
+    """
+    return open_predictor(path).build(device)
+
+
+def model_class(kind: str) -> Callable[..., nn.Module]:
+    """Return the class of `savi` or of a predictor's kind.
+
+    Raises:
+        ValueError: If there is no such kind.
+    """
+    if kind == "savi":
+        from ocvp.models.savi import SAVi
+
+        return SAVi
+    from ocvp.models.predictors import PREDICTORS
+
+    if kind not in PREDICTORS:
+        raise ValueError(f"kind is {kind!r}; it must be savi or {' or '.join(PREDICTORS)}")
+    return PREDICTORS[kind]
+
+
+def check_belongs(predictor: Opened, savi: Opened) -> None:
+    """Raise a ValueError where a predictor was trained on another SAVi than this one."""
+    found = predictor.content.get("savi_digest")
+    if found != savi.digest:
+        raise ValueError(
+            f"{predictor.path} was trained on another SAVi (weights {str(found)[:12]}) than "
+            f"{savi.path} ({savi.digest[:12]})"
+        )
+
+
+def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mapping[str, Any]) -> str:
+    """Give a module the weights of a checkpoint, to train them further.
+
+    Shapes alone do not tell: weights of four attention heads fit two. Arguments that change what
+    the same weights compute must be those that they were trained with; numbers of slots, frames
+    and iterations, the resolution and dropout may differ.
+
+    Args:
+        module: The module, of the architecture that is to be trained.
+        path: The checkpoint.
+        kind: What it must hold.
+        arguments: The arguments that made the module.
+
+    Returns:
+        The checkpoint's weights_digest.
+
+    Raises:
+        ValueError: If the weights do not fit, or were trained as part of another function, naming
+            the argument and both values.
+    """
+    start = Opened(Path(path), read_checkpoint(path, (kind,)))
+    parameters = inspect.signature(model_class(kind)).parameters
+    wanted, found = (
+        {key: model.get(key, parameters[key].default) for key in parameters}
+        for model in (arguments, start.content["model"])
+    )
+    for key in filter(wanted.__contains__, SAME_FUNCTION):
+        if key in BOXES and wanted["initializer"] not in ("boxes", "centres"):
+            continue  # nothing reads them
+        if key == "transition_heads" and not wanted["transition"]:
+            continue
+        if wanted[key] != found[key]:
+            raise ValueError(
+                f"model.{key} is {wanted[key]!r}, but the weights of {path} were trained with "
+                f"{found[key]!r}; give the same"
+            )
+    start.fill(module)
+    return start.digest

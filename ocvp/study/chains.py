@@ -1,0 +1,101 @@
+"""The chains of a study: a SAVi on a data set with one seed, and what builds on it."""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ocvp.config.section import SPLITS
+from ocvp.config.tree import Config
+
+
+class Chain(NamedTuple):
+    """A SAVi on a data set with one seed, and the predictors that build on it."""
+
+    dataset: str
+    savi: str
+    seed: int
+    predictors: tuple[str, ...]
+    scored: tuple[tuple[str, str], ...]
+    """Predictors with the protocols that they are scored under."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that some predictor is scored under."""
+        return tuple(dict.fromkeys(protocol for _, protocol in self.scored))
+
+
+def chains(config: Config) -> list[Chain]:
+    """Return what the study builds: each chain once, with all that any cross product adds to it."""
+    found: dict[tuple[str, str, int], tuple[dict[str, None], dict[tuple[str, str], None]]] = {}
+    for study in config.study:
+        for key in itertools.product(study.datasets, study.savi, study.seeds):
+            predictors, scored = found.setdefault(key, ({}, {}))
+            predictors.update(dict.fromkeys(study.predictors))
+            scored.update(dict.fromkeys(itertools.product(study.predictors, study.evaluation)))
+    return [
+        Chain(*key, tuple(predictors), tuple(scored)) for key, (predictors, scored) in found.items()
+    ]
+
+
+def paths(config: Config, pattern: str) -> list[str]:
+    """Return a pattern's paths for all chains of a study, for every wildcard that it has."""
+    videos = range(config.figures.num_videos) if "{video}" in pattern else [0]
+    found = {
+        pattern.format(
+            dataset=chain.dataset,
+            savi=chain.savi,
+            seed=chain.seed,
+            predictor=predictor,
+            protocol=protocol,
+            video=video,
+        )
+        for chain in chains(config)
+        for predictor, protocol in _names_in(pattern, chain)
+        for video in videos
+    }
+    return sorted(found)
+
+
+def _names_in(pattern: str, chain: Chain) -> Iterable[tuple[str, str]]:
+    """Return the predictors and protocols of a chain that a pattern asks for, in pairs."""
+    if "{predictor}" in pattern and "{protocol}" in pattern:
+        return chain.scored
+    if "{predictor}" in pattern:
+        return [(predictor, "") for predictor in chain.predictors]
+    if "{protocol}" in pattern:
+        return [("", protocol) for protocol in chain.protocols]
+    return [("", "")]
+
+
+# --- which splits a chain needs -----------------------------------------------------------------
+
+
+def is_trained(config: Config, chain: Chain) -> bool:
+    """Tell whether anything of a chain is trained: its SAVi, or a predictor."""
+    models = [config.savi[chain.savi], *(config.predictors[name] for name in chain.predictors)]
+    return not all(entry.pretrained for entry in models)
+
+
+def needs_training_slots(config: Config, chain: Chain) -> bool:
+    """Tell whether a predictor is trained on a chain, or may be later on."""
+    if not chain.predictors:
+        return not config.savi[chain.savi].pretrained
+    return not all(config.predictors[name].pretrained for name in chain.predictors)
+
+
+def scored_splits(config: Config, chain: Chain) -> set[str]:
+    """Return the splits that a chain's predictors are scored on."""
+    return {config.evaluation[protocol].split for protocol in chain.protocols}
+
+
+def video_splits(config: Config, chain: Chain) -> list[str]:
+    """Return the splits that a chain needs: where nothing is trained, only the scored ones."""
+    if is_trained(config, chain):
+        return sorted(SPLITS)
+    return sorted(scored_splits(config, chain) | {config.savi[chain.savi].evaluation.split})
+
+
+def slot_splits(config: Config, chain: Chain) -> list[str]:
+    """Return the splits whose slots a chain needs: to train on, and those that are scored."""
+    training = {"train", "val"} if needs_training_slots(config, chain) else set()
+    return sorted(training | scored_splits(config, chain))

@@ -1,0 +1,180 @@
+"""One run of train_savi or train_predictor: from a model and its data to what is written."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ocvp.compute.process_group import Group
+from ocvp.compute.randomness import derived_seed
+from ocvp.models.loading import start_from
+from ocvp.records.origins import files_digest, write_record
+from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
+from ocvp.runtime.files import companion, write_json
+from ocvp.runtime.logs import also_logged
+from ocvp.training.loop import train
+from ocvp.training.resume import ResumeFolder, fingerprint
+from ocvp.training.saves import save_training
+from ocvp.training.session import Session, launched, prepared
+from ocvp.training.setup import Setup
+from ocvp.training.state import TrainingState
+from ocvp.training.task import Task
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a session trains."""
+
+    task: Task
+    """The model, and what it is trained on."""
+    kind: str
+    """What the checkpoint holds."""
+    model: Mapping[str, Any]
+    """The arguments that made the model."""
+    inputs: Inputs
+    """What is read, by role; the run depends on what is trained on, `train` and `val`."""
+    start: str | None
+    """weights_digest of what the training starts from; None: random weights."""
+    content: dict[str, Any] = field(default_factory=dict)
+    """Further entries of the checkpoint that the run depends on."""
+    digests: dict[Path, str] = field(default_factory=dict)
+    """weights_digest of other checkpoints among the inputs."""
+
+
+def run_training(session: Session, load: Callable[[Session, torch.device], Subject]) -> int:
+    """Train in as many processes as there are to be, and write a checkpoint.
+
+    Args:
+        session: How the program was started.
+        load: Loads the data and builds the model, in each process on its device.
+
+    Returns:
+        The exit status of the program.
+
+    Raises:
+        ValueError: If the device is not there, there are too few of them or too few videos in a
+            batch, or another process is training into the same folder.
+    """
+    if (status := launched(session)) is not None:
+        return status
+    checkpoint = session.args.checkpoint
+    origin = files_digest([checkpoint]) if checkpoint else ""  # as it is before it is read
+    with prepared(session) as (device, group):
+        _train_and_save(session, load(session, device), group, origin)
+    return 0
+
+
+def initialised(
+    module_class: Callable[..., nn.Module],
+    kind: str,
+    model: Mapping[str, Any],
+    session: Session,
+    device: torch.device,
+) -> tuple[Any, str | None]:
+    """Build a model with the weights that its training starts from.
+
+    Args:
+        module_class: Its class.
+        kind: What a checkpoint of it holds.
+        model: The class' arguments.
+        session: Gives the seed, or the checkpoint that the training starts from.
+        device: Where the model goes.
+
+    Returns:
+        The model, and the weights_digest of that checkpoint; None for random weights.
+
+    Raises:
+        ValueError: If the checkpoint does not fit.
+    """
+    torch.manual_seed(derived_seed(session.args.seed, "initialisation"))
+    module = module_class(**model).to(device)
+    checkpoint = session.args.checkpoint
+    return module, start_from(module, checkpoint, kind, model) if checkpoint else None
+
+
+def _train_and_save(session: Session, subject: Subject, group: Group, origin: str) -> None:
+    """Train, or go on with a training, and write the checkpoint and what accompanies it."""
+    args, stage = session.args, session.stage
+    making = Making(session.rule, session.argv)  # before the training: sources may be edited in it
+    inputs = {"origin": args.checkpoint, **subject.inputs}
+    data = [path for role in ("train", "val") for path in paths_of(inputs[role])]
+    with contextlib.ExitStack() as stack:
+        resume: ResumeFolder | None = None
+        identity: dict[str, Any] = {"inputs": []}
+        if group.is_first:
+            # Over all sessions of the run, while --log is the last one's.
+            stack.enter_context(also_logged(args.output.parent / "training.log"))
+            identity = fingerprint(session.rule, stage, args.seed, data) | subject.content
+            identity |= {"start": subject.start} if subject.start else {}
+            resume = stack.enter_context(_resume_folder(session, identity))
+            # What was read already is not read again: the data, and the weights of checkpoints.
+            known = dict(zip(data, identity["inputs"], strict=True)) | subject.digests
+            making.read(inputs, known | ({args.checkpoint: subject.start} if subject.start else {}))
+        setup = Setup(
+            subject.task,
+            stage.training,
+            session.runtime,
+            args.seed,
+            folder=args.output.parent / "tensorboard",
+            resume=resume,
+            group=group,
+            description="SAVi" if subject.kind == "savi" else subject.kind,
+        )
+        state = train(setup)
+        # --- what is written, by the first process ------------------------------------------------
+        if not group.is_first:
+            return
+        products = save_training(
+            args.output,
+            state,
+            last_weights=subject.task.module.state_dict(),
+            select=stage.training.select,
+            kind=subject.kind,
+            model=dict(subject.model),
+            config=stage,
+            seed=args.seed,
+            sources=identity["inputs"],
+            **subject.content,
+        )
+    write_record(args.output, args.checkpoint, digest=origin)
+    _finish(session, making, state, products)
+
+
+def _resume_folder(session: Session, identity: dict[str, Any]) -> ResumeFolder:
+    """Return what the run resumes from, where it is the same run."""
+    return ResumeFolder(
+        session.resume_folder,
+        identity,
+        fresh=session.args.fresh,
+        # Asked of a whole study, in which some trainings have other inputs now: these start anew.
+        extend=session.runtime.extend,
+        must_extend=session.args.extend,
+        lock=False,  # `prepared` or the launcher has it
+    )
+
+
+def _finish(
+    session: Session, making: Making, state: TrainingState, products: Sequence[Path]
+) -> None:
+    """Write how long the training took, and the record of all that it made."""
+    made_by = state.sessions[-1]["made_by"]  # what trained it, not what writes it again
+    duration = {
+        "steps": state.step,
+        "epochs": state.epoch,
+        "examples": state.examples,
+        "seconds": round(state.seconds, 1),  # of all sessions
+        "device": made_by["device"],
+    }
+    times = companion(session.args.output, TRAINING_TIME)
+    write_json(times, duration)
+    making.finish(
+        [*products, times],
+        session.stage,
+        seed=session.args.seed,
+        seconds=duration["seconds"],
+        made_by=made_by,
+    )

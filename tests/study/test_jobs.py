@@ -1,0 +1,138 @@
+"""What rules ask of a job, from its wildcards: written out by hand for a small study."""
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from snakemake_runs import PROJECT
+from staleness_raw import write_raw_files
+
+from ocvp.config.whole import read_config
+from ocvp.study.chains import paths
+from ocvp.study.jobs import Jobs
+
+STUDY = PROJECT / "tests/helpers/staleness.yaml"
+TINY = PROJECT / "tests/helpers/tiny.yaml"
+
+
+class Wildcards(SimpleNamespace):
+    """A job's wildcards, as Snakemake gives them."""
+
+    def items(self) -> Any:
+        return vars(self).items()
+
+
+def config_of(path: Path = STUDY, **changes: Any) -> Any:
+    return read_config(yaml.safe_load(path.read_text(encoding="utf-8")) | changes)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Any:
+    write_raw_files(tmp_path)
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    config["datasets"]["obj3d"]["videos_per_chunk"] = 2  # of three
+    with contextlib.chdir(tmp_path):
+        yield Jobs(read_config(config))
+
+
+CHAIN = {"dataset": "first", "savi": "small", "seed": "1"}
+
+
+def test_videos_are_made_in_chunks(jobs):
+    first = Wildcards(dataset="first", split="train")
+    assert jobs.video_chunks(first)[0] == "results/first/videos/train/chunk0.h5"
+    obj3d = Wildcards(dataset="obj3d", split="val", chunk="0")
+    assert jobs.raw_root(obj3d) == "raw/OBJ3D"
+    assert jobs.raw_root(first) == "."
+    assert jobs.raw_digest(first) == "", "simulated"
+    assert len(jobs.raw_digest(obj3d)) == 64
+    assert jobs.listing("obj3d", "val") is jobs.listing("obj3d", "val"), "listed once"
+
+
+def test_the_digest_of_a_chunk_is_of_its_own_files(jobs):
+    chunks = [Wildcards(dataset="obj3d", split="val", chunk=str(chunk)) for chunk in (0, 1)]
+    before = [jobs.chunk_digest(chunk) for chunk in chunks]
+    assert len(jobs.video_chunks(chunks[0])) == 2
+    with Path("raw/OBJ3D/val/10/test_1.png").open("a") as file:  # the last of three videos
+        file.write("more")
+    jobs.listing.cache_clear()
+    after = [jobs.chunk_digest(chunk) for chunk in chunks]
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_missing_raw_files_are_named_with_their_data_set(jobs):
+    for path in sorted(Path("raw/OBJ3D/val").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    with pytest.raises(ValueError, match=r"^datasets\.obj3d: .*raw/OBJ3D/val is empty"):
+        jobs.raw_digest(Wildcards(dataset="obj3d", split="val"))
+
+
+def test_slots_of_a_split_that_fits_one_job_have_no_chunks(jobs):
+    assert jobs.slot_chunks(Wildcards(**CHAIN, split="train")) == []
+
+
+def test_slots_of_a_large_split_are_cut():
+    config = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    (savi,) = config["savi"].values()
+    savi["extraction"] = {"videos_per_chunk": 2}
+    (name,), (dataset,) = config["savi"], config["datasets"]
+    found = Jobs(read_config(config)).slot_chunks(
+        Wildcards(dataset=dataset, savi=name, seed="1", split="val")
+    )
+    num_videos = config["datasets"][dataset]["num_videos"]["val"]
+    folder = f"results/{dataset}/{name}/seed1/slots/val"
+    assert found == [f"{folder}/chunk{chunk}.h5" for chunk in range(-(-num_videos // 2))]
+
+
+def test_what_models_are_made_of(jobs):
+    names = {"dataset": "second", "seed": "1"}
+    fetched, tuned = (Wildcards(savi=savi, **names) for savi in ("fetched", "tuned"))
+    assert jobs.origin_product(fetched) == []
+    assert jobs.origin_options(fetched)[:2] == [
+        "--checkpoint",
+        "raw/published/models/checkpoint.pth",
+    ]
+    assert jobs.origin_options(tuned) == ["--checkpoint", "raw/mine/savi.pt"]
+    assert jobs.origin_options(Wildcards(**CHAIN)) == []
+    assert jobs.origin_digest(Wildcards(**CHAIN)) == ""
+    assert jobs.origin_digest(fetched) != jobs.origin_digest(tuned) != ""
+    assert jobs.entry(Wildcards(**CHAIN, predictor="lstm")).kind == "lstm"
+
+
+def test_a_model_of_the_study_is_an_input_of_what_is_made_of_it():
+    config = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    made = "results/first/small/seed1/savi.pt"
+    config["savi"]["tuned"]["start_from"] = f"./{made}"
+    jobs, tuned = Jobs(read_config(config)), Wildcards(dataset="second", savi="tuned", seed="1")
+    assert jobs.origin_product(tuned) == [made]
+    assert jobs.origin_digest(tuned) == "", "Snakemake follows inputs itself"
+    config["savi"]["small"]["start_from"] = made
+    with pytest.raises(ValueError, match="lies where the model that is made of it is written to"):
+        Jobs(read_config(config)).origin_product(Wildcards(**CHAIN))
+
+
+def test_what_is_scored(jobs):
+    short = Wildcards(**CHAIN, predictor="lstm", protocol="short")
+    assert jobs.scored_videos(short) == "results/first/videos/test.h5"
+    assert jobs.protocol_videos(short) == "results/first/videos/test.h5"
+    assert jobs.protocol_slots(short) == "results/first/small/seed1/slots/test.h5"
+    scores = [
+        f"results/first/small/seed1/{name}/evaluation/short.json" for name in ("lstm", "ocvp")
+    ]
+    assert sorted(jobs.protocol_scores(short)) == scores
+
+
+def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
+    config = config_of(TINY)
+    (dataset,), (savi,) = config.datasets, config.savi
+    assert paths(config, "{dataset}/{savi}/seed{seed}") == [f"{dataset}/{savi}/seed1"]
+    assert paths(config, "{predictor}") == sorted(config.predictors)
+    pairs = [f"{p}/{e}" for p in config.predictors for e in config.evaluation]
+    assert paths(config, "{predictor}/{protocol}") == sorted(pairs)
+    videos = [
+        f"{e}_{video}" for e in config.evaluation for video in range(config.figures.num_videos)
+    ]
+    assert paths(config, "{protocol}_{video}") == sorted(videos)
