@@ -328,7 +328,7 @@ KEYS: dict[str, Edit] = {
     "TransformerModel.dropout": ocvp("model.dropout", 0.2),
     "PredictorTraining.num_steps": ocvp("training.num_steps", 5),
     "PredictorTraining.num_epochs": ocvp(
-        "training.num_epochs", 3, also={"predictors.ocvp.training.loop.num_steps": None}
+        "training.num_epochs", 3, also={"predictors.ocvp.training.num_steps": None}
     ),
     "PredictorTraining.batch_size": ocvp("training.batch_size", 2),
     "PredictorTraining.learning_rate": ocvp("training.learning_rate", 2e-4),
@@ -476,10 +476,10 @@ OTHER_EDITS: dict[str, Edit] = {
         also={"evaluation.validation.num_preds": 2},
     ),
     "two losses of a predictor, swapped and equal": Edit(
-        "predictors.ocvp.training.loop.frame_loss_weight",
+        "predictors.ocvp.training.frame_loss_weight",
         1.0,
         NOTHING,
-        also={"predictors.ocvp.training.loop.slot_loss_weight": 1.0},
+        also={"predictors.ocvp.training.slot_loss_weight": 1.0},
     ),
     "a default, written out": Edit("savi.small.training.learning_rate", 1e-4, NOTHING),
     "a number, written as YAML 1.1 does not read it": Edit(
