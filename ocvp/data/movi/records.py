@@ -20,12 +20,9 @@ from ocvp.data.movi.example_proto import Example
 
 LEVELS = 65535  # the largest of the 16 bits that depth and flow are stored with
 ABSENT = -1.0
-GRAY_OF_16_BITS = ("I;16", "I")  # modes of Pillow; the second up to Pillow 10
-DAMAGED = (
-    *(OSError, SyntaxError, ValueError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-)
+DAMAGED = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for a picture that cannot be read."""
+GRAY_OF_16_BITS = ("I;16", "I")  # modes of Pillow; the second up to Pillow 10
 
 
 class MoviRecord:

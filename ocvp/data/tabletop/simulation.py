@@ -59,7 +59,8 @@ def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDAr
     bodies, model, motion = _simulate_until_contact(dataset, purpose, camera)
     look = sample_look(generator(*purpose, "look"), len(bodies))
     views, flow = _draw_all(model, motion, camera, look, "flow" in dataset.fields)
-    masks = np.stack([_mask(view) for view in views])
+    geoms = np.stack([view.geoms for view in views])
+    masks = np.maximum(geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
     most = dataset.max_objects
     arrays: dict[str, NDArray] = {
         "frames": np.stack([view.frame for view in views]),
@@ -137,10 +138,6 @@ def _flow(
     landing = camera.project(turned + next_positions[objects])  # (pixels of objects, 2)
     flow[rows, columns] = landing - np.stack([rows + 0.5, columns + 0.5], axis=-1)
     return flow
-
-
-def _mask(view: View) -> NDArray[np.uint8]:
-    return np.maximum(view.geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
 
 
 def _pad(values: NDArray, length: int, axis: int = 0) -> NDArray:
