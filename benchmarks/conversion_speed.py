@@ -156,21 +156,19 @@ def make_obj3d(root: Path, num_videos: int) -> None:
     """Write an OBJ3D tree of training episodes (see `EPISODE_FRAMES`)."""
     from PIL import Image
 
+    from ocvp.config.datasets import TabletopDataset
     from ocvp.data.tabletop.simulation import simulate
 
+    dataset = TabletopDataset(
+        kind="tabletop",
+        resolution=(EPISODE_SIDE, EPISODE_SIDE),
+        num_frames=EPISODE_FRAMES,
+        num_videos={"train": SIMULATED_EPISODES, "val": 1, "test": 1},
+    )
     for video in range(min(num_videos, SIMULATED_EPISODES)):
         folder = root / "train" / str(video + 1)
         folder.mkdir(parents=True)
-        frames = simulate(
-            resolution=(EPISODE_SIDE, EPISODE_SIDE),
-            num_frames=EPISODE_FRAMES,
-            num_objects=(3, 5),
-            fps=10.0,
-            fields=(),
-            seed=0,
-            split="train",
-            video=video,
-        )["frames"]
+        frames = simulate(dataset, "train", video)["frames"]
         for frame in range(EPISODE_FRAMES):
             Image.fromarray(frames[frame]).save(folder / f"test_{frame + 1}.png")
     for video in range(SIMULATED_EPISODES, num_videos):

@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 
+from ocvp.config.datasets import TabletopDataset
 from ocvp.data.tabletop.simulation import simulate
 
 MAX_MS = 10.0
@@ -20,19 +21,17 @@ VIDEOS_PER_ROUND = 4
 def measure(side: int, fields: tuple[str, ...], num_rounds: int) -> float:
     """Return ms a frame of videos of side x side pixels with up to 5 objects."""
     rounds = []
+    dataset = TabletopDataset(
+        kind="tabletop",
+        resolution=(side, side),
+        num_frames=NUM_FRAMES,
+        num_videos={"train": VIDEOS_PER_ROUND, "val": 1, "test": 1},
+        fields=fields,
+    )
     for _ in range(num_rounds):
         start = time.perf_counter()
         for video in range(VIDEOS_PER_ROUND):
-            simulate(
-                resolution=(side, side),
-                num_frames=NUM_FRAMES,
-                num_objects=(3, 5),
-                fps=10.0,
-                fields=fields,
-                seed=0,
-                split="train",
-                video=video,
-            )
+            simulate(dataset, "train", video)
         rounds.append(time.perf_counter() - start)
     return 1000 * min(rounds) / VIDEOS_PER_ROUND / NUM_FRAMES
 

@@ -1,6 +1,6 @@
 """The config of data sets: one section for each kind."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, RootModel, model_validator
 
@@ -40,6 +40,8 @@ class TabletopDataset(Section):
     videos_per_chunk: int = Field(default=50, ge=1)
     """Videos that one job makes. The merged file does not depend on it, but to change it makes the
     data set anew."""
+    has_boxes: ClassVar[bool] = True
+    """Whether a SAVi can start from boxes."""
 
     @model_validator(mode="after")
     def _check(self) -> "TabletopDataset":
@@ -55,11 +57,6 @@ class TabletopDataset(Section):
     def max_objects(self) -> int:
         """The most objects that a video can hold."""
         return self.num_objects[1]
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether a SAVi can start from boxes."""
-        return True
 
 
 class MaxVideos(Section):
@@ -111,21 +108,15 @@ class Obj3dDataset(RawDataset):
     """Frames of an episode to store, of at most 100."""
     resize: ResizeFilter = "bicubic"
     """Pillow's filter for other sizes; the published loader used bicubic."""
+    max_objects: ClassVar[int] = 0
+    """No annotation says how many objects there are."""
+    has_boxes: ClassVar[bool] = False
+    """Whether a SAVi can start from boxes."""
 
     @model_validator(mode="after")
     def _check(self) -> "Obj3dDataset":
         _check_stored_frames(self.num_frames, self.stride, 100)
         return self
-
-    @property
-    def max_objects(self) -> int:
-        """0: no annotation says how many objects there are."""
-        return 0
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether a SAVi can start from boxes."""
-        return False
 
 
 class MoviDataset(RawDataset):
@@ -153,6 +144,8 @@ class MoviDataset(RawDataset):
     """Rows of boxes in the file, at least the most objects of a video (MOVi-D and E: 23)."""
     fields: tuple[Literal["flow", "depth"], ...] = ()
     """Annotations to store beside frames, masks and boxes."""
+    has_boxes: ClassVar[bool] = True
+    """Whether a SAVi can start from boxes."""
 
     @model_validator(mode="after")
     def _check(self) -> "MoviDataset":
@@ -168,11 +161,6 @@ class MoviDataset(RawDataset):
                 "'published'"
             )
         return self
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether a SAVi can start from boxes."""
-        return True
 
 
 class SplitShares(Section):

@@ -17,10 +17,8 @@ NAME = "NAME"
 
 def schema_text() -> str:
     """Return the JSON schema of a whole config."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(),
-    }
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    schema = {"$schema": draft, **Config.model_json_schema()}
     return json.dumps(schema, indent=2) + "\n"
 
 
@@ -55,11 +53,9 @@ def _sections(schema: dict[str, Any]) -> list[_Section]:
     """Return each section once, from the top of the config down."""
     found: dict[tuple[str, str], _Section] = {}
     for name, section in _walk(schema, schema, "", ()):
-        known = found.get((section.path, name))
-        if known is None:
-            found[section.path, name] = section
-        else:  # entries of several kinds share it
-            found[section.path, name] = known._replace(kinds=())
+        if (section.path, name) in found:  # entries of several kinds share it
+            section = section._replace(kinds=())
+        found[section.path, name] = section
     return list(found.values())
 
 
@@ -93,10 +89,8 @@ def _table(section: _Section, schema: dict[str, Any]) -> str:
     if section.kinds:
         heading += f" with `kind: {' | '.join(section.kinds)}`"
     required = section.definition.get("required", [])
-    rows = [
-        _row(key, value, schema, key in required)
-        for key, value in section.definition["properties"].items()
-    ]
+    keys = section.definition["properties"].items()
+    rows = [_row(key, value, schema, key in required) for key, value in keys]
     head = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
     text = _cell(section.definition["description"])
     return "\n".join([heading, "", text, "", head, *rows, ""])
@@ -104,24 +98,17 @@ def _table(section: _Section, schema: dict[str, Any]) -> str:
 
 def _row(key: str, value: dict[str, Any], schema: dict[str, Any], is_required: bool) -> str:
     default = "required" if is_required else f"`{_yaml(value.get('default'))}`"
-    if _is_section(value):
+    if "$ref" in value:
         default = "required" if is_required else "as below"
-    meaning = value.get("description") or _definition(value, schema)["description"]
+    meaning = value.get("description")
+    if meaning is None:  # a section describes itself
+        meaning = schema["$defs"][value["$ref"].rpartition("/")[2]]["description"]
     return f"| `{key}` | {describe(value)} | {default} | {_cell(meaning)} |"
-
-
-def _is_section(value: dict[str, Any]) -> bool:
-    return "$ref" in value
-
-
-def _definition(value: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    definition: dict[str, Any] = schema["$defs"][value["$ref"].rpartition("/")[2]]
-    return definition
 
 
 def describe(value: dict[str, Any]) -> str:
     """Return the type and range of a key in words."""
-    if _is_section(value):
+    if "$ref" in value:
         return "a section, see below"
     if "anyOf" in value:
         return " or ".join(describe(option) for option in value["anyOf"])

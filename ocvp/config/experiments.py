@@ -48,15 +48,12 @@ def new_experiment(
                 "overwrite what it made; choose another"
             )
         renamed[section] = {new_names[section][old]: entry for old, entry in entries.items()}
-    renamed["study"] = [
-        study.model_copy(
-            update={
-                section: [_renamed(old, new_names[section]) for old in getattr(study, section)]
-                for section in RENAMED
-            }
-        )
-        for study in config.study
-    ]
+    renamed["study"] = []
+    for study in config.study:
+        names = {
+            key: [_renamed(old, new_names[key]) for old in getattr(study, key)] for key in RENAMED
+        }
+        renamed["study"].append(study.model_copy(update=names))
     return config.model_copy(update=renamed)
 
 
@@ -130,10 +127,7 @@ def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
         folder: Where its `results/` will lie.
     """
     chain = f"{folder}/{{dataset}}/{{savi}}/seed{{seed}}"
-    checkpoints = {
-        "savi": f"{chain}/savi.pt",
-        "predictors": f"{chain}/{{predictor}}/predictor.pt",
-    }
+    checkpoints = {"savi": f"{chain}/savi.pt", "predictors": f"{chain}/{{predictor}}/predictor.pt"}
     plain = config.model_dump(mode="json", exclude_unset=True)
     for section in ("datasets", "savi", "predictors", "evaluation"):
         used = {name for study in config.study for name in getattr(study, section)}

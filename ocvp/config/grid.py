@@ -5,11 +5,15 @@
 value in the paths of products.
 """
 
+import copy
+import functools
 import itertools
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
+
+from pydantic import Field
 
 from ocvp.config.entries import ModelEntry
 from ocvp.config.predictors import PredictorEntry
@@ -27,9 +31,9 @@ NOT_VARIED = ("grid", "pretrained", "pretrained_params", "start_from")
 class Entries(Section):
     """Entries by name, to be validated."""
 
-    savi: dict[str, SaviEntry]
+    savi: dict[str, SaviEntry] = Field(default={})
     """SAVi models."""
-    predictors: dict[str, PredictorEntry]
+    predictors: dict[str, PredictorEntry] = Field(default={})
     """Slot predictors."""
 
 
@@ -73,16 +77,17 @@ def _variants(section: str, name: str, entry: ModelEntry) -> Iterator[tuple[str,
     plain = entry.model_dump(mode="json", exclude_unset=True, exclude={"grid"})
     names = set()
     for values in itertools.product(*grid.values()):
-        raw = json.loads(json.dumps(plain))
+        raw = copy.deepcopy(plain)
         for path, value in zip(paths, values, strict=True):
             part = raw
             for key in path[:-1]:
                 part = part.setdefault(key, {})
             part[path[-1]] = value
         as_written = _name(name, grid, values, where)
-        variant = _validated(section, as_written, raw)
+        entries = validate(Entries, {section: {as_written: raw}})
+        variant: ModelEntry = getattr(entries, section)[as_written]
         # 1e-4 may have been written as text, and 0.0001 is the same.
-        found = [_value(variant, path) for path in paths]
+        found = [functools.reduce(getattr, path, variant) for path in paths]
         variant_name = _name(name, grid, found, where)
         if variant_name in names:
             raise _error(f"{where} gives {variant_name} twice; each value may stand in a list once")
@@ -116,19 +121,6 @@ def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
         raise _error(f"{where}.{key} could be {names}; write which")
     names = ", ".join(".".join(path) for path in keys)
     raise _error(f"{where}.{key}: there is no such key to vary; allowed are {names}")
-
-
-def _validated(section: str, name: str, raw: dict[str, Any]) -> ModelEntry:
-    entries = {key: {name: raw} if key == section else {} for key in SECTIONS}
-    entry: ModelEntry = getattr(validate(Entries, entries), section)[name]
-    return entry
-
-
-def _value(entry: ModelEntry, path: tuple[str, ...]) -> Any:
-    value: Any = entry
-    for key in path:
-        value = getattr(value, key)
-    return value
 
 
 def _name(name: str, grid: dict[str, Any], values: Any, where: str) -> str:

@@ -54,23 +54,14 @@ def predictor_scores(config: Config, names: Names) -> PredictorScoring:
     return PredictorScoring(protocol=protocol, num_threads=num_threads)
 
 
-def savi_import(config: Config, names: Names) -> ImportStage:
-    """Return what a pretrained SAVi depends on."""
-    return import_stage(config.savi[names["savi"]])
-
-
-def predictor_import(config: Config, names: Names) -> ImportStage:
-    """Return what a pretrained predictor depends on."""
-    return import_stage(config.predictors[names["predictor"]])
-
-
 def figures(config: Config, names: Names) -> Section:
     """Return what figures depend on."""
     return config.figures
 
 
-def import_stage(entry: ModelEntry) -> ImportStage:
-    """Return what an entry asks of the checkpoint that it is made of: what it says of the model."""
+def imported(config: Config, names: Names) -> ImportStage:
+    """Return what a pretrained model depends on: what its entry says of the checkpoint's model."""
+    entry = entry_of(config, names)
     model = getattr(entry, "model", None)
     settings = model.model_dump(mode="json", exclude_unset=True) if model else {}
     return ImportStage(kind=getattr(entry, "kind", "savi"), model=settings)
@@ -78,12 +69,9 @@ def import_stage(entry: ModelEntry) -> ImportStage:
 
 def entry_of(config: Config, names: Names) -> ModelEntry:
     """Return the entry of a job, of its predictor or else of its SAVi, with its paths filled in."""
-    entry: ModelEntry = (
-        config.predictors[names["predictor"]]
-        if "predictor" in names
-        else config.savi[names["savi"]]
-    )
-    return entry.of_job(**names)
+    if "predictor" in names:
+        return config.predictors[names["predictor"]].of_job(**names)
+    return config.savi[names["savi"]].of_job(**names)
 
 
 def savi_threads(savi: SaviEntry) -> int:

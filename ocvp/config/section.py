@@ -118,7 +118,9 @@ def _siblings(location: tuple[str | int, ...], schema: dict[str, Any]) -> list[s
             part_of = schema["$defs"][part_of["$ref"].rpartition("/")[2]]
         if part is None or isinstance(part, int):
             continue
-        others = [*part_of.get("patternProperties", {}).values()]
-        others += [part_of["additionalProperties"]] if part_of.get("additionalProperties") else []
+        others = [
+            *part_of.get("patternProperties", {}).values(),
+            part_of.get("additionalProperties"),
+        ]
         part_of = part_of["properties"][part] if "properties" in part_of else others[0]
     return list(part_of["properties"])

@@ -107,21 +107,11 @@ def _known_model(entry: Any) -> Any:
 
 
 def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterator[str]:
-    if (savi.evaluation.num_frames or 0) > dataset.num_frames:
-        yield (
-            f"savi.{s}.evaluation.num_frames is {savi.evaluation.num_frames}, but the videos of "
-            f"{d} have {dataset.num_frames} frames"
-        )
-    # Of a pretrained model only the keys that are there are known.
-    known = savi.model.model_fields_set if savi.model else set()
+    yield from _check_num_frames(f"savi.{s}.evaluation", savi.evaluation, d, dataset)
     model, training = savi.model, savi.training
     if model is None:
         return
-    if (
-        "initializer" in known
-        and model.initializer in ("boxes", "centres")
-        and not dataset.has_boxes
-    ):
+    if model.initializer in ("boxes", "centres") and not dataset.has_boxes:
         yield (
             f"savi.{s}.model.initializer is {model.initializer}, but {d} (kind {dataset.kind}) has "
             "no boxes; use learned_random or random"
@@ -153,10 +143,10 @@ def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterato
         )
 
 
-def _check_num_frames(where: str, training: Any, d: str, dataset: AnyDataset) -> Iterator[str]:
-    if (training.num_frames or 0) > dataset.num_frames:
+def _check_num_frames(where: str, section: Any, d: str, dataset: AnyDataset) -> Iterator[str]:
+    if (section.num_frames or 0) > dataset.num_frames:
         yield (
-            f"{where}.num_frames is {training.num_frames}, but the videos of {d} have "
+            f"{where}.num_frames is {section.num_frames}, but the videos of {d} have "
             f"{dataset.num_frames} frames"
         )
 
@@ -172,8 +162,7 @@ def _check_predictor(p: str, predictor: Any, s: str, savi: SaviEntry) -> Iterato
             f"savi.{s}, {slots.slot_dim}"
         )
     if isinstance(predictor, TransformerEntry) and predictor.training:
-        buffer = model.buffer_size
-        context = predictor.training.num_context
+        buffer, context = model.buffer_size, predictor.training.num_context
         if buffer is not None and buffer < context:
             yield (
                 f"predictors.{p}.model.buffer_size is {buffer}, smaller than its "

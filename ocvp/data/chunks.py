@@ -1,6 +1,6 @@
 """Chunks: runs of consecutive videos of a split, which jobs make side by side and one joins."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ def videos_of_chunk(chunk: int, videos_per_chunk: int, num_videos: int, split: s
     return range(num_videos)[chunk * videos_per_chunk : (chunk + 1) * videos_per_chunk]
 
 
-def check_order(chunks: Iterable[Chunk], num_videos: int) -> None:
+def check_order(chunks: Sequence[Chunk], num_videos: int) -> None:
     """Check that chunks are a whole split in order.
 
     Args:
@@ -47,7 +47,7 @@ def check_order(chunks: Iterable[Chunk], num_videos: int) -> None:
     Raises:
         ValueError: If not, naming the chunk.
     """
-    next_video = number = 0
+    next_video = 0
     for chunk in chunks:
         if chunk.first_video != next_video:
             raise ValueError(
@@ -55,9 +55,8 @@ def check_order(chunks: Iterable[Chunk], num_videos: int) -> None:
                 f"{next_video}: --chunks must name all chunks of the split in order"
             )
         next_video += chunk.num_videos
-        number += 1
     if next_video != num_videos:
         raise ValueError(
-            f"the {number} chunks hold {next_video} videos; the split has {num_videos}: "
+            f"the {len(chunks)} chunks hold {next_video} videos; the split has {num_videos}: "
             "--chunks must name all chunks of the split in order"
         )

@@ -21,6 +21,10 @@ from ocvp.data.resizing import WHOLE, Crop, Fit, choose_crop, resize_frame
 logger = logging.getLogger(__name__)
 
 BOX_KEYS = ("y_min", "x_min", "y_max", "x_max")
+EXPECTED = (
+    f"expected are rows of {', '.join(BOX_KEYS)} as fractions of the frame, from 0 to 1, the "
+    "smaller one first"
+)
 
 
 class Clip(NamedTuple):
@@ -91,13 +95,13 @@ def read_boxes(path: Path) -> np.ndarray:
         rows = rows["boxes"] if isinstance(rows, dict) else rows
         boxes = np.array(rows, dtype=np.float32)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as boxes: {error!r}; {_expected()}") from None
+        raise ValueError(f"{path} cannot be read as boxes: {error!r}; {EXPECTED}") from None
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
-        raise ValueError(f"{path} holds numbers of shape {boxes.shape}; {_expected()}")
+        raise ValueError(f"{path} holds numbers of shape {boxes.shape}; {EXPECTED}")
     for index, (y_min, x_min, y_max, x_max) in enumerate(boxes.tolist()):
         if not (0 <= y_min < y_max <= 1 and 0 <= x_min < x_max <= 1):
             box = [round(number, 6) for number in (y_min, x_min, y_max, x_max)]
-            raise ValueError(f"{path}: box {index} is {box}; {_expected()}")
+            raise ValueError(f"{path}: box {index} is {box}; {EXPECTED}")
     return boxes
 
 
@@ -134,10 +138,3 @@ def _csv_rows(text: str) -> list[list[float]]:
     if rows and tuple(rows[0]) == BOX_KEYS:
         rows = rows[1:]
     return [[float(cell) for cell in row] for row in rows]
-
-
-def _expected() -> str:
-    return (
-        f"expected are rows of {', '.join(BOX_KEYS)} as fractions of the frame, from 0 to 1, the "
-        "smaller one first"
-    )

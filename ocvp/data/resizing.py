@@ -8,7 +8,7 @@ row floor(i * H_source / H) of the source, the even ones at half the size, as in
 loader of MOVi.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,7 @@ from PIL import Image
 
 from ocvp.config.datasets import ResizeFilter
 
-FILTERS: dict[ResizeFilter, Image.Resampling] = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+FILTERS = {name: Image.Resampling[name.upper()] for name in get_args(ResizeFilter)}
 """Names of the config to Pillow's filters; all but `nearest` average over what they leave out."""
 
 Fit = Literal["crop", "stretch"]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_videos import RawVideo
 
 if TYPE_CHECKING:
+    from ocvp.data.raw_videos import RawVideo
     from ocvp.data.videos import Video
 
 SOURCES = {
@@ -39,7 +39,7 @@ class VideoSource(Protocol):
         """Yield the videos `start` to `stop` - 1."""
 
 
-def open_source(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) -> VideoSource:
+def open_source(dataset: AnyDataset, split: Split, videos: "Sequence[RawVideo]") -> VideoSource:
     """Return the source of one split of a data set.
 
     Args:

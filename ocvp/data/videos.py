@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
-TEXT_ATTRIBUTES = ("dataset", "split", "source", "config", "camera")
 
 
 class FieldSpec(NamedTuple):
@@ -149,10 +148,8 @@ class VideoWriter:
 
     def _finish(self) -> None:
         if len(self._names) != self._num_videos:
-            raise ValueError(
-                f"{self._path}: {len(self._names)} videos were written instead of "
-                f"{self._num_videos}"
-            )
+            found = f"{len(self._names)} videos were written instead of {self._num_videos}"
+            raise ValueError(f"{self._path}: {found}")
         self._write_texts("names", self._names)
         if any(metadata is not None for metadata in self._metadata):
             texts = [json.dumps(metadata or {}, sort_keys=True) for metadata in self._metadata]

@@ -112,20 +112,14 @@ def load_published(params: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> 
                 f"the checkpoint holds the predictor {kind}, the parameters describe {described} "
                 "(model.predictor.predictor_name)"
             )
-    model = _build(kind, arguments)
+    try:
+        model = model_class(kind)(**arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        text = f"the parameters describe a {kind} that cannot be built: {error}"
+        raise ValueError(text) from error
     renamed = rename(checkpoint["model_state_dict"], kind)
     _load(model, renamed)
     return Published(kind, arguments, model.eval(), renamed.dropped)
-
-
-def _build(kind: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build the model that the parameters describe."""
-    try:
-        return model_class(kind)(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(
-            f"the parameters describe a {kind} that cannot be built: {error}"
-        ) from error
 
 
 def _load(model: nn.Module, renamed: Renamed) -> None:

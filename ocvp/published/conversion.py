@@ -141,8 +141,8 @@ def _savi_model(account: Account, source: Source) -> dict[str, Any]:
     for key in ("box_format", "absent"):  # of imported weights; a model trained here has its own
         del model[key]
     for key, ours in SAVI_KEYS.items():
-        where = f"savi.savi_{source.name}.model"
-        where = f"datasets.{source.name}" if ours == "resolution" else where
+        is_of_data = ours == "resolution"
+        where = f"datasets.{source.name}" if is_of_data else f"savi.savi_{source.name}.model"
         account.convert(f"model.SAVi.{key}", f"{where}.{ours}")
     for key in SAVI_FIXED:
         account.no_effect(f"model.SAVi.{key}", ONLY)
@@ -258,19 +258,18 @@ def _remarks(
 
 def _conversion(account: Account, config: dict[str, Any], remarks: list[str]) -> Conversion:
     """Sort the keys of the file by what became of them."""
-    values, converted = account.values, account.converted
-    ignored = {k: v for k, v in account.no_effects.items() if k in values and k not in converted}
-    lost = {key: reason for key, reason in account.not_converted.items() if key in values}
+    values, converted, lost = account.values, account.converted, account.not_converted
+    ignored = {key: why for key, why in account.no_effects.items() if key not in converted}
     unknown = values.keys() - converted.keys() - ignored.keys() - lost.keys()
+
+    def notes(reasons: Mapping[str, str]) -> list[Note]:
+        return [Note(key, values[key], reasons[key]) for key in values if key in reasons]
+
     return Conversion(
         config,
         {key: converted[key] for key in values if key in converted},
-        [Note(key, values[key], ignored[key]) for key in values if key in ignored],
-        [Note(key, values[key], lost[key]) for key in values if key in lost],
-        [
-            Note(key, values[key], "not a key of published files")
-            for key in values
-            if key in unknown
-        ],
+        notes(ignored),
+        notes(lost),
+        notes(dict.fromkeys(unknown, "not a key of published files")),
         remarks,
     )

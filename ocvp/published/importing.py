@@ -112,10 +112,7 @@ def read_theirs(
     content: dict[str, Any] = {
         "kind": found.kind,
         "model": found.arguments,
-        "config": {
-            "model": found.arguments,
-            "training": _training(settings, found.kind, params),
-        },
+        "config": {"model": found.arguments, "training": _training(settings, found.kind, params)},
         "weights": found.model.state_dict(),
         "step": _num_steps(state),
         "epoch": _count(state.get("epoch")),
@@ -225,11 +222,11 @@ def _count(value: Any) -> int | None:
 def _savi_digest(savi: Path | None, checkpoint: Path, slot_dim: int) -> str:
     """Return the digest of the SAVi that a predictor belongs to, whose slots must fit."""
     opened = open_savi(_required(savi, checkpoint))
-    content = opened.content
-    if content["model"]["slot_dim"] != slot_dim:
+    own = opened.content["model"]["slot_dim"]
+    if own != slot_dim:
         raise ValueError(
             f"{checkpoint} predicts slots with slot_dim {slot_dim}, the slots of {savi} have "
-            f"{content['model']['slot_dim']}; give the SAVi that it was trained on"
+            f"{own}; give the SAVi that it was trained on"
         )
     return opened.digest
 

@@ -114,10 +114,8 @@ def recorded_training(params: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """
     account = Account(params)
     source = read_source(account)
-    if kind == "savi":
-        training = savi_training(account, source, "savi")
-    else:
-        training = predictor_training(account, source, "predictors")
+    convert = savi_training if kind == "savi" else predictor_training
+    training = convert(account, source, kind)  # an entry's name is not recorded
     account.raise_faults()
     return training
 

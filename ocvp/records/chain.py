@@ -62,15 +62,8 @@ def _node(role: str, path: Path, digest: str | None, verify: bool, seen: set[Pat
     if path in seen:
         return Node(role, path, record, fault, is_repeated=True)
     seen.add(path)
-    inputs = record.inputs() if record else ()
-    return Node(
-        role,
-        path,
-        record,
-        fault,
-        is_repeated=False,
-        inputs=tuple(_node(*found, verify, seen) for found in inputs),
-    )
+    inputs = tuple(_node(*found, verify, seen) for found in record.inputs()) if record else ()
+    return Node(role, path, record, fault, is_repeated=False, inputs=inputs)
 
 
 def _fault(path: Path, record: Record | None, digest: str | None, verify: bool) -> str:

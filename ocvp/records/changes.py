@@ -16,13 +16,12 @@ def changes_between(former: dict[str, Any], now: dict[str, Any]) -> dict[str, tu
 
     A name is a key, or a section and the path in it (`config training.num_steps`).
     """
-    values = [dict(_leaves(of)) for of in (now, former)]
-    names = [name for name in {**values[0], **values[1]} if _differs(name, *values)]
-    return {name: (_text(values[1], name), _text(values[0], name)) for name in names}
-
-
-def _differs(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return name not in one or name not in other or one[name] != other[name]
+    old, new = dict(_leaves(former)), dict(_leaves(now))
+    return {
+        name: (_text(old, name), _text(new, name))
+        for name in {**new, **old}
+        if name not in old or name not in new or old[name] != new[name]
+    }
 
 
 def _leaves(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

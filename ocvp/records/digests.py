@@ -125,24 +125,19 @@ def _text(value: Any) -> str:
 
 def _is_left_out(node: Any) -> bool:
     """Tell whether a statement or keyword only speaks, or imports from this package."""
-    if isinstance(node, ast.keyword):
-        return node.arg is not None and (node.arg in SPOKEN or node.arg.endswith("_help"))
-    if isinstance(node, ast.Expr):
+    match node:
+        case ast.keyword(arg=str(name)):
+            return name in SPOKEN or name.endswith("_help")
         # A string that stands alone is a docstring, also under a field or a constant.
-        is_docstring = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return is_docstring or _is_log_message(node.value)
-    if isinstance(node, ast.Import):
-        return all(_is_ours(alias.name) for alias in node.names)
-    return isinstance(node, ast.ImportFrom) and (node.level > 0 or _is_ours(node.module or ""))
-
-
-def _is_log_message(value: ast.expr) -> bool:
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Attribute)
-        and isinstance(value.func.value, ast.Name)
-        and value.func.value.id == "logger"
-    )
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
+            return True
+        case ast.Import(names=names):
+            return all(_is_ours(alias.name) for alias in names)
+        case ast.ImportFrom(module=module, level=level):
+            return level > 0 or _is_ours(module or "")
+    return False
 
 
 # --- imports ------------------------------------------------------------------------------------
@@ -213,7 +208,5 @@ def _is_ours(name: str) -> bool:
 def _is_module(name: str) -> bool:
     package, _, leaf = name.rpartition(".")
     folder = _source(package)
-    return folder.name == "__init__.py" and any(
-        path.is_file()
-        for path in (folder.parent / f"{leaf}.py", folder.parent / leaf / "__init__.py")
-    )
+    places = (folder.with_name(f"{leaf}.py"), folder.parent / leaf / "__init__.py")
+    return folder.name == "__init__.py" and any(path.is_file() for path in places)

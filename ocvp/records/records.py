@@ -107,11 +107,7 @@ class Making:
             "program": program,
             "products": {path.name: content_digest(path) for path in products},
             "inputs": [
-                {
-                    "role": role,
-                    "path": _relative(path, products[0].parent),
-                    "digest": digest,
-                }
+                {"role": role, "path": _relative(path, products[0].parent), "digest": digest}
                 for role, path, digest in self._inputs
             ],
             "config": config,
@@ -148,9 +144,7 @@ def find_record(product: Path) -> Record | None:
     Raises:
         ValueError: If a file of that name is no record.
     """
-    own = companion(product, NAME)
-    others = sorted(product.parent.glob(f"*{NAME}"))
-    for path in [own, *(other for other in others if other != own)]:
+    for path in dict.fromkeys([companion(product, NAME), *sorted(product.parent.glob(f"*{NAME}"))]):
         if path.is_file():
             record = read_record(path)
             if product.name in record.content["products"]:

@@ -7,7 +7,7 @@ for TensorBoard) is imported within functions and listed nowhere: it does not ch
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ocvp.config import parts
 from ocvp.config.section import canonical_json
@@ -15,7 +15,8 @@ from ocvp.config.tree import Config
 from ocvp.data.sources import source_modules
 from ocvp.records.digests import code_digest
 
-CHAIN = "{dataset}/{savi}/seed{seed}"
+SAVI = "{dataset}/{savi}/seed{seed}"
+PREDICTOR = f"{SAVI}/{{predictor}}"
 MODELS = ("ocvp.models.savi", "ocvp.models.predictors")
 
 
@@ -40,90 +41,66 @@ class Rule(NamedTuple):
     """GPUs."""
 
 
+TRAINING: dict[str, Any] = {"threads": None, "mem_mb": 4000, "runtime": 1440}
+SCORING: dict[str, Any] = {"threads": 2, "mem_mb": 4000, "runtime": 120}
+"""Of what runs a trained model over videos or slots."""
+
 RULES: dict[str, Rule] = {
     "make_chunk": Rule(
-        "ocvp.prepare_data",
-        "{dataset}/videos/{split}/chunk{chunk}.h5",
-        parts.videos,
-        runtime=60,
+        "ocvp.prepare_data", "{dataset}/videos/{split}/chunk{chunk}.h5", parts.videos, runtime=60
     ),
     "make_videos": Rule(
         "ocvp.prepare_data", "{dataset}/videos/{split}.h5", parts.videos, runtime=60
     ),
-    "fit_savi": Rule(
-        "ocvp.train_savi",
-        f"{CHAIN}/savi.pt",
-        parts.savi_training,
-        threads=None,
-        mem_mb=4000,
-        runtime=1440,
-    ),
+    "fit_savi": Rule("ocvp.train_savi", f"{SAVI}/savi.pt", parts.savi_training, **TRAINING),
     "import_savi": Rule(
-        "ocvp.import_checkpoint", f"{CHAIN}/savi.pt", parts.savi_import, MODELS[:1], mem_mb=2000
+        "ocvp.import_checkpoint", f"{SAVI}/savi.pt", parts.imported, MODELS[:1], mem_mb=2000
     ),
     "score_savi": Rule(
-        "ocvp.evaluate_savi",
-        f"{CHAIN}/evaluation.json",
-        parts.savi_scores,
-        MODELS[:1],
-        threads=2,
-        mem_mb=4000,
-        runtime=120,
+        "ocvp.evaluate_savi", f"{SAVI}/evaluation.json", parts.savi_scores, MODELS[:1], **SCORING
     ),
     "encode_chunk": Rule(
         "ocvp.extract_slots",
-        f"{CHAIN}/slots/{{split}}/chunk{{chunk}}.h5",
+        f"{SAVI}/slots/{{split}}/chunk{{chunk}}.h5",
         parts.encoding,
         MODELS[:1],
-        threads=2,
-        mem_mb=4000,
-        runtime=120,
+        **SCORING,
     ),
     "encode_slots": Rule(
-        "ocvp.extract_slots",
-        f"{CHAIN}/slots/{{split}}.h5",
-        parts.encoding,
-        MODELS[:1],
-        threads=2,
-        mem_mb=4000,
-        runtime=120,
+        "ocvp.extract_slots", f"{SAVI}/slots/{{split}}.h5", parts.encoding, MODELS[:1], **SCORING
     ),
     "fit_predictor": Rule(
         "ocvp.train_predictor",
-        f"{CHAIN}/{{predictor}}/predictor.pt",
+        f"{PREDICTOR}/predictor.pt",
         parts.predictor_training,
         MODELS[:1],
-        threads=None,
-        mem_mb=4000,
-        runtime=1440,
+        **TRAINING,
     ),
     "import_predictor": Rule(
         "ocvp.import_checkpoint",
-        f"{CHAIN}/{{predictor}}/predictor.pt",
-        parts.predictor_import,
+        f"{PREDICTOR}/predictor.pt",
+        parts.imported,
         MODELS[1:],
         mem_mb=2000,
     ),
     "score_predictor": Rule(
         "ocvp.evaluate_predictor",
-        f"{CHAIN}/{{predictor}}/evaluation/{{protocol}}.json",
+        f"{PREDICTOR}/evaluation/{{protocol}}.json",
         parts.predictor_scores,
         MODELS,
-        threads=2,
-        mem_mb=4000,
-        runtime=120,
+        **SCORING,
     ),
     "draw_slots": Rule(
-        "ocvp.figures", f"{CHAIN}/figures/slots.png", parts.figures, MODELS[:1], mem_mb=2000
+        "ocvp.figures", f"{SAVI}/figures/slots.png", parts.figures, MODELS[:1], mem_mb=2000
     ),
     "draw_rollouts": Rule(
         "ocvp.figures",
-        f"{CHAIN}/{{predictor}}/figures/{{protocol}}_video0.png",
+        f"{PREDICTOR}/figures/{{protocol}}_video0.png",
         parts.figures,
         MODELS,
         mem_mb=2000,
     ),
-    "draw_curves": Rule("ocvp.figures", f"{CHAIN}/figures/{{protocol}}_curves.png", parts.figures),
+    "draw_curves": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_curves.png", parts.figures),
     "summarize": Rule("ocvp.summarize", "summary.csv", None),
     "collect_training_time": Rule("ocvp.collect_training_time", "training_time.csv", None),
 }

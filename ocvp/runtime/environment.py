@@ -3,10 +3,12 @@
 Nothing here changes a product's content; it is written beside it, in plain containers.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -58,15 +60,9 @@ def software_versions(device: "torch.device | None" = None) -> dict[str, str]:
         found["torch"] = str(torch.__version__)
     if torch is not None and device is not None and device.type == "cuda":
         # On AMD's GPUs torch has no CUDA, but HIP.
-        found |= {
-            name: str(version)
-            for name, version in (
-                ("cuda", torch.version.cuda),
-                ("hip", torch.version.hip),
-                ("cudnn", torch.backends.cudnn.version()),
-            )
-            if version is not None
-        }
+        of_gpu = {"cuda": torch.version.cuda, "hip": torch.version.hip}
+        of_gpu["cudnn"] = torch.backends.cudnn.version()
+        found |= {name: str(version) for name, version in of_gpu.items() if version is not None}
     return found
 
 
@@ -74,10 +70,9 @@ def software_versions(device: "torch.device | None" = None) -> dict[str, str]:
 def _package_versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
-        try:
+        # ocvp may be run where it lies.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # ocvp may be run where it lies
-            continue
     return found
 
 
@@ -97,14 +92,10 @@ def device_name(device: "torch.device") -> str:
 @functools.cache
 def processor_name() -> str:
     """Return the model of this machine's processor."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                name, _, value = line.partition(":")
-                if name.strip() == "model name":
-                    return value.strip()
-    except OSError:  # elsewhere than on Linux
-        pass
+    with contextlib.suppress(OSError):  # elsewhere than on Linux
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if match := re.search(r"^model name\s*:(.*)$", text, re.MULTILINE):
+            return match[1].strip()
     return platform.processor() or platform.machine()
 
 
@@ -126,9 +117,8 @@ def source_commit(package: Path) -> dict[str, Any] | None:
     try:
         _git(package, deadline, "ls-files", "--error-unmatch", "__init__.py")
         commit = _git(package, deadline, "rev-parse", "--verify", "HEAD").strip()
-        status = _git(
-            *(package, deadline, "status", "--porcelain", "--untracked-files=no", "--"), *paths
-        )
+        options = ("--porcelain", "--untracked-files=no", "--")
+        status = _git(package, deadline, "status", *options, *paths)
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(status.strip())}

@@ -52,7 +52,8 @@ def atomic_path(final: str | Path, num_bytes: int | None = None) -> Iterator[Pat
         os.close(descriptor)
         temporary = Path(name)
         yield temporary
-        _sync(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         # mkstemp makes files private; the product gets the mode that the user's umask asks for.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(final)
@@ -151,11 +152,6 @@ def companion(output: Path, name: str) -> Path:
     return output.parent / (name if output.suffix == ".pt" else f"{output.stem}.{name}")
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 def sync_folder(folder: Path) -> None:
     """Make what was last made, renamed or removed in a folder outlast a power cut.
 
@@ -192,16 +188,15 @@ def is_disk_full(error: BaseException) -> bool:
     HDF5 reports a full disk as text within errors of its own, so the chain of causes and the
     messages are searched as well as `errno`.
     """
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    for cause in chain:
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
         if isinstance(cause, OSError) and cause.errno in FULL:
             return True
         if "No space left" in str(cause) or "File too large" in str(cause):
             return True
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ocvp.config.section import NAME_PATTERN, VARIANT_PATTERN
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
-from ocvp.runtime.program import read_mapping
+from ocvp.runtime.program import program_parser, read_mapping
 
 NAME = NAME_PATTERN.strip("^$")
 """A regular expression for a name in a path."""
@@ -28,11 +28,7 @@ def table_parser(
         description: The program's docstring, shown by `--help`.
         config_help: What the program does with the whole config (see `study_of`).
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser(description, module)
     parser.add_argument(
         "--config", help=f"the whole config, a file or inline JSON: {config_help} (default: none)"
     )

@@ -46,24 +46,17 @@ class TrainingLog:
 
     def scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Add a point to each of the curves `group/name`."""
-        named = {f"{group}/{name}": value for name, value in values.items()}
         points = [
-            Summary.Value(tag=tag, simple_value=float(value))
-            for tag, value in named.items()
-            if self._is_new(tag, step)
+            Summary.Value(tag=f"{group}/{name}", simple_value=float(value))
+            for name, value in values.items()
         ]
-        if self._file is not None:
-            with self._named_errors():
-                self._file.add(points, step)
+        self._add(points, step)
 
     def images(self, images: Mapping[str, np.ndarray], step: int) -> None:
         """Add pictures, uint8 (H, W, 3), by name."""
-        if self._file is None:
-            return
-        for name, image in images.items():
-            if self._is_new(name, step):
-                with self._named_errors():
-                    self._file.add([Summary.Value(tag=name, image=_encoded(image))], step)
+        if self._file is not None:
+            for name, image in images.items():
+                self._add([Summary.Value(tag=name, image=_encoded(image))], step)
 
     def flush(self) -> None:
         """Bring everything up to now to the disk.
@@ -90,8 +83,12 @@ class TrainingLog:
             self._file.start(num_steps)
             self._file.flush(sync=False)
 
-    def _is_new(self, tag: str, step: int) -> bool:
-        return step != self._num_steps or tag not in self._known
+    def _add(self, values: list[Summary.Value], step: int) -> None:
+        """Write what is not there yet."""
+        if self._file is not None:
+            known = self._known if step == self._num_steps else set()
+            with self._named_errors():
+                self._file.add([value for value in values if value.tag not in known], step)
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:

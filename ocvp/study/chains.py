@@ -58,12 +58,10 @@ def paths(config: Config, pattern: str) -> list[str]:
 
 def _names_in(pattern: str, chain: Chain) -> Iterable[tuple[str, str]]:
     """Return the predictors and protocols of a chain that a pattern asks for, in pairs."""
-    if "{predictor}" in pattern and "{protocol}" in pattern:
+    if "{protocol}" in pattern:
         return chain.scored
     if "{predictor}" in pattern:
         return [(predictor, "") for predictor in chain.predictors]
-    if "{protocol}" in pattern:
-        return [("", protocol) for protocol in chain.protocols]
     return [("", "")]
 
 

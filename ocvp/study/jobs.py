@@ -42,11 +42,8 @@ class Jobs:
         """
         folder = Path(f"results/{dataset}/videos")
         try:
-            found = listing(
-                self._config.datasets[dataset],
-                cast(Split, split),
-                folder / f"{split}.manifest.json",
-            )
+            record = folder / f"{split}.manifest.json"
+            found = listing(self._config.datasets[dataset], cast(Split, split), record)
         except ValueError as error:
             raise ValueError(f"datasets.{dataset}: {error}") from None
         if found.digest and not found.videos:

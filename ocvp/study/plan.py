@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import statistics
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -66,11 +67,10 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
         if job.benchmark and Path(job.benchmark).stem in RULES
     ]
     if jobs:
-        folder = Path.cwd()
         settings = workflow.resource_settings
         # On a cluster there are no cores to share, but so many jobs at once (`nodes`).
         cores = settings.cores or settings.nodes or 1
-        text = describe(jobs, config, listings, folder, cores)
+        text = describe(jobs, config, listings, Path.cwd(), cores)
         print(text, file=sys.stderr, flush=True)
 
 
@@ -125,18 +125,16 @@ def estimate_seconds(
         seconds = _seconds(path, folder)
         if seconds is not None:
             by_rule[path.stem].append(seconds)
-    total, unknown = 0.0, set()
-    known = False
+    times, unknown = [], set()
     for job in jobs:
         own = _seconds(folder / job.benchmark, folder) if job.benchmark else None
         if own is None and by_rule[job.rule]:
-            own = sum(by_rule[job.rule]) / len(by_rule[job.rule])
+            own = statistics.fmean(by_rule[job.rule])
         if own is None:
             unknown.add(job.rule)
         else:
-            known = True
-            total += own * min(job.threads, cores) / cores
-    return (total if known else None), sorted(unknown)
+            times.append(own * min(job.threads, cores) / cores)
+    return (sum(times) if times else None), sorted(unknown)
 
 
 def estimate_bytes(jobs: Iterable[Job], config: Config, listings: Listings) -> float:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from ocvp.config.parts import Names, entry_of
+from ocvp.config.parts import entry_of
 from ocvp.config.section import Split
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.rules import RULES, stage_config, stage_digest
 from ocvp.runtime.files import companion
-from ocvp.study.chains import Chain, chains, slot_splits, video_splits
+from ocvp.study.chains import Chain, chains, paths, slot_splits, video_splits
 
 
 class Product(NamedTuple):
@@ -45,9 +45,9 @@ def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
     for rule, more in _jobs(config, chain):
         is_shared = rule == "make_videos"  # by the chains of a data set
         kind = config.datasets[chain.dataset].kind if is_shared else None
-        names = _names(chain) | more
+        names = {"dataset": chain.dataset, "savi": chain.savi, "seed": str(chain.seed), **more}
         yield Product(
-            _path(rule, names),
+            f"results/{RULES[rule].product.format(**names)}",
             rule,
             stage_config(config, rule, names),
             stage_digest(rule, kind),
@@ -73,24 +73,8 @@ def _jobs(config: Config, chain: Chain) -> Iterator[tuple[str, dict[str, str]]]:
 
 def figures(config: Config) -> list[str]:
     """Return the first figure of each job that draws some."""
-    found: dict[str, None] = {}
-    for chain in chains(config):
-        names = _names(chain)
-        found[_path("draw_slots", names)] = None
-        for protocol in chain.protocols:
-            found[_path("draw_curves", names | {"protocol": protocol})] = None
-        for predictor, protocol in chain.scored:
-            more = {"predictor": predictor, "protocol": protocol}
-            found[_path("draw_rollouts", names | more)] = None
-    return list(found)
-
-
-def _names(chain: Chain) -> dict[str, str]:
-    return {"dataset": chain.dataset, "savi": chain.savi, "seed": str(chain.seed)}
-
-
-def _path(rule: str, names: Names) -> str:
-    return f"results/{RULES[rule].product.format(**names)}"
+    patterns = [f"results/{RULES[rule].product}" for rule in RULES if rule.startswith("draw_")]
+    return [path for pattern in patterns for path in paths(config, pattern)]
 
 
 def outside_digest(config: Config, product: Product) -> str:

@@ -6,7 +6,7 @@ without that folder, it cannot; and a changed version of a package it does not n
 
 import json
 from base64 import urlsafe_b64encode
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,28 +41,26 @@ def faults(config: Config) -> Iterator[Fault]:
     A product is looked at where its file exists: its config, code, seed and what it was made of
     must be what the study says, and each of its inputs must hold what it held when it was read.
     """
-    present = [product for product in products(config) if Path(product.path).exists()]
-    records: dict[str, Record] = {}
-    for product in present:
+    records: list[tuple[Product, Record]] = []
+    for product in products(config):
+        if not Path(product.path).exists():
+            continue
         try:
             record = find_record(Path(product.path))
         except ValueError as error:
             yield Fault(product.path, f"its record is damaged ({error})")
             continue
         if record is not None:
-            records[product.path] = record
+            records.append((product, record))
         elif product.rule != "make_videos":  # a workflow that imports this one may make its own
             yield Fault(product.path, "no record says what made it")
     digests = {
-        Path(path).absolute(): record.content["products"][Path(path).name]
-        for path, record in records.items()
+        path.absolute(): record.content["products"][path.name]
+        for path, record in ((Path(product.path), record) for product, record in records)
     }
-    for product in present:
-        if product.path in records:
-            record = records[product.path]
-            reason = difference(config, product, record) or _changed_input(record, digests)
-            if reason:
-                yield Fault(product.path, reason)
+    for product, record in records:
+        if reason := difference(config, product, record) or _changed_input(record, digests):
+            yield Fault(product.path, reason)
 
 
 def difference(config: Config, product: Product, record: Record) -> str:
@@ -152,8 +150,7 @@ def _has_metadata(product: str) -> bool:
 def other_versions(config: Config) -> str:
     """Return what to say of products that other versions of packages made; empty where none did."""
     now = software_versions()
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
+    made: dict[str, list[str]] = defaultdict(list)  # with which other versions, which products
     for product in products(config):
         path = Path(product.path)
         try:
@@ -163,13 +160,12 @@ def other_versions(config: Config) -> str:
         if record is None:
             continue
         if changed := _changed_versions(record.content["made_by"].get("versions", {}), now):
-            counts[changed] += 1
-            examples.setdefault(changed, product.path)
-    if not counts:
+            made[changed].append(product.path)
+    if not made:
         return ""
     lines = [
-        f"{count} product{'s' * (count > 1)} made with {changed}, such as {examples[changed]}"
-        for changed, count in counts.most_common()
+        f"{len(paths)} product{'s' * (len(paths) > 1)} made with {changed}, such as {paths[0]}"
+        for changed, paths in sorted(made.items(), key=lambda item: -len(item[1]))
     ]
     return (
         f"{_bullets(lines)}\nVersions make nothing stale: these products are used as they are. To "

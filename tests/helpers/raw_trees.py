@@ -11,6 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from ocvp.config.datasets import TabletopDataset
 from ocvp.data.tabletop.simulation import simulate
 
 SOURCE_SIZE = (48, 64)  # height and width
@@ -23,16 +24,15 @@ NUM_VIDEOS = {"train": 4, "val": 3, "test": 3}
 @functools.cache
 def simulated(split, video, num_frames, size=SOURCE_SIZE):
     """Return the arrays of one video (see `ocvp.data.tabletop.simulation.simulate`)."""
-    return simulate(
+    dataset = TabletopDataset(
+        kind="tabletop",
+        seed=3,
         resolution=size,
         num_frames=num_frames,
         num_objects=(2, MAX_OBJECTS),
-        fps=10.0,
-        fields=(),
-        seed=3,
-        split=split,
-        video=video,
+        num_videos=NUM_VIDEOS,
     )
+    return simulate(dataset, split, video)
 
 
 def write_obj3d(root, num_videos=NUM_VIDEOS, num_frames=20, size=SOURCE_SIZE):

@@ -10,7 +10,7 @@ import yaml
 from tiny import assert_one_error, call
 
 from ocvp.config.experiments import new_experiment
-from ocvp.config.parts import import_stage
+from ocvp.config.parts import imported
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
@@ -118,10 +118,10 @@ def test_pretrained_entries_ask_no_more_of_their_checkpoint():
     text = commented_yaml(config)
     again = read_config(yaml.safe_load(text))
     for kind in ("lstm", "ocvp_seq"):
-        expected = import_stage(config.predictors[kind])
-        assert import_stage(again.predictors[kind]) == expected
-    assert import_stage(again.savi["small"]).model == {"num_slots": 4}
-    assert import_stage(again.predictors["ocvp_seq"]).model == {"num_layers": 1}
+        expected = imported(config, {"predictor": kind})
+        assert imported(again, {"predictor": kind}) == expected
+    assert imported(again, {"savi": "small"}).model == {"num_slots": 4}
+    assert imported(again, {"predictor": "ocvp_seq"}).model == {"num_layers": 1}
     assert "      # buffer_size: as in the checkpoint." in text
 
 

@@ -21,11 +21,8 @@ mkdir -p {root}/{variant}
 gsutil -m cp -r gs://kubric-public/tfds/{variant}/{side}x{side} {root}/{variant}/
 (https://github.com/google-research/kubric/tree/main/challenges/movi), or set `root` of the data set
 to where they lie. See docs/data.md."""
-SOURCE_SPLITS = {
-    "divided": {"train": "train", "val": "validation", "test": "validation"},
-    "published": {"train": "train", "val": "validation", "test": "validation"},
-    "own": {"train": "train", "val": "validation", "test": "test"},
-}
+SOURCE_SPLITS = {"train": "train", "val": "validation", "test": "validation"}
+"""Where the videos of a split lie on disk, but for a test split that a data set has of its own."""
 
 
 def list_videos(dataset: MoviDataset, split: Split) -> list[RawVideo]:
@@ -48,7 +45,7 @@ def list_videos(dataset: MoviDataset, split: Split) -> list[RawVideo]:
 def _shard_lengths(dataset: MoviDataset, split: Split) -> Iterator[tuple[str, int]]:
     """Yield each shard of a split, relative to the root, and the number of its records."""
     root = Path(dataset.root)
-    source_split = SOURCE_SPLITS[dataset.splits][split]
+    source_split = "test" if (dataset.splits, split) == ("own", "test") else SOURCE_SPLITS[split]
     shards = _find_shards(dataset, source_split)
     lengths = _lengths_in_info(shards[0].parent / "dataset_info.json", source_split)
     if len(lengths) != len(shards):
@@ -67,9 +64,8 @@ def _find_shards(dataset: MoviDataset, source_split: str) -> list[Path]:
         for version in ("*/", ""):
             found = sorted(root.glob(f"{level}{version}{pattern}"))
             if found:
-                newest = max(
-                    {path.parent for path in found}, key=lambda path: natural_order(path.name)
-                )
+                folders = {path.parent for path in found}
+                newest = max(folders, key=lambda path: natural_order(path.name))
                 return _complete([path for path in found if path.parent == newest])
     text = HELP.format(root=dataset.root, variant=dataset.variant, side=side, split=source_split)
     raise MissingDataError(f"{root} holds no {pattern}.\n{text}")

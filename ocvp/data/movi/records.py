@@ -1,17 +1,17 @@
 """Decodes one record of MOVi-A to MOVi-E, as TensorFlow Datasets writes it, field by field.
 
 T frames that are asked for, S side of a frame in pixels, K objects. Pictures are PNG files: RGB and
-gray with 8 bits, gray with 16 and, for normals and coordinates, RGB with 16. Optical flow is no
-picture but a list of numbers, and most of a record: it is decoded only where it is asked for.
+gray with 8 bits, gray with 16. Optical flow is no picture but a list of numbers, and most of a
+record: it is decoded only where it is asked for. Normals, object coordinates and backward flow lie
+in a record too, and nobody asks for them.
 """
 
 import io
+import math
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,17 +20,9 @@ from ocvp.data.movi.example_proto import Example
 
 LEVELS = 65535  # the largest of the 16 bits that depth and flow are stored with
 ABSENT = -1.0
+DAMAGED = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises for a picture that cannot be read."""
 GRAY_OF_16_BITS = ("I;16", "I")  # modes of Pillow; the second up to Pillow 10
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    av.error.FFmpegError,
-)
-"""What Pillow and FFmpeg raise for a picture that cannot be read."""
 
 
 class MoviRecord:
@@ -57,39 +49,24 @@ class MoviRecord:
 
     def video(self, frames: Sequence[int]) -> NDArray[np.uint8]:
         """Return frames in colour, shape (T, S, S, 3)."""
-        return self._pictures("video", frames, _read_with_pillow("RGB"), np.uint8)
+        return self._pictures("video", frames, "RGB")
 
     def segmentations(self, frames: Sequence[int]) -> NDArray[np.uint8]:
         """Return masks, shape (T, S, S): 0 is the background, object k is k + 1."""
-        return self._pictures("segmentations", frames, _read_with_pillow("L"), np.uint8)
+        return self._pictures("segmentations", frames, "L")
 
     def depth(self, frames: Sequence[int]) -> NDArray[np.float32]:
         """Return distances from the camera in metres, shape (T, S, S)."""
-        read = _read_with_pillow(*GRAY_OF_16_BITS)
-        levels = self._pictures("depth", frames, read, np.uint16)
+        levels = self._pictures("depth", frames, *GRAY_OF_16_BITS)
         return self._scaled(levels, "metadata/depth_range")
 
-    def normal(self, frames: Sequence[int]) -> NDArray[np.uint16]:
-        """Return surface normals, shape (T, S, S, 3): 0 to 65535 stands for -1 to 1."""
-        return self._pictures("normal", frames, _read_rgb_of_16_bits, np.uint16)
-
-    def object_coordinates(self, frames: Sequence[int]) -> NDArray[np.uint16]:
-        """Return where on its object a pixel lies, shape (T, S, S, 3): 0 to 65535 is 0 to 1."""
-        return self._pictures("object_coordinates", frames, _read_rgb_of_16_bits, np.uint16)
-
-    def flow(
-        self, frames: Sequence[int], key: Literal["forward_flow", "backward_flow"] = "forward_flow"
-    ) -> NDArray[np.float32]:
-        """Return motion to the next (backward: to the previous) frame, in pixels of S.
-
-        Returns:
-            Shape (T, S, S, 2): (d_row, d_column).
-        """
+    def flow(self, frames: Sequence[int]) -> NDArray[np.float32]:
+        """Return motion to the next frame, (d_row, d_column) in pixels of S, shape (T, S, S, 2)."""
         shape = (self.num_frames, self.side, self.side, 2)
         # The list holds all frames of the video, those that nobody asks for too.
-        levels = self.example.integers(key, int(np.prod(shape))).reshape(shape)
+        levels = self.example.integers("forward_flow", math.prod(shape)).reshape(shape)
         self._check_frames(frames)
-        return self._scaled(levels[list(frames)], f"metadata/{key}_range")
+        return self._scaled(levels[list(frames)], "metadata/forward_flow_range")
 
     def boxes(self, frames: Sequence[int]) -> NDArray[np.float32]:
         """Return boxes, shape (T, K, 4): (y_min, x_min, y_max, x_max) in [0, 1], -1 if absent.
@@ -124,20 +101,14 @@ class MoviRecord:
             raise ValueError(f"{key} has the row lengths {lengths.tolist()}")
         return lengths
 
-    def _pictures(
-        self,
-        key: str,
-        frames: Sequence[int],
-        read: Callable[[bytes], NDArray],
-        dtype: type[np.generic],
-    ) -> NDArray:
-        """Decode pictures; all must have the record's size."""
+    def _pictures(self, key: str, frames: Sequence[int], *modes: str) -> NDArray:
+        """Decode pictures of one of these modes of Pillow; all must have the record's size."""
         files = self.example.bytes_list(key, self.num_frames)
         self._check_frames(frames)
         pictures = []
         for frame in frames:
             try:
-                picture = read(files[frame])
+                picture = _read_png(files[frame], modes)
             except DAMAGED as error:
                 raise ValueError(
                     f"{key}, frame {frame}: cannot be read as a PNG of its kind ({error})"
@@ -147,7 +118,7 @@ class MoviRecord:
                     f"{key}, frame {frame}: {picture.shape[1]}x{picture.shape[0]} pixels instead "
                     f"of {self.side}x{self.side}"
                 )
-            pictures.append(picture.astype(dtype, copy=False))
+            pictures.append(picture)
         return np.stack(pictures)  # (T, S, S) or (T, S, S, 3)
 
     def _scaled(self, levels: NDArray, range_key: str) -> NDArray[np.float32]:
@@ -161,22 +132,8 @@ class MoviRecord:
             raise ValueError(f"frames {list(frames)} are asked for; there are {self.num_frames}")
 
 
-def _read_with_pillow(*modes: str) -> Callable[[bytes], NDArray]:
-    """Return a function that decodes a PNG of one of these modes of Pillow."""
-
-    def read(data: bytes) -> NDArray:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            if picture.mode not in modes:
-                raise ValueError(f"its mode is {picture.mode} instead of {modes[0]}")
-            return np.asarray(picture)
-
-    return read
-
-
-def _read_rgb_of_16_bits(data: bytes) -> NDArray:
-    """Decode a PNG with FFmpeg: Pillow would turn it into 8 bits."""
-    decoder = av.CodecContext.create("png", "r")
-    pictures = decoder.decode(av.Packet(data))
-    if len(pictures) != 1 or pictures[0].format.name != "rgb48be":
-        raise ValueError(f"it holds {[picture.format.name for picture in pictures]}, not rgb48be")
-    return pictures[0].to_ndarray()
+def _read_png(data: bytes, modes: Sequence[str]) -> NDArray:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        if picture.mode not in modes:
+            raise ValueError(f"its mode is {picture.mode} instead of {modes[0]}")
+        return np.asarray(picture)

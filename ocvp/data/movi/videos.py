@@ -36,8 +36,8 @@ class MoviVideos:
 
     def __init__(self, dataset: MoviDataset, split: Split, videos: Sequence[RawVideo]) -> None:
         self._dataset = dataset
-        self._videos = list(videos)
-        self.num_videos = len(self._videos)
+        self._videos = videos
+        self.num_videos = len(videos)
 
     def attributes(self) -> dict[str, Any]:
         """Return the rate of the frames that are stored."""
@@ -52,9 +52,8 @@ class MoviVideos:
                 offset.
         """
         # Videos are in the order of the shards, so each shard is opened once.
-        for shard, group in itertools.groupby(
-            self._videos[start:stop], key=lambda video: video.files[0]
-        ):
+        videos = self._videos[start:stop]
+        for shard, group in itertools.groupby(videos, key=lambda video: video.files[0]):
             path = Path(self._dataset.root) / shard
             class_names = read_class_names(path.parent)
             for record in read_records(path, [video.record for video in group]):
@@ -69,13 +68,10 @@ class MoviVideos:
         dataset = self._dataset
         source = MoviRecord(record.data, side=dataset.source_resolution)
         frames = self._frames(source)
+        pictures = map(Image.fromarray, source.video(frames))
+        resized = [resize_frame(each, dataset.resolution, dataset.resize) for each in pictures]
         arrays: dict[str, NDArray] = {
-            "frames": np.stack(
-                [
-                    resize_frame(Image.fromarray(frame), dataset.resolution, dataset.resize)
-                    for frame in source.video(frames)
-                ]
-            ),
+            "frames": np.stack(resized),
             "masks": self._reduced(source.segmentations(frames)),
             "boxes": self._padded(source, source.boxes(frames)),
         }

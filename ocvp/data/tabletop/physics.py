@@ -10,10 +10,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.data.tabletop.raycast import Camera
+from ocvp.data.tabletop.raycast import Camera, Floats
 from ocvp.data.tabletop.rendering import MOVING_GROUP
-
-Floats = NDArray[np.float64]
 
 SHAPES = ("sphere", "box", "cylinder")
 GEOM_TYPES = {
@@ -138,7 +136,6 @@ def simulate_bodies(
     mujoco.mj_forward(model, data)
     contacts = _ContactCounter(len(bodies), camera)
     states = np.empty((num_frames, len(bodies), 13))
-    counts = np.zeros(num_frames, np.int64)
     states[0] = _read_states(model, data)
     for frame in range(1, num_frames):
         for _ in range(steps_per_frame(fps)):
@@ -147,8 +144,7 @@ def simulate_bodies(
             contacts.update(data, before, frame)
         states[frame] = _read_states(model, data)
     contacts.close_all()
-    for frame in contacts.frames:
-        counts[frame] += 1
+    counts = np.bincount(np.array(contacts.frames, np.int64), minlength=num_frames)
     return Motion(states=states, contacts=counts)
 
 
@@ -196,9 +192,8 @@ class _ContactCounter:
 
     def close_all(self) -> None:
         """End the contacts that the last frame interrupts."""
-        for contact in self._open.values():
-            self._close(contact)
-        self._open = {}
+        while self._open:
+            self._close(self._open.popitem()[1])
 
     def _close(self, contact: _Contact) -> None:
         speed = np.linalg.norm(contact.before, axis=-1).max()

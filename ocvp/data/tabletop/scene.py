@@ -6,13 +6,10 @@ Legend: K objects, G geoms. Metres, seconds, world coordinates as in `ocvp.data.
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ocvp.data.tabletop.physics import SHAPES, Body
 from ocvp.data.tabletop.raycast import Camera
 from ocvp.data.tabletop.rendering import Look
-
-Floats = NDArray[np.float64]
 
 # Well separated hues; no two objects of a video share one.
 PALETTE = {

@@ -5,13 +5,12 @@ index alone, so any process can make any video. Masks, depth and flow are exact:
 the ray through each pixel's centre. A box is the edges of its object's mask.
 """
 
-from collections.abc import Collection
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from ocvp.compute.randomness import generator
+from ocvp.config.datasets import TabletopDataset
 from ocvp.data.mask_boxes import mask_boxes
 from ocvp.data.tabletop.physics import (
     FIRST_OBJECT_GEOM,
@@ -30,31 +29,16 @@ from ocvp.data.tabletop.scene import camera_of, sample_bodies, sample_look
 MAX_TRIES = 8
 
 
-def simulate(
-    *,
-    resolution: tuple[int, int],
-    num_frames: int,
-    num_objects: tuple[int, int],
-    fps: float,
-    fields: Collection[str],
-    seed: int,
-    split: str,
-    video: int,
-) -> dict[str, NDArray]:
+def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDArray]:
     """Make one video with its annotations.
 
     Args:
-        resolution: Height and width in pixels.
-        num_frames: T.
-        num_objects: Fewest and most objects; K below is the most, at most 8.
-        fps: Frames a second of simulated time.
-        fields: Any of `flow` and `depth`, beside what always comes.
-        seed: The data set's seed.
+        dataset: The data set; K below is the most objects of a video.
         split: Name of the split; splits share no draws.
         video: Index within the split.
 
     Returns:
-        Arrays by name:
+        Arrays by name, flow and depth where `fields` of the data set names them:
         frames uint8 (T, H, W, 3);
         masks uint8 (T, H, W), 0 background, k + 1 where the pixel's centre shows object k;
         boxes float32 (T, K, 4), edges of the masks as (y_min, x_min, y_max, x_max) in [0, 1], -1
@@ -70,21 +54,22 @@ def simulate(
         contacts uint8 (T,), contacts of two objects in view since the frame before that changed a
         velocity by 10 % (`ocvp.data.tabletop.physics`).
     """
-    camera = camera_of(resolution)
-    purpose = (seed, "tabletop", split, video)
-    bodies, model, motion = _simulate_until_contact(purpose, num_objects, num_frames, fps, camera)
+    camera = camera_of(dataset.resolution)
+    purpose = (dataset.seed, "tabletop", split, video)
+    bodies, model, motion = _simulate_until_contact(dataset, purpose, camera)
     look = sample_look(generator(*purpose, "look"), len(bodies))
-    views, flow = _draw_all(model, motion, camera, look, "flow" in fields)
-    masks = np.stack([_mask(view) for view in views])
-    most = num_objects[1]
+    views, flow = _draw_all(model, motion, camera, look, "flow" in dataset.fields)
+    geoms = np.stack([view.geoms for view in views])
+    masks = np.maximum(geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
+    most = dataset.max_objects
     arrays: dict[str, NDArray] = {
         "frames": np.stack([view.frame for view in views]),
         "masks": masks,
         "boxes": mask_boxes(masks, most),
     }
-    if "flow" in fields:
+    if "flow" in dataset.fields:
         arrays["flow"] = flow
-    if "depth" in fields:
+    if "depth" in dataset.fields:
         arrays["depth"] = np.stack([view.distance for view in views]).astype(np.float32)
     sizes = np.array([[body.radius, body.half_height] for body in bodies])
     shapes = np.array([SHAPES.index(body.shape) + 1 for body in bodies])
@@ -98,16 +83,13 @@ def simulate(
 
 
 def _simulate_until_contact(
-    purpose: tuple[int, str, str, int],
-    num_objects: tuple[int, int],
-    num_frames: int,
-    fps: float,
-    camera: Camera,
+    dataset: TabletopDataset, purpose: tuple[int, str, str, int], camera: Camera
 ) -> tuple[list[Body], mujoco.MjModel, Motion]:
     """Draw scenes until objects run into each other in view, `MAX_TRIES` times at most."""
+    fps, num_frames = dataset.fps, dataset.num_frames
     for attempt in range(MAX_TRIES):
         rng = generator(*purpose, "bodies", attempt)
-        bodies = sample_bodies(rng, num_objects, camera, (num_frames - 1) / fps)
+        bodies = sample_bodies(rng, dataset.num_objects, camera, (num_frames - 1) / fps)
         model = build_model(bodies, fps)
         motion = simulate_bodies(model, bodies, num_frames, fps, camera)
         if motion.contacts.any():
@@ -127,44 +109,35 @@ def _draw_all(
     set_state(model, data, motion.states[0])
     for frame in range(num_frames):
         views.append(painter.draw(data))
-        # (K, 9) and (K, 3); copies, as the next state overwrites them
-        rotations, positions = data.xmat[1:].copy(), data.xpos[1:].copy()
         if frame + 1 == num_frames:
             break
+        before = _poses(data)
         set_state(model, data, motion.states[frame + 1])
         if with_flow:
-            flow[frame] = _flow(
-                camera, views[-1], rotations, positions, data.xmat[1:], data.xpos[1:]
-            )
+            flow[frame] = _flow(camera, views[-1], before, _poses(data))
     return views, flow
 
 
-def _flow(
-    camera: Camera,
-    view: View,
-    rotations: NDArray,
-    positions: NDArray,
-    next_rotations: NDArray,
-    next_positions: NDArray,
-) -> NDArray[np.float64]:
-    """Return how far the surface points of a view move (H, W, 2), given the objects' poses.
+def _poses(data: mujoco.MjData) -> tuple[NDArray, NDArray]:
+    """Return the objects' rotations (K, 3, 3) and positions (K, 3), which the next state spares."""
+    return data.xmat[1:].reshape(-1, 3, 3).copy(), data.xpos[1:].copy()
 
-    Rotations are (K, 9), row by row, and positions (K, 3), now and in the next frame.
-    """
+
+def _flow(
+    camera: Camera, view: View, now: tuple[NDArray, NDArray], later: tuple[NDArray, NDArray]
+) -> NDArray[np.float64]:
+    """Return how far a view's surface points move (H, W, 2), given poses in two frames."""
+    (rotations, positions), (next_rotations, next_positions) = now, later
     flow = np.zeros((*view.geoms.shape, 2))
     rows, columns = np.nonzero(view.geoms >= FIRST_OBJECT_GEOM)
     objects = view.geoms[rows, columns] - FIRST_OBJECT_GEOM
     offset = view.points[rows, columns] - positions[objects]  # (pixels of objects, 3)
     # Into the object's own axes by the transposed rotation, then out of them a frame later.
-    local = (rotations.reshape(-1, 3, 3)[objects] * offset[:, :, None]).sum(axis=1)
-    turned = (next_rotations.reshape(-1, 3, 3)[objects] * local[:, None, :]).sum(axis=2)
+    local = (rotations[objects] * offset[:, :, None]).sum(axis=1)
+    turned = (next_rotations[objects] * local[:, None, :]).sum(axis=2)
     landing = camera.project(turned + next_positions[objects])  # (pixels of objects, 2)
     flow[rows, columns] = landing - np.stack([rows + 0.5, columns + 0.5], axis=-1)
     return flow
-
-
-def _mask(view: View) -> NDArray[np.uint8]:
-    return np.maximum(view.geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
 
 
 def _pad(values: NDArray, length: int, axis: int = 0) -> NDArray:

@@ -41,16 +41,5 @@ class TabletopVideos:
 
     def videos(self, start: int, stop: int) -> Iterator[Video]:
         """Simulate videos one after the other."""
-        dataset = self._dataset
         for video in range(start, stop):
-            arrays = simulate(
-                resolution=dataset.resolution,
-                num_frames=dataset.num_frames,
-                num_objects=dataset.num_objects,
-                fps=dataset.fps,
-                fields=dataset.fields,
-                seed=dataset.seed,
-                split=self._split,
-                video=video,
-            )
-            yield Video(self._names[video], arrays)
+            yield Video(self._names[video], simulate(self._dataset, self._split, video))

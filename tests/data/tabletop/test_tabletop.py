@@ -4,6 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from ocvp.config.datasets import TabletopDataset
 from ocvp.data.tabletop.physics import WALL_Y
 from ocvp.data.tabletop.scene import PALETTE, camera_of
 from ocvp.data.tabletop.simulation import mask_boxes, simulate
@@ -12,18 +13,18 @@ SIDE, NUM_FRAMES, NUM_VIDEOS = 64, 12, 6
 SPHERE, BOX, CYLINDER = 1, 2, 3
 
 
-def make(video, **changes):
+def make(video, split="train", **changes):
     settings = {
+        "kind": "tabletop",
         "resolution": (SIDE, SIDE),
         "num_frames": NUM_FRAMES,
         "num_objects": (3, 5),
         "fps": 10.0,
         "fields": ("flow", "depth"),
         "seed": 3,
-        "split": "train",
-        "video": video,
+        "num_videos": {"train": NUM_VIDEOS, "val": 1, "test": 1},
     }
-    return simulate(**(settings | changes))
+    return simulate(TabletopDataset(**(settings | changes)), split, video)
 
 
 @pytest.fixture(scope="module")
