@@ -134,13 +134,12 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
         draw.text((x + layout.width / 2, y), str(column + 1), INK, layout.font, anchor="ma")
     if not layout.is_split:
         return
-    sections: dict[bool, list[int]] = {False: [], True: []}
-    for x, column in zip(layout.lefts, layout.columns, strict=True):
-        sections[column >= layout.num_context].append(x)
-    for is_predicted, lefts in sections.items():
-        colour = PREDICTED_COLOUR if is_predicted else CONTEXT_COLOUR
+    split = sum(column < layout.num_context for column in layout.columns)
+    for lefts, colour, names in (
+        (layout.lefts[:split], CONTEXT_COLOUR, ("Context", "Cont.", "C")),
+        (layout.lefts[split:], PREDICTED_COLOUR, ("Predicted", "Pred.", "P")),
+    ):
         start, end = lefts[0], lefts[-1] + layout.width
-        names = ("Predicted", "Pred.", "P") if is_predicted else ("Context", "Cont.", "C")
         name = next((n for n in names if _text_width(n, layout.font) <= end - start), names[-1])
         draw.text(((start + end) / 2, _MARGIN), name, colour, layout.font, anchor="ma")
         bar = _MARGIN + layout.line + 2
