@@ -178,21 +178,17 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
     """
     result: dict[str, Any] = {"subset": "moving", "num_videos": int(moving.sum())}
     for name in COMPARED:
-        sign = -1.0 if METRICS[name].lower_is_better else 1.0
-        prediction, copy, ceiling = (
-            sign * per_video(scores[variant][name])[moving] for variant in VARIANTS
-        )
-        defined = ~np.isnan(prediction + copy + ceiling)
+        values = {variant: per_video(scores[variant][name])[moving] for variant in VARIANTS}
+        defined = ~np.isnan(sum(values.values()))
         if not defined.any():
             result[name] = {"reason": "no video in which objects move"}
             continue
-        gain, gap = (prediction - copy)[defined], (ceiling - copy)[defined]
+        values = {variant: own[defined] for variant, own in values.items()}
+        sign = -1.0 if METRICS[name].lower_is_better else 1.0
+        prediction, copy, ceiling = (sign * own for own in values.values())
+        gain, gap = prediction - copy, ceiling - copy
         result[name] = {
-            **{
-                # + 0.0 turns the -0.0 of a perfect error into 0.0
-                variant: float(sign * values[defined].mean()) + 0.0
-                for variant, values in zip(VARIANTS, (prediction, copy, ceiling), strict=True)
-            },
+            **{variant: float(own.mean()) for variant, own in values.items()},
             "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,
             "gain": paired_bootstrap(gain, seed=seed)._asdict(),
             "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),
