@@ -25,10 +25,7 @@ class Interval(NamedTuple):
 
 
 def paired_bootstrap(
-    differences: np.ndarray | Sequence[float],
-    *,
-    seed: int,
-    num_resamples: int = 10_000,
+    differences: np.ndarray | Sequence[float], *, seed: int, num_resamples: int = 10_000
 ) -> Interval:
     """Percentile bootstrap of a mean of per-video differences (Efron and Tibshirani, 1993).
 

@@ -12,11 +12,7 @@ from torch import Tensor
 
 from ocvp.evaluation import perceptual
 from ocvp.evaluation.image_metrics import IMAGE_METRICS
-from ocvp.evaluation.segmentation_metrics import (
-    LABEL_METRICS,
-    labels_from_masks,
-    mean_of_defined,
-)
+from ocvp.evaluation.segmentation_metrics import LABEL_METRICS, labels_from_masks, mean_of_defined
 from ocvp.evaluation.tracking_metrics import TRACKING_METRICS
 from ocvp.models.savi import SaviOutput
 

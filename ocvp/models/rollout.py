@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 
 def rollout(
-    predictor: nn.Module,
-    context_slots: Tensor,
-    num_preds: int,
-    teacher_slots: Tensor | None = None,
+    predictor: nn.Module, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None = None
 ) -> Tensor:
     """Predict future slots autoregressively (OCVP, section 3.2).
 
