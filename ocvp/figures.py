@@ -82,11 +82,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
     )
     rollouts.add_argument(
-        "--animations",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="GIF for each video (default: none)",
+        "--animations", type=Path, nargs="*", default=[], help="GIF for each video (default: none)"
     )
     rollouts.set_defaults(outputs=lambda args: [*args.pictures, *args.animations])
 
@@ -156,10 +152,7 @@ def draw_rollouts(
         if videos.has("masks"):
             sources["masks"] = (args.videos, "masks")
     check_slots(
-        args.slots,
-        weights_digest=of_savi.digest,
-        num_videos=num_videos,
-        num_frames=num_frames,
+        args.slots, weights_digest=of_savi.digest, num_videos=num_videos, num_frames=num_frames
     )
     reader = WindowReader(sources, num_context + num_preds, residency="disk")
     for index, picture in enumerate(args.pictures):

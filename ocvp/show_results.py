@@ -38,13 +38,8 @@ def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise ValueError(
                 f"{results / name} does not exist; run `snakemake --cores 1 summarize`"
             )
-    try:
-        comparisons = pd.read_csv(results / TABLES[1])
-    except pd.errors.EmptyDataError:  # a study without predictors
-        comparisons = pd.DataFrame()
-    return pd.read_csv(results / TABLES[0], keep_default_na=False, na_values=[""]).fillna(
-        {"predictor": ""}
-    ), comparisons
+    summary = pd.read_csv(results / TABLES[0], keep_default_na=False, na_values=[""])
+    return summary.fillna({"predictor": ""}), pd.read_csv(results / TABLES[1])
 
 
 def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
@@ -53,12 +48,12 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     parts = []
     for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
         parts.append(f"Decomposition of {dataset} ({split}), mean over seeds\n")
-        parts.append(_pivot(group, ["savi"]))
+        parts.append(_pivot(group, "savi"))
     predicted = summary[summary["predictor"] != ""]
     keys = ["dataset", "savi", "protocol", "split"]
     for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
         parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
-        parts.append(_pivot(_with_baselines(group), ["predictor"]))
+        parts.append(_pivot(_with_baselines(group), "predictor"))
     if len(comparisons):
         parts.append(
             "\nAgainst copy_last_slots, on the videos in which objects move "
@@ -70,50 +65,35 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
 
 def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:
     """Append the baselines, the same for all predictors, as rows of their own."""
-    baselines = []
-    for name in BASELINES:
-        rows = group.drop_duplicates(["metric", "seed"]).copy()
-        rows["predictor"], rows["value"] = name, rows[name]
-        baselines.append(rows)
+    rows = group.drop_duplicates(["metric", "seed"])
+    baselines = [rows.assign(predictor=name, value=rows[name]) for name in BASELINES]
     return pd.concat([group, *baselines])
 
 
-def _pivot(rows: pd.DataFrame, index: list[str]) -> str:
+def _pivot(rows: pd.DataFrame, index: str) -> str:
     """Return metrics as columns and models as rows; mean ± standard deviation over seeds."""
     rows = rows.assign(value=pd.to_numeric(rows["value"])).dropna(subset=["value"])
-    order = list(dict.fromkeys(rows[index[0]]))
-    metrics = list(dict.fromkeys(rows["metric"]))
     several = rows["seed"].nunique() > 1
-    lines = {}
-    for name in order:
-        own = rows[rows[index[0]] == name]
-        values = {metric: own[own["metric"] == metric]["value"] for metric in metrics}
-        lines[name] = [_cell(column, several) for column in values.values()]
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=metrics)
-    return table.to_string()
+    cells = rows.groupby([index, "metric"])["value"].agg(_cell, several=several)
+    table = cells.unstack(fill_value="-").reindex(
+        index=rows[index].unique(), columns=rows["metric"].unique()
+    )
+    return table.rename_axis(index=None, columns=None).to_string()
 
 
 def _cell(values: pd.Series, several: bool) -> str:
-    if values.empty:
-        return "-"
     text = f"{values.mean():.4g}"
     return f"{text} ± {values.std():.2g}" if several and len(values) > 1 else text
 
 
 def _compare(comparisons: pd.DataFrame) -> str:
-    table = comparisons.assign(
-        **{quantity: _intervals(comparisons, quantity) for quantity in QUANTITIES},
-        gap_closed=[
-            "-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]
-        ],
-    )
+    closed = ["-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]]
+    table = comparisons.assign(gap_closed=closed)
+    for quantity in QUANTITIES:
+        bounds = comparisons[[f"{quantity}_{bound}" for bound in BOUNDS]].itertuples(index=False)
+        table[quantity] = [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
     columns = ["predictor", "seed", "protocol", "num_videos", *OUTCOME, *QUANTITIES]
     return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
-
-
-def _intervals(comparisons: pd.DataFrame, quantity: str) -> list[str]:
-    bounds = zip(*(comparisons[f"{quantity}_{bound}"] for bound in BOUNDS), strict=True)
-    return [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
 
 
 if __name__ == "__main__":

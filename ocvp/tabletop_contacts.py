@@ -5,19 +5,17 @@ least 10 % of the faster one's (see `ocvp.data.tabletop.physics`). Motion is tha
 centres, projected into the frame, while they are visible.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocvp.data.tabletop.raycast import Camera
 from ocvp.data.videos import VideoFile
-from ocvp.runtime.program import run
+from ocvp.runtime.program import program_parser, run
 
 # What the data set promises: the share of videos with a contact that counts.
 REQUIRED_SHARE = 0.9
@@ -58,7 +56,7 @@ def read_events(path: Path, last: int = 10) -> Events:
     with VideoFile(path) as videos:
         if not videos.has("contacts") or not videos.has("states"):
             raise ValueError(f"{path} holds no tabletop videos (it has {', '.join(videos.fields)})")
-        camera = _camera(videos.attributes)
+        camera = Camera(**json.loads(videos.attributes["camera"]))
         last = min(last, videos.num_frames - 1)
         for video in range(videos.num_videos):
             contacts.append(int(videos.read("contacts", video).sum()))
@@ -102,9 +100,7 @@ def describe(path: Path, events: Events) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; see the module's head."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = program_parser(__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="tabletop video files")
     parser.add_argument("--last", type=int, default=10, help="frames that `moves` looks at")
     parser.add_argument(
@@ -121,18 +117,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(describe(path, events))
         too_few |= bool((events.contacts > 0).mean() < REQUIRED_SHARE)
     return 1 if args.check and too_few else 0
-
-
-def _camera(attributes: dict[str, Any]) -> Camera:
-    """Return the camera that a file's attributes describe."""
-    values = json.loads(attributes["camera"])
-    return Camera(
-        position=tuple(values["position"]),
-        target=tuple(values["target"]),
-        field_of_view=values["field_of_view"],
-        height=values["height"],
-        width=values["width"],
-    )
 
 
 if __name__ == "__main__":

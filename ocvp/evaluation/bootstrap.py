@@ -12,6 +12,8 @@ from ocvp.compute.randomness import generator
 
 # Resamples are drawn in blocks of about this many indices, 32 MB of them.
 _BLOCK = 4_000_000
+CONFIDENCE = 0.95
+"""Probability that an interval should cover."""
 
 
 class Interval(NamedTuple):
@@ -23,11 +25,7 @@ class Interval(NamedTuple):
 
 
 def paired_bootstrap(
-    differences: np.ndarray | Sequence[float],
-    *,
-    seed: int,
-    num_resamples: int = 10_000,
-    confidence: float = 0.95,
+    differences: np.ndarray | Sequence[float], *, seed: int, num_resamples: int = 10_000
 ) -> Interval:
     """Percentile bootstrap of a mean of per-video differences (Efron and Tibshirani, 1993).
 
@@ -40,14 +38,13 @@ def paired_bootstrap(
             interval is about the videos that are left.
         seed: Seed of the resamples.
         num_resamples: Resamples to draw, at least 1.
-        confidence: Probability that the interval should cover, in (0, 1).
 
     Returns:
         The mean and the interval's bounds; all three are equal for a single video.
 
     Raises:
         ValueError: If `differences` is not a vector, holds an infinity or nothing but NaN, or
-            another argument is out of range.
+            num_resamples is out of range.
     """
     values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 1:
@@ -59,8 +56,6 @@ def paired_bootstrap(
         raise ValueError("differences hold an infinity; every difference must be finite or NaN")
     if num_resamples < 1:
         raise ValueError(f"num_resamples is {num_resamples}, allowed is at least 1")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, allowed is between 0 and 1")
     draw = generator(seed, "paired bootstrap")
     block = max(1, _BLOCK // values.size)
     means = np.empty(num_resamples)
@@ -68,6 +63,6 @@ def paired_bootstrap(
         stop = min(start + block, num_resamples)
         chosen = draw.integers(values.size, size=(stop - start, values.size))  # (resamples, V)
         means[start:stop] = values[chosen].mean(axis=1)
-    tail = 50 * (1 - confidence)
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(means, [tail, 100 - tail])
     return Interval(float(values.mean()), float(low), float(high))

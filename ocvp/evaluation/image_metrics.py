@@ -6,6 +6,7 @@ H, W pixels; leading dimensions (videos, frames) are free and kept.
 import math
 
 import torch
+from scipy.linalg import convolution_matrix
 
 MAX_PSNR = 80.0
 """Cap of the PSNR in dB: identical frames would score infinity, which JSON cannot hold."""
@@ -95,10 +96,7 @@ def _window_matrix(size: int) -> torch.Tensor:
     offsets = torch.arange(WINDOW_SIZE, dtype=torch.float64) - WINDOW_SIZE // 2
     window = torch.exp(-0.5 * (offsets / WINDOW_SIGMA).square())
     window /= window.sum()
-    matrix = torch.zeros(size - WINDOW_SIZE + 1, size, dtype=torch.float64)
-    for row in range(matrix.shape[0]):
-        matrix[row, row : row + WINDOW_SIZE] = window
-    return matrix
+    return torch.from_numpy(convolution_matrix(window.numpy(), size, mode="valid"))
 
 
 def _checked(prediction: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,34 +1,11 @@
 """Segmentations that know nothing of objects, to stand beside a model's scores.
 
-B videos of a batch, T frames, H, W pixels, K objects.
+T frames, H, W pixels, K objects.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
-
-from ocvp.compute.randomness import derived_seed
-
-
-def kmeans_of_clips(
-    frames: np.ndarray, videos: Sequence[int], num_segments: int, seed: int
-) -> np.ndarray:
-    """Group each clip of a batch by colour (`kmeans_colour`).
-
-    Args:
-        frames: The clips, uint8, shape (B, T, H, W, 3).
-        videos: Index of each one's video, on which its starts depend.
-        num_segments: Segments of each clip.
-        seed: Seed of the run.
-
-    Returns:
-        Segments, uint8, shape (B, T, H, W).
-    """
-    seeds = [derived_seed(seed, "k-means", video) % 2**32 for video in videos]  # NumPy's range
-    clips = zip(frames, seeds, strict=True)
-    return np.stack([kmeans_colour(clip, num_segments, own) for clip, own in clips])
 
 
 def kmeans_colour(frames: np.ndarray, num_segments: int, seed: int) -> np.ndarray:
@@ -117,21 +94,6 @@ def held_boxes(boxes: np.ndarray, num_frames: int, height: int, width: int) -> n
             columns = _pixel_range(x_min[k], x_max[k], width)
             frame[rows, columns] = k + 1
     return np.repeat(frame[None], num_frames, axis=0)
-
-
-def held_over_clips(boxes: np.ndarray, num_frames: int, height: int, width: int) -> np.ndarray:
-    """Hold the first boxes of each clip of a batch over its frames (`held_boxes`).
-
-    Args:
-        boxes: Shape (B, T, K, 4); only those of the first frames are looked at.
-        num_frames: Frames T to fill.
-        height: Frame height H in pixels.
-        width: Frame width W in pixels.
-
-    Returns:
-        Labels, uint8, shape (B, T, H, W).
-    """
-    return np.stack([held_boxes(clip[0], num_frames, height, width) for clip in boxes])
 
 
 def _pixel_range(low: float, high: float, size: int) -> slice:

@@ -6,7 +6,6 @@ them are torchvision's and are looked for in torch.hub's checkpoint folder. Noth
 H, W pixels; leading dimensions (videos, frames) are free and kept.
 """
 
-import hashlib
 import logging
 import warnings
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Literal
 
 import torch
 from torch import nn
+
+from ocvp.runtime.files import file_digest
 
 Network = Literal["alex", "vgg"]
 
@@ -26,8 +27,8 @@ _URLS: dict[str, str] = {
     "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
 }
 
-# Below these sides the last pooling layer of the network has nothing left to pool.
-_MIN_SIDE = {"alex": 31, "vgg": 16}
+MIN_SIDE = {"alex": 31, "vgg": 16}
+"""Smallest side of a frame in pixels: below, the last pooling layer has nothing left to pool."""
 
 
 def weights_path(network: Network) -> Path:
@@ -39,11 +40,6 @@ def weights_path(network: Network) -> Path:
     if network not in _URLS:
         raise ValueError(f"LPIPS network is {network!r}, allowed are {sorted(_URLS)}")
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(_URLS[network]).name
-
-
-def min_side(network: Network) -> int:
-    """Return the smallest side, in pixels, of a frame that `network` can compare."""
-    return _MIN_SIDE[network]
 
 
 def unavailable_reason(network: Network) -> str | None:
@@ -77,8 +73,7 @@ class Lpips(nn.Module):
 
     def __init__(self, network: Network, device: str | torch.device = "cpu") -> None:
         super().__init__()
-        reason = unavailable_reason(network)
-        if reason is not None:
+        if reason := unavailable_reason(network):
             raise ValueError(reason)
         import lpips  # here, because it is slow to import and rarely used
 
@@ -114,17 +109,14 @@ class Lpips(nn.Module):
                 "prediction and target must both have shape (..., 3, H, W), got "
                 f"{tuple(prediction.shape)} and {tuple(target.shape)}"
             )
-        side = _MIN_SIDE[self.network]
+        side = MIN_SIDE[self.network]
         if min(prediction.shape[-2:]) < side:
             raise ValueError(
                 f"LPIPS ({self.network}) needs frames of at least {side}x{side} pixels, "
                 f"got {prediction.shape[-2]}x{prediction.shape[-1]}"
             )
-        distances = self.metric(
-            prediction.flatten(0, -4) if prediction.ndim > 3 else prediction[None],
-            target.flatten(0, -4) if target.ndim > 3 else target[None],
-            normalize=True,
-        )
+        shape = (-1, *prediction.shape[-3:])
+        distances = self.metric(prediction.reshape(shape), target.reshape(shape), normalize=True)
         return distances.reshape(prediction.shape[:-3])
 
 
@@ -143,9 +135,7 @@ def _load_trunk(trunk: nn.Module, path: Path) -> None:
             "download it again"
         ) from error
     # torchvision puts the first digits of the file's sha256 into its name.
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not digest.startswith(path.stem.rsplit("-", 1)[1]):
+    if not file_digest(path).startswith(path.stem.rsplit("-", 1)[1]):
         logger.warning(
             "%s does not have the checksum in its name: LPIPS values from it are not the published "
             "metric",

@@ -8,7 +8,7 @@ B videos of a batch, V videos, T frames, N slots, D slot_dim, H W pixels.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +38,6 @@ COMPARED = ("centre_error", "slot_mse", "miou")
 """Metrics by which the prediction is compared with copy_last_slots."""
 VARIANTS = ("prediction", "copy_last_slots", "ceiling")
 """What is decoded."""
-
-
-class BatchScores(NamedTuple):
-    """The scores of one batch, for each variant, and how far its objects move."""
-
-    scores: dict[str, Scores]
-    motion: np.ndarray
-    """Farthest that an object's centre gets, in pixels, (B,); NaN where there are no masks."""
 
 
 @torch.no_grad()
@@ -88,10 +80,9 @@ def score_predictor(
         for windows, batch in reader.batches(plan, runtime.num_workers or 0):
             parts.append(score_batch(savi, predictor, windows, batch, protocol.num_context, scorer))
             bar.update(len(windows))
-    scores = {
-        variant: concatenate(part.scores[variant] for part in parts) for variant in parts[0].scores
-    }
-    moving = np.concatenate([part.motion for part in parts]) >= protocol.moving_pixels  # (V,)
+    batches, motions = zip(*parts, strict=True)
+    scores = concatenate(batches)
+    moving = np.concatenate(motions) >= protocol.moving_pixels  # (V,)
     return {
         "metrics": summarize_scores(scores, scorer.reasons),
         "comparisons": compare(scores, moving, seed) if has_masks else {"reason": NO_MASKS},
@@ -108,7 +99,7 @@ def score_batch(
     batch: Mapping[str, Tensor],
     num_context: int,
     scorer: FrameScorer,
-) -> BatchScores:
+) -> tuple[dict[str, Scores], np.ndarray]:
     """Roll out one batch of windows, decode, and score every variant.
 
     Args:
@@ -119,6 +110,10 @@ def score_batch(
             (B, T, H, W) where there are any.
         num_context: Frames that are given; the others are predicted.
         scorer: For the pixel metrics.
+
+    Returns:
+        The scores of each variant, and the farthest that an object's centre gets, in pixels, (B,);
+        NaN where there are no masks.
 
     Raises:
         ValueError: If a prediction is not finite.
@@ -153,7 +148,7 @@ def score_batch(
         scores[name]["slot_mse"] = squared.cpu().numpy().astype(np.float64)
     held = frames[:, num_context - 1 : num_context].expand_as(truth)
     scores["copy_last_frame"] = scorer.score(held, truth)
-    return BatchScores(scores, motion)
+    return scores, motion
 
 
 def summarize_scores(scores: Mapping[str, Scores], reasons: Mapping[str, str]) -> dict[str, Any]:
@@ -183,21 +178,17 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
     """
     result: dict[str, Any] = {"subset": "moving", "num_videos": int(moving.sum())}
     for name in COMPARED:
-        sign = -1.0 if METRICS[name].lower_is_better else 1.0
-        prediction, copy, ceiling = (
-            sign * per_video(scores[variant][name])[moving] for variant in VARIANTS
-        )
-        defined = ~np.isnan(prediction + copy + ceiling)
+        values = {variant: per_video(scores[variant][name])[moving] for variant in VARIANTS}
+        defined = ~np.isnan(sum(values.values()))
         if not defined.any():
             result[name] = {"reason": "no video in which objects move"}
             continue
-        gain, gap = (prediction - copy)[defined], (ceiling - copy)[defined]
+        values = {variant: own[defined] for variant, own in values.items()}
+        sign = -1.0 if METRICS[name].lower_is_better else 1.0
+        prediction, copy, ceiling = (sign * own for own in values.values())
+        gain, gap = prediction - copy, ceiling - copy
         result[name] = {
-            **{
-                # + 0.0 turns the -0.0 of a perfect error into 0.0
-                variant: float(sign * values[defined].mean()) + 0.0
-                for variant, values in zip(VARIANTS, (prediction, copy, ceiling), strict=True)
-            },
+            **{variant: float(own.mean()) for variant, own in values.items()},
             "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,
             "gain": paired_bootstrap(gain, seed=seed)._asdict(),
             "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),

@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
 from ocvp.batches.windows import Window, WindowReader, check_finite, first_windows
+from ocvp.compute.randomness import derived_seed
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.metrics import MASK_METRICS, NAIVE_SEGMENTERS, PIXEL_METRICS
-from ocvp.evaluation.naive_segmenters import held_over_clips, kmeans_of_clips
+from ocvp.evaluation.metrics import MASK_METRICS, PIXEL_METRICS
+from ocvp.evaluation.naive_segmenters import held_boxes, kmeans_colour
 from ocvp.evaluation.scoring import (
     FrameScorer,
     Scores,
@@ -56,7 +58,7 @@ def score_savi(
         sources |= {field: (videos, field) for field in ("masks", "boxes") if file.has(field)}
     reader = WindowReader(sources, num_frames, residency="disk")
     scorer = FrameScorer(savi.resolution, next(savi.parameters()).device)
-    parts: dict[str, list[Scores]] = {"savi": [], **{naive: [] for naive in NAIVE_SEGMENTERS}}
+    parts = []
     plan = first_windows(num_videos, runtime.batch_videos)
     with progress(description="scoring SAVi", total=num_videos) as bar:
         for windows, batch in reader.batches(plan, runtime.num_workers or 0):
@@ -64,12 +66,11 @@ def score_savi(
             output = savi(**inputs)  # slots (B, T, N, D), masks (B, T, N, 1, H, W)
             check_finite(output.slots, windows, f"the slots of {name}")
             labels = batch["masks"].numpy() if "masks" in batch else None  # (B, T, H, W)
-            parts["savi"].append(score_output(output, inputs["frames"], scorer, labels))
-            for naive, scores in score_naive(windows, batch, savi.num_slots, seed).items():
-                parts[naive].append(scores)
+            scores = score_output(output, inputs["frames"], scorer, labels)
+            parts.append({"savi": scores, **score_naive(windows, batch, savi.num_slots, seed)})
             bar.update(len(windows))
-    joined = {model: concatenate(batches) for model, batches in parts.items() if batches}
-    return summarize_savi(joined.pop("savi"), joined, scorer.reasons)
+    naive = concatenate(parts)
+    return summarize_savi(naive.pop("savi"), naive, scorer.reasons)
 
 
 def score_naive(
@@ -87,12 +88,14 @@ def score_naive(
     if "masks" not in batch:
         return {}
     labels = batch["masks"].numpy()
-    colours = kmeans_of_clips(
-        batch["frames"].numpy(), [window.video for window in windows], num_segments, seed
-    )
+    # Seeds in NumPy's range.
+    seeds = [derived_seed(seed, "k-means", window.video) % 2**32 for window in windows]
+    clips = zip(batch["frames"].numpy(), seeds, strict=True)
+    colours = np.stack([kmeans_colour(clip, num_segments, own) for clip, own in clips])
     scores = {"kmeans_colour": score_labels(labels, colours)}
     if "boxes" in batch:
-        held = held_over_clips(batch["boxes"].numpy(), *labels.shape[1:])
+        first = batch["boxes"].numpy()[:, 0]  # (B, K, 4)
+        held = np.stack([held_boxes(boxes, *labels.shape[1:]) for boxes in first])  # (B, T, H, W)
         scores["held_boxes"] = score_labels(labels, held)
     return scores
 

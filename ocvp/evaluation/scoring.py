@@ -3,7 +3,7 @@
 B videos of a batch, V videos, T frames, N slots, K objects, H W pixels.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ocvp.evaluation import perceptual
 from ocvp.evaluation.image_metrics import IMAGE_METRICS
-from ocvp.evaluation.segmentation_metrics import LABEL_METRICS, labels_from_masks
+from ocvp.evaluation.segmentation_metrics import LABEL_METRICS, labels_from_masks, mean_of_defined
 from ocvp.evaluation.tracking_metrics import TRACKING_METRICS
 from ocvp.models.savi import SaviOutput
 
@@ -40,16 +40,14 @@ class FrameScorer:
                 self._metrics[name] = metric
             else:
                 self.reasons[name] = _too_small(name.upper(), side, resolution)
-        networks: tuple[perceptual.Network, ...] = get_args(perceptual.Network)
-        for network in networks:
-            side = perceptual.min_side(network)
-            reason = perceptual.unavailable_reason(network)
-            if reason is None and min(resolution) < side:
-                reason = _too_small(f"LPIPS ({network})", side, resolution)
-            if reason is None:
-                self._metrics[f"lpips_{network}"] = perceptual.Lpips(network, device)
+        for network in get_args(perceptual.Network):
+            name, side = f"lpips_{network}", perceptual.MIN_SIDE[network]
+            if reason := perceptual.unavailable_reason(network):
+                self.reasons[name] = reason
+            elif min(resolution) < side:
+                self.reasons[name] = _too_small(f"LPIPS ({network})", side, resolution)
             else:
-                self.reasons[f"lpips_{network}"] = reason
+                self._metrics[name] = perceptual.Lpips(network, device)
 
     def score(self, frames: Tensor, truth: Tensor) -> Scores:
         """Compare frames (B, T, 3, H, W) with true ones, both in [0, 1] after clamping."""
@@ -88,17 +86,17 @@ def score_output(
         masks = output.masks.squeeze(-3).cpu().numpy()  # (B, T, N, H, W)
         scores |= score_labels(true_labels, labels_from_masks(masks))
         if assignment is not None:
-            scores |= {
-                name: metric(true_labels, masks, assignment)
-                for name, metric in TRACKING_METRICS.items()
-            }
+            for name, metric in TRACKING_METRICS.items():
+                scores[name] = metric(true_labels, masks, assignment)
     return scores
 
 
-def concatenate(batches: Iterable[Scores]) -> Scores:
-    """Join the scores of batches into (V, T) and (V,)."""
-    parts = list(batches)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def concatenate(batches: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
+    """Join the scores of batches, by what is scored, into (V, T) and (V,)."""
+    return {
+        model: {name: np.concatenate([batch[model][name] for batch in batches]) for name in scores}
+        for model, scores in batches[0].items()
+    }
 
 
 def mean(values: np.ndarray) -> float | None:
@@ -115,10 +113,7 @@ def per_frame(values: np.ndarray) -> list[float | None] | None:
 
 def per_video(values: np.ndarray) -> np.ndarray:
     """Return the mean over frames for each video, (V,), NaN where nothing is defined."""
-    if values.ndim == 1:
-        return values
-    counts = (~np.isnan(values)).sum(axis=1)
-    return np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
+    return values if values.ndim == 1 else mean_of_defined(values)
 
 
 def plain(values: np.ndarray) -> list[float | None]:

@@ -34,9 +34,7 @@ def fg_ari_clip(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nda
     A slot that swaps its object for another half way is punished. Takes labels (..., T, H, W) and
     returns shape (...); see `adjusted_rand_index`.
     """
-    return adjusted_rand_index(
-        true_labels, predicted_labels, num_dimensions=3, foreground_only=True
-    )
+    return adjusted_rand_index(true_labels, predicted_labels, num_dimensions=3)
 
 
 def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
@@ -44,9 +42,7 @@ def fg_ari_frame(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.nd
 
     Takes labels (..., H, W) and returns shape (...); see `adjusted_rand_index`.
     """
-    return adjusted_rand_index(
-        true_labels, predicted_labels, num_dimensions=2, foreground_only=True
-    )
+    return adjusted_rand_index(true_labels, predicted_labels, num_dimensions=2)
 
 
 def ari(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
@@ -64,7 +60,7 @@ def adjusted_rand_index(
     predicted_labels: np.ndarray,
     *,
     num_dimensions: int,
-    foreground_only: bool,
+    foreground_only: bool = True,
 ) -> np.ndarray:
     """Adjusted Rand index (Hubert and Arabie, 1985) over the last `num_dimensions` dimensions.
 
@@ -138,8 +134,8 @@ def mbo(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
         ValueError: If the shapes differ or a label is not an integer from 0.
     """
     overlaps, present = _object_ious(true_labels, predicted_labels)
-    best = np.where(present, overlaps.max(axis=-1, initial=0.0), 0.0)  # (..., K)
-    return _mean_over_present(best.sum(axis=-1), present)
+    best = np.where(present, overlaps.max(axis=-1, initial=0.0), np.nan)  # (..., K)
+    return mean_of_defined(best)
 
 
 LABEL_METRICS = {
@@ -150,6 +146,11 @@ LABEL_METRICS = {
     "mbo": mbo,
 }
 """Metric to its function of true labels and predicted ones."""
+
+
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the last dimension of what is not NaN; NaN where nothing is."""
+    return _mean_over_present(np.nansum(values, axis=-1), ~np.isnan(values))
 
 
 def intersection_over_union(

@@ -5,7 +5,7 @@ A row has its entries by name of column; what it does not name is empty.
 
 from typing import Any
 
-from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, NAIVE_SEGMENTERS
+from ocvp.evaluation.metrics import BASELINES, NAIVE_SEGMENTERS
 
 NAMES = ("dataset", "savi", "predictor", "seed", "protocol", "split")
 """Columns that say what is scored."""
@@ -37,32 +37,25 @@ def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str
         baselines = {key: entry.get(key) for key in BASELINES}
         row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
         rows.append(row)
-        if metric in MASK_METRICS:
-            rows.extend(
-                {**row, "savi": naive, "value": entry[naive]}
-                for naive in NAIVE_SEGMENTERS
-                if naive in entry
-            )
+        for naive in filter(entry.__contains__, NAIVE_SEGMENTERS):
+            rows.append({**row, "savi": naive, "value": entry[naive]})
     return rows
 
 
 def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each compared metric of a predictor; arguments as `summary_rows`'s."""
     comparisons = scores.get("comparisons", {})
-    rows = []
-    for metric, entry in comparisons.items():
-        if not isinstance(entry, dict) or "gain" not in entry:
-            continue  # nothing could be compared, or it is about all metrics
-        rows.append(
-            {
-                **names,
-                "split": scores["protocol"]["split"],
-                "subset": comparisons["subset"],
-                "num_videos": comparisons["num_videos"],
-                "metric": metric,
-                "value": entry["prediction"],
-                **{name: entry[name] for name in ("copy_last_slots", "ceiling", "gap_closed")},
-                **{f"{q}_{bound}": entry[q][bound] for q in QUANTITIES for bound in BOUNDS},
-            }
-        )
-    return rows
+    return [
+        {
+            **names,
+            "split": scores["protocol"]["split"],
+            "subset": comparisons["subset"],
+            "num_videos": comparisons["num_videos"],
+            "metric": metric,
+            "value": entry["prediction"],
+            **{name: entry[name] for name in ("copy_last_slots", "ceiling", "gap_closed")},
+            **{f"{q}_{bound}": entry[q][bound] for q in QUANTITIES for bound in BOUNDS},
+        }
+        for metric, entry in comparisons.items()
+        if isinstance(entry, dict) and "gain" in entry  # compared, and not about all metrics
+    ]

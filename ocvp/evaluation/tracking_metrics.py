@@ -7,7 +7,11 @@ for object k, as in the video files.
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ocvp.evaluation.segmentation_metrics import intersection_over_union, labels_from_masks
+from ocvp.evaluation.segmentation_metrics import (
+    intersection_over_union,
+    labels_from_masks,
+    mean_of_defined,
+)
 
 UNASSIGNED = -1
 
@@ -61,11 +65,7 @@ def centre_error(true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndar
     Raises:
         ValueError: As `centre_distances`.
     """
-    distances = centre_distances(true_labels, masks, assignment)  # (V, T, K)
-    counted = ~np.isnan(distances)
-    totals = np.where(counted, distances, 0.0).sum(axis=-1)
-    counts = counted.sum(axis=-1)
-    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+    return mean_of_defined(centre_distances(true_labels, masks, assignment))  # over K
 
 
 TRACKING_METRICS = {"centre_error": centre_error}

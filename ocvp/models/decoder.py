@@ -43,11 +43,9 @@ def parity_taps(kernel_size: int) -> Tensor:
     """
     padding = kernel_size // 2
     radius = (padding + 1) // 2
-    taps = torch.zeros(2, 2 * radius + 1, kernel_size)
-    for parity in range(2):
-        for tap in range(kernel_size):
-            taps[parity, (parity + tap - padding) // 2 + radius, tap] = 1.0
-    return taps
+    source = (torch.arange(2)[:, None] + torch.arange(kernel_size) - padding) // 2 + radius
+    taps = functional.one_hot(source, 2 * radius + 1)  # (2, kernel_size, small)
+    return taps.float().transpose(1, 2).contiguous()
 
 
 def block_taps() -> Tensor:
@@ -56,11 +54,8 @@ def block_taps() -> Tensor:
     Returns:
         0/1 matrix, shape (2, 4, 3).
     """
-    taps = torch.zeros(2, 4, 3)
-    for row in range(2):
-        for tap in range(3):
-            taps[row, row + tap, tap] = 1.0
-    return taps
+    rows = torch.arange(2)[:, None] + torch.arange(3)  # (2, 3)
+    return functional.one_hot(rows, 4).float().transpose(1, 2).contiguous()
 
 
 def border_taps(kernel_size: int, size: int) -> Tensor:

@@ -14,14 +14,6 @@ from ocvp.models.precision import full_precision
 PUBLISHED_ABSENT = -0.5  # every coordinate of an absent object, as the published networks saw it
 
 
-class RandomSlots(nn.Module):
-    """Unit normal slots, without parameters."""
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """Return the draw itself, shape (B, N, D)."""
-        return noise
-
-
 class LearnedRandomSlots(nn.Module):
     """mean + sigma * noise with one mean and one sigma for all slots; sigma may be negative."""
 

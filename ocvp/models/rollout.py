@@ -3,7 +3,6 @@
 B batch, N slots, D slot_dim.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,10 +10,7 @@ from torch import Tensor, nn
 
 
 def rollout(
-    predictor: nn.Module,
-    context_slots: Tensor,
-    num_preds: int,
-    teacher_slots: Tensor | None = None,
+    predictor: nn.Module, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None = None
 ) -> Tensor:
     """Predict future slots autoregressively (OCVP, section 3.2).
 
@@ -45,10 +41,8 @@ def rollout(
         )
     if teacher_slots is not None:
         _check_teacher(predictor, context_slots, num_preds, teacher_slots)
-    advance = getattr(predictor, "advance", None)
-    if advance is not None:
-        return _carry_state(advance, context_slots, num_preds, teacher_slots)
-    return _move_window(predictor, context_slots, num_preds, teacher_slots)
+    way = _carry_state if hasattr(predictor, "advance") else _move_window
+    return way(predictor, context_slots, num_preds, teacher_slots)
 
 
 def check_buffer(buffer_size: int | None, num_context: int) -> None:
@@ -65,23 +59,20 @@ def check_buffer(buffer_size: int | None, num_context: int) -> None:
 
 
 def _carry_state(
-    advance: Callable[[Tensor, Any], tuple[Tensor, Any]],
-    context_slots: Tensor,
-    num_preds: int,
-    teacher_slots: Tensor | None,
+    predictor: Any, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None
 ) -> Tensor:
     """Roll out a recurrent predictor by its `advance`."""
-    outputs, state = advance(context_slots, None)  # (B, num_context, N, D)
+    outputs, state = predictor.advance(context_slots, None)  # (B, num_context, N, D)
     predicted = [outputs[:, -1]]
     for index in range(num_preds - 1):
         newest = predicted[-1] if teacher_slots is None else teacher_slots[:, index]  # (B, N, D)
-        outputs, state = advance(newest.unsqueeze(1), state)  # (B, 1, N, D)
+        outputs, state = predictor.advance(newest.unsqueeze(1), state)  # (B, 1, N, D)
         predicted.append(outputs[:, -1])
     return torch.stack(predicted, dim=1)
 
 
 def _move_window(
-    predictor: nn.Module, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None
+    predictor: Any, context_slots: Tensor, num_preds: int, teacher_slots: Tensor | None
 ) -> Tensor:
     """Roll out a predictor that sees a window of frames."""
     buffer_size: int | None = getattr(predictor, "buffer_size", None)

@@ -5,14 +5,14 @@ K objects.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ocvp.models.decoder import Decoder
 from ocvp.models.encoder import Encoder
-from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, RandomSlots
+from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots
 from ocvp.models.precision import at_least_float32
 from ocvp.models.slot_attention import SlotAttention
 from ocvp.models.transition import Transition
@@ -129,7 +129,17 @@ class SAVi(nn.Module):
             kernel_size=kernel_size,
             downsample=downsample_encoder,
         )
-        self.initializer = _make_initializer(initializer, num_slots, slot_dim, absent, box_format)
+        self.initializer: nn.Module = nn.Identity()  # random: the unit normal draw as it is
+        if initializer == "learned_random":
+            self.initializer = LearnedRandomSlots(slot_dim=slot_dim)
+        elif initializer != "random":
+            self.initializer = CoordinateSlots(
+                num_slots=num_slots,
+                slot_dim=slot_dim,
+                num_coordinates=4 if initializer == "boxes" else 2,
+                absent=absent,
+                are_fractions=box_format == "yxyx_fraction",
+            )
         self.corrector = SlotAttention(
             input_dim=encoder_mlp_dim, slot_dim=slot_dim, mlp_dim=slot_mlp_dim
         )
@@ -157,16 +167,9 @@ class SAVi(nn.Module):
             elif "bias" in name:
                 nn.init.zeros_(parameter)
 
-    def forward(
-        self,
-        frames: Tensor,
-        boxes: Tensor | None = None,
-        centres: Tensor | None = None,
-        initial_slots: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> SaviOutput:
+    def forward(self, *args: Any, **kwargs: Any) -> SaviOutput:
         """Encode a video and decode its slots; the arguments are those of `encode`."""
-        return self.decode(self.encode(frames, boxes, centres, initial_slots, noise))
+        return self.decode(self.encode(*args, **kwargs))
 
     def encode(
         self,
@@ -265,23 +268,6 @@ class SAVi(nn.Module):
 
 def _check_choice(name: str, value: str, choices: object) -> None:
     """Raise a ValueError unless `value` is one of the values of a Literal type."""
-    allowed = choices.__args__  # type: ignore[attr-defined]
+    allowed = get_args(choices)
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-
-
-def _make_initializer(
-    kind: Initializer, num_slots: int, slot_dim: int, absent: Absent, box_format: BoxFormat
-) -> nn.Module:
-    """Return the module that makes the first frame's slots."""
-    if kind == "random":
-        return RandomSlots()
-    if kind == "learned_random":
-        return LearnedRandomSlots(slot_dim=slot_dim)
-    return CoordinateSlots(
-        num_slots=num_slots,
-        slot_dim=slot_dim,
-        num_coordinates=4 if kind == "boxes" else 2,
-        absent=absent,
-        are_fractions=box_format == "yxyx_fraction",
-    )

@@ -114,10 +114,7 @@ def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np
     column = max(width + 2 * _BORDER, *(int(font.getlength(view.label)) + 1 for view in views))
     top = _MARGIN + line + 4
     bar = top + height + 2 * _BORDER + _GAP
-    size = (
-        2 * _MARGIN + len(views) * (column + _GAP) - _GAP,
-        bar + _BAR + 4 + line + _MARGIN,
-    )
+    size = (2 * _MARGIN + len(views) * (column + _GAP) - _GAP, bar + _BAR + 4 + line + _MARGIN)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
     is_predicted = t >= num_context

@@ -56,9 +56,7 @@ class Curve(NamedTuple):
     name: str
     """Predictor, or `copy_last_frame`, `copy_last_slots` or `ceiling`."""
     values: np.ndarray | Sequence[float | None]
-    """One value per predicted frame, mean over seeds; None or NaN leaves a gap."""
-    deviation: np.ndarray | Sequence[float | None] | None = None
-    """Standard deviation over seeds, drawn as a band; None for no band."""
+    """One value per predicted frame; None or NaN leaves a gap."""
 
 
 def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -97,7 +95,7 @@ def metric_curves(
         The figure, ready for `savefig` or `figure_picture`.
 
     Raises:
-        ValueError: If there is no panel, a panel has no curve, or a deviation's length differs.
+        ValueError: If there is no panel, or a panel has no curve.
     """
     if not panels or not all(panels.values()):
         raise ValueError("a figure needs at least one panel and a curve in each panel")
@@ -154,15 +152,6 @@ def _draw_curve(axes: Axes, curve: Curve, styles: Mapping[str, tuple[str, str]])
             markeredgewidth=0.6,
             linewidth=1.6,
             zorder=3,
-        )
-    if curve.deviation is not None:
-        deviation = np.array(curve.deviation, dtype=np.float64)
-        if deviation.shape != values.shape:
-            raise ValueError(
-                f"deviation of {curve.name!r} has {len(deviation)} values, allowed is {len(values)}"
-            )
-        axes.fill_between(
-            frames, values - deviation, values + deviation, color=colour, alpha=0.18, linewidth=0
         )
     return line
 

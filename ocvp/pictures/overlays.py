@@ -30,6 +30,8 @@ BACKGROUND = np.array((150, 150, 150), dtype=np.uint8)
 # Grey of frames takes part of the brightness of a segment's colour; below that it is all colour.
 _FLOOR = 0.7
 
+_CELL = 4  # side of a square of the checkerboard behind slots, in pixels
+
 
 def palette(count: int) -> np.ndarray:
     """Return `count` colours, uint8, shape (count, 3); past 12 they come back lighter, then darker.
@@ -139,29 +141,26 @@ def overlay(
     return painted
 
 
-def slot_pictures(objects: np.ndarray, masks: np.ndarray, cell: int = 4) -> np.ndarray:
+def slot_pictures(objects: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Show what each slot holds: its picture where its mask is 1, a checkerboard where it is 0.
 
     Args:
         objects: Each slot's picture before masking, shape (..., H, W, 3), in [0, 1] (cut to it).
         masks: Soft masks, shape (..., H, W), in [0, 1].
-        cell: Side of a square of the checkerboard in pixels.
 
     Returns:
         Pictures, uint8, shape (..., H, W, 3).
 
     Raises:
-        ValueError: If the shapes do not match or cell is below 1.
+        ValueError: If the shapes do not match.
     """
     if objects.shape != (*masks.shape, 3):
         raise ValueError(
             f"objects have shape {objects.shape}, masks {masks.shape}; allowed are (..., H, W, 3) "
             "and (..., H, W)"
         )
-    if cell < 1:
-        raise ValueError(f"cell is {cell}, allowed is 1 and above")
     height, width = masks.shape[-2:]
-    odd = (np.arange(height)[:, None] // cell + np.arange(width) // cell) % 2
+    odd = (np.arange(height)[:, None] // _CELL + np.arange(width) // _CELL) % 2
     checker = np.where(odd, 0.88, 1.0)[..., None]  # (H, W, 1)
     weights = np.clip(masks, 0, 1)[..., None]
     pictures = np.clip(objects, 0, 1) * weights + checker * (1 - weights)

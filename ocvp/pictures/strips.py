@@ -51,8 +51,8 @@ class _Layout(NamedTuple):
     height: int
     width: int
     top: int
-    num_context: int
-    is_split: bool
+    split: int
+    """How many columns are context; 0 where nothing is set apart."""
     font: ImageFont.FreeTypeFont
     line: int
 
@@ -115,15 +115,15 @@ def _arrange(rows: Sequence[Row], num_context: int, columns: Sequence[int] | Non
     height, width = (max(row.pictures.shape[axis] for row in rows) for axis in (1, 2))
     font = load_font(text_size(height))
     line = sum(font.getmetrics())
-    is_split = 0 < sum(column < num_context for column in chosen) < len(chosen)
+    split = sum(column < num_context for column in chosen) % len(chosen)
     labels = [(row.label, line + 4 if row.colour else 0) for row in rows] + [("Frame", 0)]
     left = _MARGIN + _LABEL_GAP + max(_text_width(text, font) + extra for text, extra in labels)
     lefts = [
-        left + i * (width + COLUMN_GAP) + (_SPLIT_GAP if is_split and column >= num_context else 0)
-        for i, column in enumerate(chosen)
+        left + i * (width + COLUMN_GAP) + (_SPLIT_GAP if 0 < split <= i else 0)
+        for i in range(len(chosen))
     ]
-    top = _MARGIN + line + 4 + (line + _BAR + 6 if is_split else 0)
-    return _Layout(chosen, lefts, height, width, top, num_context, is_split, font, line)
+    top = _MARGIN + line + 4 + (line + _BAR + 6 if split else 0)
+    return _Layout(chosen, lefts, height, width, top, split, font, line)
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
@@ -132,15 +132,13 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
     draw.text((layout.lefts[0] - _LABEL_GAP, y), "Frame", INK, layout.font, anchor="ra")
     for x, column in zip(layout.lefts, layout.columns, strict=True):
         draw.text((x + layout.width / 2, y), str(column + 1), INK, layout.font, anchor="ma")
-    if not layout.is_split:
+    if not layout.split:
         return
-    sections: dict[bool, list[int]] = {False: [], True: []}
-    for x, column in zip(layout.lefts, layout.columns, strict=True):
-        sections[column >= layout.num_context].append(x)
-    for is_predicted, lefts in sections.items():
-        colour = PREDICTED_COLOUR if is_predicted else CONTEXT_COLOUR
+    for lefts, colour, names in (
+        (layout.lefts[: layout.split], CONTEXT_COLOUR, ("Context", "Cont.", "C")),
+        (layout.lefts[layout.split :], PREDICTED_COLOUR, ("Predicted", "Pred.", "P")),
+    ):
         start, end = lefts[0], lefts[-1] + layout.width
-        names = ("Predicted", "Pred.", "P") if is_predicted else ("Context", "Cont.", "C")
         name = next((n for n in names if _text_width(n, layout.font) <= end - start), names[-1])
         draw.text(((start + end) / 2, _MARGIN), name, colour, layout.font, anchor="ma")
         bar = _MARGIN + layout.line + 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.models import AlexNet_Weights, VGG16_Weights, alexnet, vgg16
 
-from ocvp.evaluation.perceptual import Lpips, min_side, unavailable_reason, weights_path
+from ocvp.evaluation.perceptual import MIN_SIDE, Lpips, unavailable_reason, weights_path
 
 FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
 NETWORKS = {"alex": alexnet, "vgg": vgg16}
@@ -74,7 +74,7 @@ def test_identical_frames_are_at_distance_zero(metric):
 
 def test_frames_too_small_for_the_network_are_refused(metric):
     side = {"alex": 31, "vgg": 16}[metric.network]
-    assert min_side(metric.network) == side
+    assert MIN_SIDE[metric.network] == side
     assert metric(*pair(3, side, side)).isfinite()
     with pytest.raises(ValueError, match=f"at least {side}x{side} pixels"):
         metric(*pair(3, side - 1, side))

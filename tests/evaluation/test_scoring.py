@@ -39,8 +39,8 @@ def test_means_are_over_what_is_defined():
 
 
 def test_batches_are_joined_in_order():
-    joined = concatenate([{"psnr": np.ones((2, 3))}, {"psnr": np.zeros((1, 3))}])
-    np.testing.assert_array_equal(joined["psnr"][:, 0], [1, 1, 0])
+    joined = concatenate([{"savi": {"psnr": np.full((n, 3), n)}} for n in (2, 1)])
+    np.testing.assert_array_equal(joined["savi"]["psnr"][:, 0], [2, 2, 1])
 
 
 def test_what_has_no_value_has_a_reason():

@@ -105,7 +105,7 @@ def toy_scores(predictor, videos=(0, 1)):
 
 
 def test_the_ceiling_is_what_the_true_slots_decode_to():
-    scores = toy_scores(Mover(0.0)).scores["ceiling"]
+    scores = toy_scores(Mover(0.0))[0]["ceiling"]
     assert (scores["slot_mse"] == 0).all()  # exactly: they are the same numbers
     assert (scores["psnr"] == 80).all()
     for name in (*MASK_METRICS, "ssim"):
@@ -123,18 +123,18 @@ def miou_behind(pixels):
 
 
 def test_copy_last_slots_stays_behind_by_one_pixel_a_frame():
-    result = toy_scores(Mover(1.0))
-    scores = result.scores["copy_last_slots"]
+    variants, motion = toy_scores(Mover(1.0))
+    scores = variants["copy_last_slots"]
     behind = np.arange(1, PREDS + 1)
     np.testing.assert_allclose(scores["centre_error"], np.tile(behind, (2, 1)))
     # of 3 slots of 5 numbers, two columns are wrong by that many pixels
     np.testing.assert_allclose(scores["slot_mse"][0], 2 * behind**2 / 15, rtol=1e-6)
     np.testing.assert_allclose(scores["miou"][1], [miou_behind(t) for t in behind])
-    np.testing.assert_allclose(result.motion, PREDS)
+    np.testing.assert_allclose(motion, PREDS)
 
 
 def test_copy_last_frame_is_the_true_frame_held():
-    scores = toy_scores(Mover(1.0)).scores["copy_last_frame"]
+    scores = toy_scores(Mover(1.0))[0]["copy_last_frame"]
     assert set(scores) == {"psnr", "ssim"}  # a frame has no slots and no masks
     for index, video in enumerate((0, 1)):
         frames = squares(video)["frames"].astype(np.float64) / 255
@@ -145,7 +145,7 @@ def test_copy_last_frame_is_the_true_frame_held():
 
 @pytest.mark.parametrize(("pixels", "error_of_last"), [(1.0, 0.0), (0.0, 4.0), (0.5, 2.0)])
 def test_a_prediction_is_between_copy_and_ceiling(pixels, error_of_last):
-    scores = toy_scores(Mover(pixels)).scores
+    scores = toy_scores(Mover(pixels))[0]
     # half pixels: the toy draws them one pixel further, which is within the tolerance
     assert scores["prediction"]["centre_error"][0, -1] == pytest.approx(error_of_last, abs=0.5)
     if pixels in (0.0, 1.0):
@@ -164,21 +164,18 @@ def test_videos_without_masks_have_pixel_scores_only():
     del batch["masks"]
     scorer = FrameScorer((SIDE, SIDE), torch.device("cpu"))
     windows = [Window(0, 0), Window(1, 0)]
-    result = score_batch(ToySavi(), Mover(1.0), windows, batch, CONTEXT, scorer)
-    assert set(result.scores["prediction"]) == {"psnr", "ssim", "slot_mse"}
-    assert np.isnan(result.motion).all()
-    metrics = summarize_scores(result.scores, scorer.reasons)
+    scores, motion = score_batch(ToySavi(), Mover(1.0), windows, batch, CONTEXT, scorer)
+    assert set(scores["prediction"]) == {"psnr", "ssim", "slot_mse"}
+    assert np.isnan(motion).all()
+    metrics = summarize_scores(scores, scorer.reasons)
     assert metrics["miou"]["mean"] is None
     assert metrics["miou"]["reason"] == "the videos have no masks"
     assert metrics["slot_mse"]["ceiling"] == 0
 
 
 def test_the_summary_holds_every_metric_with_its_baselines():
-    batches = [toy_scores(Mover(1.0), (0, 1)), toy_scores(Mover(1.0), (2,))]
-    scores = {
-        variant: concatenate(batch.scores[variant] for batch in batches)
-        for variant in ("prediction", *BASELINES)
-    }
+    scores = concatenate([toy_scores(Mover(1.0), videos)[0] for videos in ((0, 1), (2,))])
+    assert set(scores) == {"prediction", *BASELINES}
     metrics = summarize_scores(scores, {"lpips_alex": "no file", "lpips_vgg": "no file"})
     assert set(metrics) == set(METRICS)
     assert metrics["centre_error"]["mean"] == pytest.approx(0, abs=1e-9)
