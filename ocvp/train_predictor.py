@@ -23,7 +23,7 @@ PROGRAM = "ocvp.train_predictor"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
-    session = start_session("fit_predictor", PROGRAM, PredictorStage, args, argv)
+    session = start_session("fit_predictor", PredictorStage, args, argv)
     return run_training(session, _load)
 
 

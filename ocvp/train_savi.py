@@ -23,7 +23,7 @@ PROGRAM = "ocvp.train_savi"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
-    session = start_session("fit_savi", PROGRAM, SaviStage, args, argv)
+    session = start_session("fit_savi", SaviStage, args, argv)
     return run_training(session, _load)
 
 

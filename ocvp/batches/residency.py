@@ -51,7 +51,9 @@ def choose(
     num_processes = num_processes or int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     size = data_bytes(sources)
     free = free_memory(num_processes)
-    free_on_device, total_on_device = device_memory(device)
+    is_gpu = device.type == "cuda"
+    free_on_device, total_on_device = torch.cuda.mem_get_info(device) if is_gpu else (0, 0)
+    each = f" for each of {num_processes} processes" if num_processes > 1 else ""
     # --- the nearest place with room to spare -----------------------------------------------------
     chosen: Residency
     if residency != "auto":
@@ -61,7 +63,7 @@ def choose(
     else:
         chosen = "memory" if size <= MEMORY_SHARE * free else "disk"
     # --- what was asked for, and does not fit -----------------------------------------------------
-    is_on_gpu = chosen == "device" and device.type == "cuda"
+    is_on_gpu = chosen == "device" and is_gpu
     if is_on_gpu and size > total_on_device:
         raise ValueError(
             f"runtime.residency is device, but the data take {as_text(size)} and {device} has "
@@ -71,15 +73,15 @@ def choose(
         logger.warning(
             "runtime.residency is %s, but the data take %s and only %s of main memory seem to be "
             "free%s; with auto they would be streamed from disk",
-            *(chosen, as_text(size), as_text(free), _for_each(num_processes)),
+            *(chosen, as_text(size), as_text(free), each),
         )
     # --- the choice, in words ---------------------------------------------------------------------
     if is_on_gpu:
         where = f"kept on {device} ({as_text(free_on_device)} of its memory are free)"
+    elif chosen == "disk":
+        where = f"streamed from disk ({as_text(free)} of memory are free{each})"
     else:
-        place = "kept in memory" if chosen != "disk" else "streamed from disk"
-        what = "" if chosen != "disk" else " of memory"
-        where = f"{place} ({as_text(free)}{what} are free{_for_each(num_processes)})"
+        where = f"kept in memory ({as_text(free)} are free{each})"
     logger.info("data: %s, %s", as_text(size), where)
     return chosen
 
@@ -96,11 +98,6 @@ def data_bytes(sources: Iterable[Mapping[str, tuple[Path, str]]]) -> int:
     return sum(StoredField(path, name).num_bytes for (_, name), path in datasets.items())
 
 
-def device_memory(device: torch.device) -> tuple[int, int]:
-    """Return a GPU's free memory and all that it has, in bytes; 0 and 0 for another device."""
-    return torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
-
-
 def as_text(num_bytes: float) -> str:
     """Return a size in decimal units, such as 1.1 GB."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -108,7 +105,3 @@ def as_text(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit == "bytes" else f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.3g} TB"
-
-
-def _for_each(num_processes: int) -> str:
-    return f" for each of {num_processes} processes" if num_processes > 1 else ""

@@ -4,6 +4,7 @@ That is what the machine, the job (control groups, by which Slurm and containers
 the process (`ulimit -v`) still allow.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,14 @@ try:
     import resource
 except ImportError:  # elsewhere than on Unix
     resource = None  # type: ignore[assignment]
+
+# Of a control group: its limits, what it uses, and what of that are files in memory.
+VERSION_1 = (
+    ("memory.limit_in_bytes",),
+    "memory.usage_in_bytes",
+    ("total_inactive_file", "total_active_file"),
+)
+VERSION_2 = (("memory.max", "memory.high"), "memory.current", ("inactive_file", "active_file"))
 
 
 def free_memory(num_processes: int = 1, root: Path = Path("/")) -> int:
@@ -58,9 +67,9 @@ def job_memory(root: Path = Path("/")) -> int | None:
         _, controllers, group = line.split(":", 2)
         if controllers == "":  # version 2; beside version 1 it is mounted elsewhere
             for mount in (mounts, mounts / "unified"):
-                left += [_left_of_version_2(folder) for folder in _upwards(mount, group)]
+                left += [_left(folder, *VERSION_2) for folder in _upwards(mount, group)]
         elif "memory" in controllers.split(","):
-            left += [_left_of_version_1(folder) for folder in _upwards(mounts / "memory", group)]
+            left += [_left(folder, *VERSION_1) for folder in _upwards(mounts / "memory", group)]
     return min((number for number in left if number is not None), default=None)
 
 
@@ -75,19 +84,9 @@ def _upwards(mount: Path, group: str) -> list[Path]:
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
 
 
-def _left_of_version_2(folder: Path) -> int | None:
-    limits = [_number(folder / name) for name in ("memory.max", "memory.high")]
-    return _left(folder, limits, "memory.current", ("inactive_file", "active_file"))
-
-
-def _left_of_version_1(folder: Path) -> int | None:
-    limits = [_number(folder / "memory.limit_in_bytes")]
-    files = ("total_inactive_file", "total_active_file")
-    return _left(folder, limits, "memory.usage_in_bytes", files)
-
-
-def _left(folder: Path, limits: list[int | None], usage: str, files: tuple[str, str]) -> int | None:
-    known = [limit for limit in limits if limit is not None]
+def _left(folder: Path, limits: Sequence[str], usage: str, cached: Sequence[str]) -> int | None:
+    """Return what one group still allows, by the names of its version; None: it has no limit."""
+    known = [limit for name in limits if (limit := _number(folder / name)) is not None]
     used = _number(folder / usage)
     if not known or used is None:
         return None
@@ -97,7 +96,7 @@ def _left(folder: Path, limits: list[int | None], usage: str, files: tuple[str, 
         lines = []
     parts = dict(line.split() for line in lines)  # "inactive_file 4096", and so on
     # Files count as used, but the system gives them up for others.
-    return min(known) - used + sum(int(parts.get(name, 0)) for name in files)
+    return min(known) - used + sum(int(parts.get(name, 0)) for name in cached)
 
 
 def _number(path: Path) -> int | None:

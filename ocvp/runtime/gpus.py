@@ -33,10 +33,11 @@ def take_gpus(num: int, num_visible: int, folder: Path | None = None) -> None:
     """
     if num_visible <= num:
         return
+    temporary = Path(tempfile.gettempdir()) / f"ocvp-gpus-{os.getuid()}"
     shown = os.environ.get(VISIBLE)
     names = shown.split(",") if shown else [str(index) for index in range(num_visible)]
     try:
-        taken = _locked(names[:num_visible], num, folder or _folder())
+        taken = _locked(names[:num_visible], num, folder or temporary)
     except OSError as error:
         logger.warning("GPUs cannot be locked (%s); the first ones are used", error)
         return
@@ -47,10 +48,6 @@ def take_gpus(num: int, num_visible: int, folder: Path | None = None) -> None:
         logger.warning(
             "fewer than %d of %d GPUs are free; the first ones are shared", num, num_visible
         )
-
-
-def _folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"ocvp-gpus-{os.getuid()}"
 
 
 def _locked(names: Sequence[str], num: int, folder: Path) -> list[str]:

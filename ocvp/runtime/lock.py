@@ -110,13 +110,12 @@ class Lock:
         # Opened anew for each try: closing it gives a record lock back, but here none is held.
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            is_free = self._is_free(descriptor)
-            if is_free:
-                _write_record(descriptor)
-                _holders[self._key] = os.getpid()
-                self._descriptor = descriptor
-                return None
-            return _read_record(descriptor)
+            if not self._is_free(descriptor):
+                return _read_record(descriptor)
+            _write_record(descriptor)
+            _holders[self._key] = os.getpid()
+            self._descriptor = descriptor
+            return None
         finally:
             if self._descriptor is None:
                 os.close(descriptor)

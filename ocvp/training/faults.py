@@ -1,18 +1,16 @@
 """What goes wrong in a training: values that are not finite, and memory that does not suffice."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ocvp.batches.windows import Batch, Window
 from ocvp.compute.process_group import Group
-from ocvp.config.entries import Training
 from ocvp.config.predictors import PredictorTraining
 from ocvp.config.savi import SaviTraining
-from ocvp.config.tree import Runtime
+from ocvp.training.setup import Setup
 
 CPU_SAYS = ("can't allocate memory", "could not create a primitive")
 """What torch's allocator on the CPU says where memory does not suffice, and what oneDNN does."""
@@ -31,17 +29,6 @@ class PoisonError(ValueError):
     is_agreed = True
 
 
-def is_finite(values: Mapping[str, float]) -> bool:
-    """Tell whether all values are finite."""
-    return all(math.isfinite(value) for value in values.values())
-
-
-def describe_not_finite(values: Mapping[str, float], where: str) -> str:
-    """Say which values stopped being finite, and where."""
-    parts = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-    return f"the training stopped being finite ({where}: {parts})"
-
-
 def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
     """Say what of a batch is not finite already in the file; empty if nothing is."""
     for name, field in fields.items():  # (B, T, ...)
@@ -54,18 +41,25 @@ def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def raise_not_finite(text: str, batches: Iterable[Batch], group: Group) -> NoReturn:
-    """Stop for values that are not finite, naming the sample if one is to blame.
+def check_losses(
+    losses: Mapping[str, float], where: str, batches: Iterator[Batch], group: Group
+) -> None:
+    """Check that losses are finite; where they are not, find out whether a sample is to blame.
 
     Args:
-        text: What is not finite (see `describe_not_finite`).
-        batches: What this process computed it from.
+        losses: Losses and norms of gradients, by name, over all processes.
+        where: Where in the training they stand.
+        batches: What this process computed them from, which is read (again) only for the blame.
         group: The processes that compute together; all of them call this.
 
     Raises:
-        PoisonError: If a sample that any of them read is to blame.
-        NotFiniteError: If none is.
+        PoisonError: If a loss is not finite because of a sample that any of them read.
+        NotFiniteError: If one is not finite, and no sample is to blame.
     """
+    if all(map(math.isfinite, losses.values())):
+        return
+    parts = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
+    text = f"the training stopped being finite ({where}: {parts})"
     poison = next(filter(None, (find_poison(*batch) for batch in batches)), "")
     poisons = [found for found in group.collect(poison) if found]
     if poisons:
@@ -80,38 +74,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in CPU_SAYS)
 
 
-def describe_out_of_memory(
-    settings: Training, runtime: Runtime, step: int, saved_step: int, num_processes: int
-) -> str:
+def describe_out_of_memory(setup: Setup, step: int, saved_step: int) -> str:
     """Say what takes the memory of a training, and what to change.
 
     Args:
-        settings: The training's settings.
-        runtime: Where and how it runs.
+        setup: What is trained, and how.
         step: Steps that are done.
         saved_step: Steps that are saved.
-        num_processes: Processes that train together.
     """
+    settings, parts = setup.settings, setup.runtime.accumulation_steps
     length, keys = "", "training.batch_size"
     if isinstance(settings, SaviTraining):
         length, keys = f", training.clip_length {settings.clip_length}", f"{keys} or clip_length"
     if isinstance(settings, PredictorTraining):
         length = f", training.num_context {settings.num_context}, num_preds {settings.num_preds}"
         keys = f"{keys}, num_context or num_preds"
-    parts = runtime.accumulation_steps
     return (
         f"out of memory in step {step + 1} (training.batch_size {settings.batch_size}{length}, "
-        f"runtime.accumulation_steps {parts}, {num_processes} processes). A larger "
+        f"runtime.accumulation_steps {parts}, {setup.group.size} processes). A larger "
         f"runtime.accumulation_steps, {2 * parts} for example, needs less for the same training, "
         f"which then goes on from step {saved_step}; runtime.residency: disk leaves the data on "
         f"disk; a smaller {keys} is another training"
     )
 
 
-def describe_out_of_memory_in_validation(runtime: Runtime, saved_step: int) -> str:
+def describe_out_of_memory_in_validation(setup: Setup, saved_step: int) -> str:
     """Say what takes the memory of a validation, and what to change."""
     return (
         f"out of memory in the validation after step {saved_step} (runtime.batch_videos "
-        f"{runtime.batch_videos}); a smaller runtime.batch_videos needs less, and the training "
-        "goes on with that validation"
+        f"{setup.runtime.batch_videos}); a smaller runtime.batch_videos needs less, and the "
+        "training goes on with that validation"
     )

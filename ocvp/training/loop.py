@@ -21,19 +21,24 @@ from ocvp.runtime.environment import made_by
 from ocvp.runtime.interruption import StopRequest
 from ocvp.training.faults import (
     NotFiniteError,
-    describe_not_finite,
+    check_losses,
     describe_out_of_memory,
     describe_out_of_memory_in_validation,
-    is_finite,
     is_out_of_memory,
-    raise_not_finite,
 )
 from ocvp.training.report import Report, TakenStep
 from ocvp.training.saves import check_space, save
 from ocvp.training.schedule import rate_of
 from ocvp.training.setup import Setup
 from ocvp.training.state import TrainingState, load_state
-from ocvp.training.step import Losses, make_optimizer, parts_of, train_step, validation_losses
+from ocvp.training.step import (
+    Losses,
+    Parts,
+    make_optimizer,
+    parts_of,
+    train_step,
+    validation_losses,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +63,6 @@ def train(setup: Setup) -> TrainingState:
     module, resume = setup.module, setup.resume
     optimizer = make_optimizer(module, setup.settings, fused=setup.runtime.fused_adam)
     state, stored = TrainingState(), setup.group.share(resume.read() if resume else None)
-    is_resumed = stored is not None
     if stored is not None:
         state = load_state(stored, module, optimizer)
     del stored  # else its copy of all weights stays in memory
@@ -66,7 +70,7 @@ def train(setup: Setup) -> TrainingState:
     if state.is_complete:
         logger.info("the training is complete already; writing its results again")
         return state
-    if is_resumed:
+    if state.sessions:  # earlier ones
         logger.info("going on from step %d of %d", state.step, state.num_steps)
     # --- what is left of it -----------------------------------------------------------------------
     if resume:
@@ -114,14 +118,11 @@ class _Loop:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            setup = self._setup
             if self._is_validating:  # all steps before it are whole
                 self._save()
-                text = describe_out_of_memory_in_validation(setup.runtime, self._saved_step)
+                text = describe_out_of_memory_in_validation(self._setup, self._saved_step)
             else:
-                steps = (self.state.step, self._saved_step)
-                num = self._group.size
-                text = describe_out_of_memory(setup.settings, setup.runtime, *steps, num)
+                text = describe_out_of_memory(self._setup, self.state.step, self._saved_step)
             raise ValueError(f"{text} ({str(error).strip().splitlines()[0][:200]})") from error
 
     def _begin(self, state: TrainingState) -> None:
@@ -144,9 +145,10 @@ class _Loop:
         parts = [parts_of(windows, self._group, num_parts) for windows in todo]
         task.module.train()
         # One iteration over the parts of all steps, so that reading runs ahead of them.
-        batches = iter(task.read([part for some, _ in parts for part in some]))
-        for windows, (mine, weights) in zip(todo, parts, strict=True):
-            self._step(batches, mine, weights, len(windows), len(plan))
+        batches = task.read([part for some, _ in parts for part in some])
+        for windows, own in zip(todo, parts, strict=True):
+            # The last one of the epoch, or of the training.
+            self._step(batches, windows, own, is_last=windows is todo[-1])
             self._stop_or_save()
         del batches  # and with it the processes that read them
         self._is_validating = True
@@ -155,15 +157,10 @@ class _Loop:
         self._save(is_milestone=True)
 
     def _step(
-        self,
-        batches: Iterator[Batch],
-        parts: Sequence[Sequence[Window]],
-        weights: Sequence[float],
-        num_windows: int,
-        num_batches: int,
+        self, batches: Iterator[Batch], windows: Sequence[Window], own: Parts, is_last: bool
     ) -> None:
         """Take one step, and read its losses where that costs nothing or is due."""
-        state, setup = self.state, self._setup
+        state, setup, (parts, weights) = self.state, self._setup, own
         rate = rate_of(setup.settings, state, setup.steps_per_epoch)
         # Of the first process as of one alone; the others draw for themselves.
         rank = [self._group.rank] if self._group.rank else []
@@ -180,12 +177,11 @@ class _Loop:
         )
         state.step += 1
         state.batch += 1
-        state.examples += num_windows
-        is_last = state.batch == num_batches or state.step == state.num_steps
+        state.examples += len(windows)
         is_due = state.step == 1 or state.step % LOG_EVERY_STEPS == 0 or is_last
-        windows = [window for part in parts for window in part]
         losses |= {"gradient_norm": norm}
-        self.report.add(TakenStep(state.step, rate, windows, losses, is_due))
+        read = [window for part in parts for window in part]  # by this process
+        self.report.add(TakenStep(state.step, rate, read, losses, is_due))
         if is_due or setup.device.type == "cpu":
             self.report.read(state)
 
@@ -196,10 +192,8 @@ class _Loop:
         module.eval()
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
-            if not is_finite(metrics):
-                where = f"the validation after step {state.step}"
-                batches = task.read_validation(task.validation_plan())
-                raise_not_finite(describe_not_finite(metrics, where), batches, self._group)
+            batches = task.read_validation(task.validation_plan())
+            check_losses(metrics, f"the validation after step {state.step}", batches, self._group)
         if self._group.is_first:
             log.images(task.images(), state.step)
         log.scalars("validation", metrics, state.step)

@@ -3,8 +3,6 @@
 B batch, T frames, N slots, D slot_dim, H W pixels.
 """
 
-from typing import NamedTuple
-
 import torch.nn.functional as functional
 from torch import Tensor
 
@@ -24,14 +22,6 @@ def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
     return _mse(reconstruction.clamp(0.0, 1.0), frames.clamp(0.0, 1.0))
 
 
-class PredictorLoss(NamedTuple):
-    """The weighted sum and its two parts before weighting, scalars."""
-
-    total: Tensor
-    frame_mse: Tensor
-    slot_mse: Tensor
-
-
 def predictor_loss(
     predicted_frames: Tensor,
     frames: Tensor,
@@ -40,7 +30,7 @@ def predictor_loss(
     *,
     frame_weight: float = 1.0,
     slot_weight: float = 1.0,
-) -> PredictorLoss:
+) -> dict[str, Tensor]:
     """Errors of predicted frames and slots (OCVP, section 3.3).
 
     Args:
@@ -50,10 +40,15 @@ def predictor_loss(
         slots: SAVi's slots of the true frames, the same shape.
         frame_weight: Weight of the mean squared error of the frames.
         slot_weight: Weight of the mean squared error of the slots.
+
+    Returns:
+        Scalars: the weighted sum under `loss`, and its parts `frame_mse` and `slot_mse` before
+        weighting.
     """
     frame_mse = _mse(predicted_frames, frames)  # over B, T, 3, H, W
     slot_mse = _mse(predicted_slots, slots)  # over B, T, N, D
-    return PredictorLoss(frame_weight * frame_mse + slot_weight * slot_mse, frame_mse, slot_mse)
+    loss = frame_weight * frame_mse + slot_weight * slot_mse
+    return {"loss": loss, "frame_mse": frame_mse, "slot_mse": slot_mse}
 
 
 def _mse(predicted: Tensor, true: Tensor) -> Tensor:

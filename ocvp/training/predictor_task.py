@@ -3,7 +3,7 @@
 B batch, T frames, N slots, D slot_dim, H W pixels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +103,7 @@ class PredictorTask:
             batch_size=self._settings.batch_size,
         )
 
-    def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read the batches of a plan."""
         return self._train.batches(plan, self._runtime.num_workers)
 
@@ -115,7 +115,7 @@ class PredictorTask:
         """Return the validation windows, in batches."""
         return first_windows(self._num_validation, self._runtime.batch_videos)
 
-    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read batches of validation windows."""
         return self._validation.batches(plan, self._runtime.num_workers)
 
@@ -177,7 +177,7 @@ class PredictorTask:
         if frames is None:
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
-        loss = predictor_loss(
+        return predictor_loss(
             self._savi.decode(predicted).reconstruction,  # (B, num_preds, 3, H, W)
             frames,
             predicted,
@@ -185,4 +185,3 @@ class PredictorTask:
             frame_weight=settings.frame_loss_weight,
             slot_weight=settings.slot_loss_weight,
         )
-        return {"loss": loss.total, "frame_mse": loss.frame_mse, "slot_mse": loss.slot_mse}

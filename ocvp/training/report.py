@@ -13,7 +13,7 @@ from torch import Tensor
 from ocvp.batches.windows import Window
 from ocvp.runtime.progress import progress
 from ocvp.runtime.training_log import TrainingLog
-from ocvp.training.faults import describe_not_finite, is_finite, raise_not_finite
+from ocvp.training.faults import check_losses
 from ocvp.training.schedule import rate_of
 from ocvp.training.setup import Setup
 from ocvp.training.state import TrainingState
@@ -88,10 +88,8 @@ class Report:
             columns = zip(*shares, strict=True)
             values = {name: sum(column) for name, column in zip(names, columns, strict=True)}
             values["gradient_norm"] = shares[0][names.index("gradient_norm")]
-            if not is_finite(values):
-                where = f"step {step.step}, learning rate {step.rate:.3g}"
-                batches = self._setup.task.read([step.windows])
-                raise_not_finite(describe_not_finite(values, where), batches, group)
+            where = f"step {step.step}, learning rate {step.rate:.3g}"
+            check_losses(values, where, self._setup.task.read([step.windows]), group)
             if step.is_due:
                 self.log.scalars("train", {**values, "learning_rate": step.rate}, step.step)
                 self._loss = values["loss"]

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -27,7 +27,6 @@ from ocvp.models.tensor_files import read_tensors, tensor_bytes
 from ocvp.records.changes import changes_between, describe_changes
 from ocvp.records.rules import stage_digest
 from ocvp.runtime.files import file_digest, read_json, sync_folder, write_bytes, write_json
-from ocvp.runtime.lock import Lock
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +76,7 @@ def lock_path(folder: Path) -> Path:
 
 
 class ResumeFolder:
-    """The resume folder of one training, for one process at a time.
-
-    Use it as a context manager: leaving it lets another process have the folder. The lock lies
-    beside the folder (`resume.lock`), so that it stays where it is when the folder is moved aside.
+    """The resume folder of one training, for a process that has its lock (see `lock_path`).
 
     Args:
         folder: Where it lies.
@@ -88,10 +84,9 @@ class ResumeFolder:
         fresh: Whether to start anew even where the folder fits.
         extend: Whether to go on with a run that differs only in how long it trains (EXTENDABLE).
         must_extend: The same, and to refuse to train anew where it differs in more.
-        lock: Whether to take the folder's lock (`lock_path`); false where the caller has it.
 
     Raises:
-        ValueError: If another process has the folder, or a run that must be extended cannot be.
+        ValueError: If a run that must be extended cannot be.
         OSError: If the folder cannot be written.
     """
 
@@ -102,23 +97,12 @@ class ResumeFolder:
         fresh: bool = False,
         extend: bool = False,
         must_extend: bool = False,
-        lock: bool = True,
     ):
         self.folder = folder
         self._fingerprint = json.loads(json.dumps(fingerprint))
         self._fingerprint_path = folder / "fingerprint.json"
         self._damaged: set[Path] = set()
-        with contextlib.ExitStack() as stack:
-            if lock:
-                stack.enter_context(Lock(lock_path(folder)))
-            self._take_over(fresh, extend, must_extend)
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stack.close()
+        self._take_over(fresh, extend, must_extend)
 
     def exists(self) -> bool:
         """Tell whether there is something to resume from."""
@@ -135,7 +119,7 @@ class ResumeFolder:
             ValueError: If states were written and all of them are damaged.
         """
         generations = self._generations()
-        state = self._newest(generations)
+        state, _ = self._newest(generations)
         if generations and state is None:
             raise ValueError(
                 f"all that {self.folder} holds to resume from is damaged ({len(generations)} "
@@ -145,7 +129,7 @@ class ResumeFolder:
 
     def read_milestone(self) -> dict[str, Any] | None:
         """Return the last milestone that is whole, or None."""
-        return self._newest([item for item in self._generations() if item.is_milestone])
+        return self._newest([item for item in self._generations() if item.is_milestone])[0]
 
     def write(self, state: dict[str, Any], milestone: bool = False) -> None:
         """Add a state to resume from, and remove those that it makes superfluous.
@@ -215,14 +199,13 @@ class ResumeFolder:
 
     def _fingerprint_of_state(self) -> dict[str, Any] | None:
         """Return what the newest whole state belongs to, where the file that says so is not."""
-        state = self._newest_with_fingerprint(self._generations())
-        if state is None:
-            return None
-        logger.warning(
-            "%s is missing or damaged; what the run depends on is taken from its newest state",
-            self._fingerprint_path,
-        )
-        return state.get(FINGERPRINT)
+        state, stored = self._newest(self._generations())
+        if state is not None:
+            logger.warning(
+                "%s is missing or damaged; what the run depends on is taken from its newest state",
+                self._fingerprint_path,
+            )
+        return stored
 
     # --- the states in it ------------------------------------------------------------------------
 
@@ -235,20 +218,15 @@ class ResumeFolder:
         ]
         return sorted(found, key=lambda item: (item.number, item.path.name), reverse=True)
 
-    def _newest(self, generations: Iterable["_Generation"]) -> dict[str, Any] | None:
-        """Return the first of some states that is whole."""
-        state = self._newest_with_fingerprint(generations)
-        return state and {key: value for key, value in state.items() if key != FINGERPRINT}
-
-    def _newest_with_fingerprint(
+    def _newest(
         self, generations: Iterable["_Generation"]
-    ) -> dict[str, Any] | None:
-        """Read the first of some states that is whole; warn of those that are not."""
-        faults = []
-        used, state = "", None
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Read the first of some states that is whole, and what it belongs to; warn of others."""
+        faults, used, state = [], "", None
         for item in generations:
             try:
-                used, state = f"; {item.path.name} is used instead", item.read()
+                state = item.read()
+                used = f"; {item.path.name} is used instead"
                 break
             except PermissionError:  # no damage
                 raise
@@ -256,8 +234,8 @@ class ResumeFolder:
                 self._damaged.add(item.path)
                 faults.append(error)
         for fault in faults:
-            logger.warning("%s%s", fault, used if state is not None else "")
-        return state
+            logger.warning("%s%s", fault, used)
+        return state, state and state.pop(FINGERPRINT, None)
 
     def _remove_superfluous(self) -> None:
         """Leave the last two whole states and the last milestone; a damaged one counts as none."""

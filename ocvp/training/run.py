@@ -1,7 +1,7 @@
 """One run of train_savi or train_predictor: from a model and its data to what is written."""
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,13 @@ from ocvp.compute.process_group import Group
 from ocvp.compute.randomness import derived_seed
 from ocvp.models.loading import start_from
 from ocvp.records.origins import files_digest, write_record
-from ocvp.records.records import TRAINING_TIME, Inputs, Making, paths_of
-from ocvp.runtime.files import companion, write_json
+from ocvp.records.records import Inputs, Making, paths_of
 from ocvp.runtime.logs import also_logged
 from ocvp.training.loop import train
 from ocvp.training.resume import ResumeFolder, fingerprint
 from ocvp.training.saves import save_training
 from ocvp.training.session import Session, launched, prepared
 from ocvp.training.setup import Setup
-from ocvp.training.state import TrainingState
 from ocvp.training.task import Task
 
 
@@ -99,35 +97,39 @@ def initialised(
 def _train_and_save(session: Session, subject: Subject, group: Group, origin: str) -> None:
     """Train, or go on with a training, and write the checkpoint and what accompanies it."""
     args, stage = session.args, session.stage
+    setup = Setup(
+        subject.task,
+        stage.training,
+        session.runtime,
+        args.seed,
+        folder=args.output.parent / "tensorboard",
+        group=group,
+        description="SAVi" if subject.kind == "savi" else subject.kind,
+    )
+    if not group.is_first:
+        train(setup)
+        return
     making = Making(session.rule, session.argv)  # before the training: sources may be edited in it
     inputs = {"origin": args.checkpoint, **subject.inputs}
     data = [path for role in ("train", "val") for path in paths_of(inputs[role])]
-    with contextlib.ExitStack() as stack:
-        resume: ResumeFolder | None = None
-        identity: dict[str, Any] = {"inputs": []}
-        if group.is_first:
-            # Over all sessions of the run, while --log is the last one's.
-            stack.enter_context(also_logged(args.output.parent / "training.log"))
-            identity = fingerprint(session.rule, stage, args.seed, data) | subject.content
-            identity |= {"start": subject.start} if subject.start else {}
-            resume = stack.enter_context(_resume_folder(session, identity))
-            # What was read already is not read again: the data, and the weights of checkpoints.
-            known = dict(zip(data, identity["inputs"], strict=True)) | subject.digests
-            making.read(inputs, known | ({args.checkpoint: subject.start} if subject.start else {}))
-        setup = Setup(
-            subject.task,
-            stage.training,
-            session.runtime,
-            args.seed,
-            folder=args.output.parent / "tensorboard",
-            resume=resume,
-            group=group,
-            description="SAVi" if subject.kind == "savi" else subject.kind,
+    # Over all sessions of the run, while --log is the last one's.
+    with also_logged(args.output.parent / "training.log"):
+        # --- is it a run that was begun before? ---------------------------------------------------
+        start = {"start": subject.start} if subject.start else {}
+        identity = fingerprint(session.rule, stage, args.seed, data) | subject.content | start
+        resume = ResumeFolder(
+            session.resume_folder,
+            identity,
+            fresh=args.fresh,
+            # Asked of a whole study, where a training may have other inputs now: it starts anew.
+            extend=session.runtime.extend,
+            must_extend=args.extend,
         )
-        state = train(setup)
-        # --- what is written, by the first process ------------------------------------------------
-        if not group.is_first:
-            return
+        # What was read already is not read again: the data, and the weights of checkpoints.
+        known = dict(zip(data, identity["inputs"], strict=True)) | subject.digests
+        making.read(inputs, known | ({args.checkpoint: subject.start} if subject.start else {}))
+        state = train(dataclasses.replace(setup, resume=resume))
+        # --- what it made -------------------------------------------------------------------------
         products = save_training(
             args.output,
             state,
@@ -141,40 +143,7 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             **subject.content,
         )
     write_record(args.output, args.checkpoint, digest=origin)
-    _finish(session, making, state, products)
-
-
-def _resume_folder(session: Session, identity: dict[str, Any]) -> ResumeFolder:
-    """Return what the run resumes from, where it is the same run."""
-    return ResumeFolder(
-        session.resume_folder,
-        identity,
-        fresh=session.args.fresh,
-        # Asked of a whole study, in which some trainings have other inputs now: these start anew.
-        extend=session.runtime.extend,
-        must_extend=session.args.extend,
-        lock=False,  # `prepared` or the launcher has it
-    )
-
-
-def _finish(
-    session: Session, making: Making, state: TrainingState, products: Sequence[Path]
-) -> None:
-    """Write how long the training took, and the record of all that it made."""
-    made_by = state.sessions[-1]["made_by"]  # what trained it, not what writes it again
-    duration = {
-        "steps": state.step,
-        "epochs": state.epoch,
-        "examples": state.examples,
-        "seconds": round(state.seconds, 1),  # of all sessions
-        "device": made_by["device"],
-    }
-    times = companion(session.args.output, TRAINING_TIME)
-    write_json(times, duration)
+    # The seconds of all sessions, and what trained it, which may not be what writes it.
     making.finish(
-        [*products, times],
-        session.stage,
-        seed=session.args.seed,
-        seconds=duration["seconds"],
-        made_by=made_by,
+        products, stage, seed=args.seed, seconds=round(state.seconds, 1), made_by=state.made_by
     )

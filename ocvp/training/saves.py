@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from ocvp.models.checkpoint import save_checkpoint
-from ocvp.runtime.files import check_writable
+from ocvp.records.records import TRAINING_TIME
+from ocvp.runtime.files import check_writable, companion, write_json
 from ocvp.runtime.training_log import TrainingLog
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.state import TrainingState
@@ -70,7 +71,7 @@ def save_training(
     config: BaseModel,
     **content: Any,
 ) -> list[Path]:
-    """Write the selected weights of a training to `path`, and the other ones beside it.
+    """Write the selected weights of a training to `path`; beside it the others, and its duration.
 
     Args:
         path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
@@ -100,14 +101,17 @@ def save_training(
         "recoveries": state.recoveries,
         "extended_from": state.extended_from,
         "sessions": state.sessions,
-        **state.sessions[-1]["made_by"],  # what trained it, not what writes it again
+        **state.made_by,
         **content,
     }
-    beside = path.with_suffix(f".{other}.pt")
+    beside, times = path.with_suffix(f".{other}.pt"), companion(path, TRAINING_TIME)
     # The product last: where it lies, the other one does too.
     save_checkpoint(beside, **versions[other], **common)
     save_checkpoint(path, **versions[select], **common)
-    return [path, beside]
+    duration = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
+    duration |= {"seconds": common["training_seconds"], "device": state.made_by["device"]}
+    write_json(times, duration)
+    return [path, beside, times]
 
 
 def _state_bytes(module: nn.Module) -> int:

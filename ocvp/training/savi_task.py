@@ -3,7 +3,7 @@
 B batch, T frames, N slots, H W pixels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class SaviTask:
             length=length,
         )
 
-    def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read the batches of a plan."""
         return self._train.batches(plan, self._runtime.num_workers)
 
@@ -91,7 +91,7 @@ class SaviTask:
         """Return the validation clips, in batches."""
         return first_windows(self._num_validation, self._runtime.batch_videos)
 
-    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read batches of validation clips."""
         return self._validation.batches(plan, self._runtime.num_workers)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ocvp.compute.device import prepare_device
 from ocvp.compute.process_group import Group, check_devices, device_of_rank, joined
 from ocvp.config.tree import Runtime
+from ocvp.records.rules import RULES
 from ocvp.runtime.files import check_writable
 from ocvp.runtime.gpus import take_gpus
 from ocvp.runtime.launch import is_launched_here, launch
@@ -28,8 +29,6 @@ class Session:
 
     rule: str
     """The rule that the program stands behind."""
-    program: str
-    """The program's module, for example `ocvp.train_savi`."""
     args: argparse.Namespace
     """Its arguments: `output`, and those of `ocvp.runtime.program.add_training_options`."""
     argv: Sequence[str] | None
@@ -65,17 +64,12 @@ def add_output(files: argparse._ArgumentGroup, name: str) -> None:
 
 
 def start_session(
-    rule: str,
-    program: str,
-    section: type[BaseModel],
-    args: argparse.Namespace,
-    argv: Sequence[str] | None,
+    rule: str, section: type[BaseModel], args: argparse.Namespace, argv: Sequence[str] | None
 ) -> Session:
     """Start the log, check that the output can be written, and read the config.
 
     Args:
         rule: The rule that the program stands behind.
-        program: The program's module.
         section: What `--config` must be.
         args: The program's arguments.
         argv: The same, not parsed.
@@ -88,7 +82,7 @@ def start_session(
     check_writable(args.output)
     stage = read_section(section, args.config, "--config")
     stage = getattr(stage, "root", stage)  # where the section is a choice among kinds
-    return Session(rule, program, args, argv, stage, read_runtime(args.runtime))
+    return Session(rule, args, argv, stage, read_runtime(args.runtime))
 
 
 def launched(session: Session) -> int | None:
@@ -114,7 +108,7 @@ def launched(session: Session) -> int | None:
     with session.lock():
         if runtime.device != "cpu":
             take_gpus(num_processes, torch.cuda.device_count())
-        return launch(session.program, session.argv, num_processes)
+        return launch(RULES[session.rule].program, session.argv, num_processes)
 
 
 @contextlib.contextmanager
@@ -125,10 +119,10 @@ def prepared(session: Session) -> Iterator[tuple[torch.device, Group]]:
         ValueError: If the device is not there, or another process is training into the folder.
     """
     settings = session.stage.training
-    with contextlib.ExitStack() as stack:
-        # Before anything is loaded: who waits must not take the memory of whom it waits for.
-        if rank() == 0 and not is_launched_here():
-            stack.enter_context(session.lock())
+    holds_lock = rank() == 0 and not is_launched_here()  # else the launcher does
+    # Before anything is loaded: who waits must not take the memory of whom it waits for.
+    with session.lock() if holds_lock else contextlib.nullcontext():
         name = device_of_rank(session.runtime.device)
         device = prepare_device(name, settings.num_threads, tf32=settings.tf32)
-        yield device, stack.enter_context(joined(device))
+        with joined(device) as group:
+            yield device, group

@@ -29,7 +29,7 @@ class Setup:
     """Seed of dropout (data order and noise are the task's)."""
     folder: Path
     """Folder for TensorBoard's files."""
-    resume: ResumeFolder | None
+    resume: ResumeFolder | None = None
     """Where the run keeps what it resumes from; None in processes that are not the first."""
     group: Group = field(default_factory=Group)
     """The processes that train together."""

@@ -45,6 +45,11 @@ class TrainingState:
         """Whether all steps are done, and validated."""
         return self.step == self.num_steps == self.validated_step
 
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What trained it last: code, versions and machine."""
+        return self.sessions[-1]["made_by"]
+
     def set_length(self, num_steps: int) -> None:
         """Set how many steps the run is to have, which may extend it.
 

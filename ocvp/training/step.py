@@ -15,6 +15,9 @@ from ocvp.config.entries import Training
 from ocvp.models.precision import Precision, autocast
 from ocvp.training.task import Task
 
+Parts = tuple[list[list[Window]], list[float]]
+"""The windows of each part of a batch, and their shares of it."""
+
 
 def make_optimizer(
     module: nn.Module, settings: Training, fused: bool = True
@@ -92,9 +95,7 @@ def train_step(
     return totals, norm
 
 
-def parts_of(
-    windows: Sequence[Window], group: Group, num_parts: int
-) -> tuple[list[list[Window]], list[float]]:
+def parts_of(windows: Sequence[Window], group: Group, num_parts: int) -> Parts:
     """Return the parts of a batch that this process goes through, and their shares of it.
 
     Args:
@@ -127,7 +128,7 @@ def validation_losses(
     group = group or Group()
     plan = task.validation_plan()
     numbers = range(group.rank, len(plan), group.size)  # this process' batches
-    batches = iter(task.read_validation([plan[number] for number in numbers]))
+    batches = task.read_validation([plan[number] for number in numbers])
     found: list[tuple[int, dict[str, Tensor]]] = []
     # As many turns in each process, since they agree on something between them.
     for turn in range(math.ceil(len(plan) / group.size)):

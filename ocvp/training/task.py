@@ -1,6 +1,6 @@
 """What the training loop asks of what is trained."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class Task(Protocol):
     def plan(self, epoch: int) -> list[list[Window]]:
         """Return the windows of each batch of an epoch."""
 
-    def read(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read the batches of a plan, in its order."""
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
@@ -29,7 +29,7 @@ class Task(Protocol):
     def validation_plan(self) -> list[list[Window]]:
         """Return the windows of each batch of the validation."""
 
-    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterable[Batch]:
+    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read batches of the validation."""
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -153,8 +153,8 @@ def test_a_disk_that_fills_up_leaves_what_was_saved_and_says_how_much_is_needed(
         status, text = ended(process)
         assert status == 1, text
         assert_one_error(text, "no space left for", "MB are needed", "run the same command again")
-        with ResumeFolder(disk / "out" / "resume", json.loads(fingerprint_of(disk))) as resume:
-            assert resume.read()["state"]["step"] == 3
+        resume = ResumeFolder(disk / "out" / "resume", json.loads(fingerprint_of(disk)))
+        assert resume.read()["state"]["step"] == 3
         (disk / "filler").unlink()
         assert call(train_savi.main, *arguments) == 0
         found = digests(disk / "out")

@@ -67,14 +67,14 @@ def names(folder):
 
 def write(folder, *steps, run=RUN, **options):
     """Write small states, as a run of its own."""
-    with ResumeFolder(folder, run, **options) as resume:
-        for step in steps:
-            resume.write({"step": step})
+    resume = ResumeFolder(folder, run, **options)
+    for step in steps:
+        resume.write({"step": step})
 
 
 def read(folder, run=RUN, **options):
-    with ResumeFolder(folder, run, **options) as resume:
-        state = resume.read()
+    resume = ResumeFolder(folder, run, **options)
+    state = resume.read()
     return state and state["step"]
 
 
@@ -82,16 +82,16 @@ def read(folder, run=RUN, **options):
 
 
 def test_what_was_written_is_read_by_the_same_run(folder):
-    with ResumeFolder(folder, RUN) as resume:
-        assert not resume.exists()
-        assert resume.read() is None
-        assert resume.read_milestone() is None
-        resume.write(state_of(3))
-        assert resume.exists()
-        resume.write(state_of(4))
-    with ResumeFolder(folder, RUN) as resume:
-        state = resume.read()
-        assert (state["step"], is_whole(state)) == (4, True)
+    resume = ResumeFolder(folder, RUN)
+    assert not resume.exists()
+    assert resume.read() is None
+    assert resume.read_milestone() is None
+    resume.write(state_of(3))
+    assert resume.exists()
+    resume.write(state_of(4))
+    resume = ResumeFolder(folder, RUN)
+    state = resume.read()
+    assert (state["step"], is_whole(state)) == (4, True)
 
 
 def test_the_newest_two_stay_under_rising_numbers_and_their_digests(folder):
@@ -108,11 +108,11 @@ def test_the_newest_two_stay_under_rising_numbers_and_their_digests(folder):
 
 def test_the_newest_milestone_stays_besides_the_newest_two(folder):
     found = []
-    with ResumeFolder(folder, RUN) as resume:
-        for step in range(1, 10):
-            resume.write({"step": step}, milestone=step in (2, 3, 6))
-            milestone = resume.read_milestone()
-            found.append((steps(folder), milestone and milestone["step"]))
+    resume = ResumeFolder(folder, RUN)
+    for step in range(1, 10):
+        resume.write({"step": step}, milestone=step in (2, 3, 6))
+        milestone = resume.read_milestone()
+        found.append((steps(folder), milestone and milestone["step"]))
     assert found == [
         ([1], None),
         ([1, 2], 2),
@@ -124,9 +124,9 @@ def test_the_newest_milestone_stays_besides_the_newest_two(folder):
         ([6, 7, 8], 6),
         ([6, 8, 9], 6),
     ]
-    with ResumeFolder(folder, RUN) as resume:
-        assert resume.read()["step"] == 9
-        assert resume.read_milestone()["step"] == 6
+    resume = ResumeFolder(folder, RUN)
+    assert resume.read()["step"] == 9
+    assert resume.read_milestone()["step"] == 6
 
 
 def flip(path):
@@ -155,19 +155,19 @@ DAMAGES = [flip, truncate, empty, replace]
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("which", ["older", "newer", "both"])
 def test_a_damaged_state_is_passed_over_with_a_warning(folder, caplog, damage, which):
-    with ResumeFolder(folder, RUN) as resume:
-        resume.write(state_of(3))
-        resume.write(state_of(4))
+    resume = ResumeFolder(folder, RUN)
+    resume.write(state_of(3))
+    resume.write(state_of(4))
     older, newer = states(folder)
     for path in {"older": [older], "newer": [newer], "both": [older, newer]}[which]:
         damage(path)
     older, newer = states(folder)
-    with ResumeFolder(folder, RUN) as resume:
-        if which == "both":
-            with pytest.raises(ValueError, match=f"delete {folder} to train anew"):
-                resume.read()
-        else:
-            assert resume.read()["step"] == {"older": 4, "newer": 3}[which]
+    resume = ResumeFolder(folder, RUN)
+    if which == "both":
+        with pytest.raises(ValueError, match=f"delete {folder} to train anew"):
+            resume.read()
+    else:
+        assert resume.read()["step"] == {"older": 4, "newer": 3}[which]
     warnings = [item.message for item in caplog.records if item.levelno == logging.WARNING]
     expected = {"older": [], "newer": [newer], "both": [newer, older]}[which]
     assert len(warnings) == len(expected)
@@ -182,10 +182,8 @@ def test_a_damaged_only_state_is_kept_and_says_how_to_go_on(folder, damage):
     write(folder, 3)
     damage(states(folder)[0])
     for _ in range(2):
-        with (
-            ResumeFolder(folder, RUN) as resume,
-            pytest.raises(ValueError, match=f"all .* is damaged .*delete {folder} to train anew"),
-        ):
+        resume = ResumeFolder(folder, RUN)
+        with pytest.raises(ValueError, match=f"all .* is damaged .*delete {folder} to train anew"):
             resume.read()
         assert len(states(folder)) == 1
 
@@ -194,28 +192,28 @@ def test_a_damaged_state_does_not_take_the_place_of_a_whole_one(folder, caplog):
     caplog.set_level("INFO", "ocvp")
     write(folder, 3, 4)
     flip(states(folder)[1])
-    with ResumeFolder(folder, RUN) as resume:
-        assert resume.read()["step"] == 3
-        resume.write({"step": 14})
-        assert steps(folder) == [3, 14]
-        assert "removed" in caplog.text
-        resume.write({"step": 15})
-        assert steps(folder) == [14, 15]
-        assert [int(path.name[6:12]) for path in states(folder)] == [3, 4]
+    resume = ResumeFolder(folder, RUN)
+    assert resume.read()["step"] == 3
+    resume.write({"step": 14})
+    assert steps(folder) == [3, 14]
+    assert "removed" in caplog.text
+    resume.write({"step": 15})
+    assert steps(folder) == [14, 15]
+    assert [int(path.name[6:12]) for path in states(folder)] == [3, 4]
 
 
 def test_a_damaged_milestone_is_passed_over(folder, caplog):
-    with ResumeFolder(folder, RUN) as resume:
-        resume.write({"step": 3}, milestone=True)
-        resume.write({"step": 4}, milestone=True)
-        flip(states(folder)[1])
-        assert resume.read_milestone()["step"] == 3
-        assert resume.read()["step"] == 3
-        flip(states(folder)[0])
-        assert resume.read_milestone() is None
-        resume.write({"step": 5})
-        assert resume.read()["step"] == 5
-        assert resume.read_milestone() is None
+    resume = ResumeFolder(folder, RUN)
+    resume.write({"step": 3}, milestone=True)
+    resume.write({"step": 4}, milestone=True)
+    flip(states(folder)[1])
+    assert resume.read_milestone()["step"] == 3
+    assert resume.read()["step"] == 3
+    flip(states(folder)[0])
+    assert resume.read_milestone() is None
+    resume.write({"step": 5})
+    assert resume.read()["step"] == 5
+    assert resume.read_milestone() is None
     assert "is damaged" in caplog.text
 
 
@@ -226,7 +224,8 @@ def test_a_state_that_may_not_be_read_is_no_damaged_one(folder, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(resume_module, "file_digest", refuse)
-    with ResumeFolder(folder, RUN) as resume, pytest.raises(PermissionError):
+    resume = ResumeFolder(folder, RUN)
+    with pytest.raises(PermissionError):
         resume.read()
 
 
@@ -234,11 +233,11 @@ def test_a_state_that_may_not_be_read_is_no_damaged_one(folder, monkeypatch):
 
 
 def test_a_failed_write_leaves_the_former_states(folder):
-    with ResumeFolder(folder, RUN) as resume:
-        resume.write({"step": 3})
-        with pytest.raises(AttributeError, match="pickle"):
-            resume.write({"step": lambda: 4})
-        assert resume.read()["step"] == 3
+    resume = ResumeFolder(folder, RUN)
+    resume.write({"step": 3})
+    with pytest.raises(AttributeError, match="pickle"):
+        resume.write({"step": lambda: 4})
+    assert resume.read()["step"] == 3
     assert len(names(folder)) == 2
 
 
@@ -272,7 +271,8 @@ def test_a_write_that_is_killed_anywhere_loses_nothing(tmp_path, monkeypatch, mi
 
             return called
 
-        with ResumeFolder(folder, RUN) as resume, monkeypatch.context() as patch:
+        resume = ResumeFolder(folder, RUN)
+        with monkeypatch.context() as patch:
             for name, module in calls.items():
                 patch.setattr(module, name, kill_at(getattr(module, name)))
             try:
@@ -290,11 +290,11 @@ def test_a_write_that_is_killed_anywhere_loses_nothing(tmp_path, monkeypatch, mi
 
 def _write_on(folder, done):
     torch.set_num_threads(1)  # those of the parent do not exist here
-    with ResumeFolder(folder, RUN) as resume:
-        state = resume.read()
-        for step in itertools.count(state["step"] + 1 if state else 1):
-            resume.write(state_of(step), milestone=step % 3 == 0)
-            done.send(step)
+    resume = ResumeFolder(folder, RUN)
+    state = resume.read()
+    for step in itertools.count(state["step"] + 1 if state else 1):
+        resume.write(state_of(step), milestone=step % 3 == 0)
+        done.send(step)
 
 
 def test_real_kills_at_any_moment_leave_the_last_state_whole(folder):
@@ -314,34 +314,34 @@ def test_real_kills_at_any_moment_leave_the_last_state_whole(folder):
         with contextlib.suppress(EOFError):
             while reader.poll():
                 last = reader.recv()
-        with ResumeFolder(folder, RUN) as resume:
-            state = resume.read()
-            assert is_whole(state)
-            assert state["step"] in (last, last + 1)
-            last = state["step"]
-            assert len(states(folder)) <= 4
-            assert not list(folder.glob(".*"))
+        resume = ResumeFolder(folder, RUN)
+        state = resume.read()
+        assert is_whole(state)
+        assert state["step"] in (last, last + 1)
+        last = state["step"]
+        assert len(states(folder)) <= 4
+        assert not list(folder.glob(".*"))
     assert last > 8
 
 
 def test_a_full_disk_leaves_the_former_states(tmp_path):
     with small_disk(tmp_path / "disk", kilobytes=800) as disk:
         folder = disk / "resume"
-        with ResumeFolder(folder, RUN) as resume:
-            resume.write(state_of(3))
-            resume.write(state_of(4))
-            former = names(folder)
-            with pytest.raises(OSError, match="no space left for") as caught:
-                resume.write(state_of(5))
-            message = str(caught.value)
-            assert f"{folder}/state-000003-" in message
-            assert "0.3 MB are needed, 0.2 MB are free on its disk; free some space" in message
-            assert names(folder) == former
-            assert steps(folder) == [3, 4]
-            assert is_whole(resume.read())
-            states(folder)[0].unlink()  # some space is freed
+        resume = ResumeFolder(folder, RUN)
+        resume.write(state_of(3))
+        resume.write(state_of(4))
+        former = names(folder)
+        with pytest.raises(OSError, match="no space left for") as caught:
             resume.write(state_of(5))
-            assert resume.read()["step"] == 5
+        message = str(caught.value)
+        assert f"{folder}/state-000003-" in message
+        assert "0.3 MB are needed, 0.2 MB are free on its disk; free some space" in message
+        assert names(folder) == former
+        assert steps(folder) == [3, 4]
+        assert is_whole(resume.read())
+        states(folder)[0].unlink()  # some space is freed
+        resume.write(state_of(5))
+        assert resume.read()["step"] == 5
 
 
 def _write_within_limit(folder, answer):
@@ -349,17 +349,17 @@ def _write_within_limit(folder, answer):
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (STATE_BYTES // 2, most))
     try:
-        with ResumeFolder(folder, RUN) as resume:
-            resume.write(state_of(5))
+        resume = ResumeFolder(folder, RUN)
+        resume.write(state_of(5))
     except OSError as error:
         answer.send(str(error))
 
 
 def test_a_limit_on_the_size_of_files_leaves_the_former_states(folder):
     """A full disk for those who cannot mount one, in a process of its own."""
-    with ResumeFolder(folder, RUN) as resume:
-        resume.write(state_of(3))
-        resume.write(state_of(4))
+    resume = ResumeFolder(folder, RUN)
+    resume.write(state_of(3))
+    resume.write(state_of(4))
     former = names(folder)
     reader, writer = FORK.Pipe(duplex=False)
     process = FORK.Process(target=_write_within_limit, args=(folder, writer))
@@ -372,9 +372,9 @@ def test_a_limit_on_the_size_of_files_leaves_the_former_states(folder):
     assert "0.3 MB are needed" in message
     assert "a limit on the size of files (ulimit -f)" in message
     assert names(folder) == former
-    with ResumeFolder(folder, RUN) as resume:
-        assert resume.read()["step"] == 4
-        assert is_whole(resume.read())
+    resume = ResumeFolder(folder, RUN)
+    assert resume.read()["step"] == 4
+    assert is_whole(resume.read())
 
 
 # --- other runs ----------------------------------------------------------------------------------
@@ -554,7 +554,8 @@ def test_an_extension_is_killed_anywhere_in_its_first_write(tmp_path, monkeypatc
 
 def _hold(folder, taken, release):
     torch.set_num_threads(1)  # those of the parent do not exist here
-    with ResumeFolder(folder, RUN, fresh=True) as resume:
+    with Lock(lock_path(folder)):
+        resume = ResumeFolder(folder, RUN, fresh=True)
         taken.set()
         release.wait(20)
         resume.write({"step": 8})
@@ -570,10 +571,11 @@ def test_a_second_process_is_refused_until_the_first_one_ends(folder):
         assert taken.wait(20)
         # The first one has moved the folder aside, but not the lock.
         with pytest.raises(ValueError, match=f"process {first.pid}, .* training into"):
-            ResumeFolder(folder, RUN)
+            Lock(lock_path(folder))
         first.kill()  # without a chance to clean up
         first.join(20)
-        assert read(folder) is None
+        with Lock(lock_path(folder)):
+            assert read(folder) is None
         assert (folder.parent / "resume.lock").is_file()
     finally:
         first.kill()
@@ -589,14 +591,14 @@ def test_who_waits_goes_on_with_what_the_other_process_left(folder, caplog, monk
         assert taken.wait(20)
         monkeypatch.setattr("ocvp.runtime.lock.time.sleep", lambda _: release.set())
         with Lock(lock_path(folder), wait=True):
-            assert read(folder, lock=False) == 8
+            assert read(folder) == 8
         assert caplog.messages[0].startswith("waiting for another process")
     finally:
         first.kill()
         first.join(20)
 
 
-def test_a_folder_that_cannot_be_taken_over_gives_the_lock_back(folder, monkeypatch):
+def test_a_folder_that_cannot_be_taken_over_is_left_as_it_was(folder, monkeypatch):
     write(folder, 3)
     monkeypatch.setattr(resume_module, "_free_name", lambda folder: folder / "within" / "itself")
     with pytest.raises(OSError, match="within/itself"):

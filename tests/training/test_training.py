@@ -107,17 +107,17 @@ def settings(**changes):
 
 def train_toy(task, folder, changes=None, **runtime):
     chosen = settings(**(changes or {}))
-    with ResumeFolder(folder / "resume", {"toy": 1}) as resume:
-        return train(
-            Setup(
-                task,
-                chosen,
-                Runtime(**{"save_interval_minutes": 1e9} | runtime),
-                seed=0,
-                folder=folder / "tensorboard",
-                resume=resume,
-            )
+    resume = ResumeFolder(folder / "resume", {"toy": 1})
+    return train(
+        Setup(
+            task,
+            chosen,
+            Runtime(**{"save_interval_minutes": 1e9} | runtime),
+            seed=0,
+            folder=folder / "tensorboard",
+            resume=resume,
         )
+    )
 
 
 def wait_for_the_next_second():
@@ -333,8 +333,8 @@ def test_what_is_not_finite_ends_the_run_and_is_not_saved(tmp_path, bad):
     with pytest.raises(ValueError, match=f"stopped being finite .{where}: ") as caught:
         train_toy(task, tmp_path)
     assert "a lower learning_rate" in str(caught.value)
-    with ResumeFolder(tmp_path / "resume", {"toy": 1}) as resume:
-        stored = resume.read()
+    resume = ResumeFolder(tmp_path / "resume", {"toy": 1})
+    stored = resume.read()
     if bad == "validation":
         assert stored["state"]["step"] == 0
     else:
@@ -642,8 +642,8 @@ def test_the_optimiser_is_fused_as_this_process_says(tmp_path):
     for fused in (False, True):
         module = Toy().module
         optimizer = make_optimizer(module, settings(), fused=fused)
-        with ResumeFolder(tmp_path / "resume", {"toy": 1}) as resume:
-            load_state(resume.read(), module, optimizer)
+        resume = ResumeFolder(tmp_path / "resume", {"toy": 1})
+        load_state(resume.read(), module, optimizer)
         assert optimizer.param_groups[0]["fused"] is fused
         module.weight.grad = torch.ones(1, 1)
         optimizer.step()
