@@ -19,6 +19,7 @@ from ocvp.batches.windows import (
     to_model,
     to_pixels,
 )
+from ocvp.compute.randomness import generator
 
 
 def plan(epoch, **changes):
@@ -53,6 +54,12 @@ def test_an_epoch_is_a_function_of_seed_and_number():
     order = [window for batch in plan(0) for window in batch]
     regrouped = [window for batch in plan(0, batch_size=3) for window in batch]
     assert order == regrouped
+
+
+def test_each_epoch_has_an_order_of_its_own():
+    for epoch in (0, 1):
+        order = [window.video for batch in plan(epoch) for window in batch]
+        assert order == generator(3, "order", epoch).permutation(11).tolist()
 
 
 def test_first_windows_are_in_order():

@@ -72,6 +72,10 @@ def test_labels_at_other_sizes_and_with_a_cut():
     assert found.shape == (32, 32)
     np.testing.assert_array_equal(found[:5, 0], labels[rows, 8])
     np.testing.assert_array_equal(found[0, :5], labels[0, 8 + np.array(rows)])
+    upright = labels.reshape(64, 48)
+    found = resize_labels(upright, (32, 32), choose_crop((64, 48), (32, 32), "crop"))
+    np.testing.assert_array_equal(found[:5, 0], upright[8 + np.array(rows), 0])
+    np.testing.assert_array_equal(found[0, :5], upright[8, rows])
     large = resize_labels(labels, (96, 64))
     np.testing.assert_array_equal(large, labels.repeat(2, axis=0))
 

@@ -38,7 +38,7 @@ class Mutation(NamedTuple):
     """A part of a line, and what stands there instead."""
 
     wing: str
-    """Whose tests are to notice it: a folder of ocvp/, or `programs`."""
+    """Whose tests are to notice it: a folder of tests/; that of its module's wing is asked too."""
     text: str
     replacement: str
 

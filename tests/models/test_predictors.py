@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ocvp.models.predictors import PREDICTORS, TransformerBlock
+from ocvp.models.predictors import PREDICTORS, SelfAttention, TransformerBlock
 
 WINDOWED = ["transformer", "ocvp_seq", "ocvp_par"]
 
@@ -87,6 +87,14 @@ def test_dropout_acts_in_training_only(kind, slots):
     assert torch.equal(predictor(slots), predictor(slots))
     predictor.train()
     assert not torch.equal(predictor(slots), predictor(slots))
+
+
+def test_attention_without_any_weight_left_is_its_bias():
+    torch.manual_seed(0)
+    attention, tokens = SelfAttention(8, 2, dropout=1.0), torch.randn(3, 7, 8)
+    torch.nn.init.normal_(attention.out_proj.bias)
+    assert torch.equal(attention(tokens), attention.out_proj.bias.expand(3, 7, 8))
+    assert (attention.eval()(tokens) - attention.out_proj.bias).abs().min() > 0
 
 
 def test_block_equals_torch_encoder_layer():
