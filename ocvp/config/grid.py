@@ -56,11 +56,13 @@ def expand(config: Config) -> Config:
         entries: dict[str, ModelEntry] = {}
         for name, entry in written.items():
             own = dict(_variants(section, name, entry)) if entry.grid else {name: entry}
+            # an earlier entry, or one that comes later and is written out
             if twice := own.keys() & (entries.keys() | written.keys() - {name}):
                 raise _error(f"{section}.{name}.grid gives {min(twice)}, which stands there too")
             named[section, name] = list(own)
             entries |= own
         changes[section] = entries
+    # nothing varies: the config as it is
     if all(changes[section].keys() == getattr(config, section).keys() for section in SECTIONS):
         return config
     return config.model_copy(update={**changes, "study": _studies(config.study, named)})
@@ -77,12 +79,14 @@ def _variants(section: str, name: str, entry: ModelEntry) -> Iterator[tuple[str,
     plain = entry.model_dump(mode="json", exclude_unset=True, exclude={"grid"})
     names = set()
     for values in itertools.product(*grid.values()):
+        # --- the entry with these values, as it would be written
         raw = copy.deepcopy(plain)
         for path, value in zip(paths, values, strict=True):
             part = raw
             for key in path[:-1]:
                 part = part.setdefault(key, {})
             part[path[-1]] = value
+        # --- validated under its name, and named again after the values as they are understood
         as_written = _name(name, grid, values, where)
         entries = validate(Entries, {section: {as_written: raw}})
         variant: ModelEntry = getattr(entries, section)[as_written]

@@ -59,9 +59,11 @@ def canonical_json(section: BaseModel | dict[str, Any]) -> str:
 
 def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
     """Return one line for one of pydantic's errors: key, value, what is allowed."""
+    # --- what is wrong where
     keys = _keys(fault["loc"], value)
     key = ".".join(keys) or "the top level"
     found, context = fault["input"], fault.get("ctx", {})
+    # --- faults with words of their own
     match fault["type"]:
         case "extra_forbidden":
             siblings = _siblings(fault["loc"], model.model_json_schema())
@@ -83,6 +85,7 @@ def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
             )
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{key} is {found!r}: a mapping of keys to values is needed"
+    # --- all others, in the words of pydantic or of our validators
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         if re.match(r"\w+: ", message):  # it names one key of the section

@@ -132,6 +132,7 @@ def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterato
         )
     if model.transition and model.slot_dim % 4:
         yield f"savi.{s}.model.slot_dim is {model.slot_dim}; it must be a multiple of 4 (heads)"
+    # the decoder doubles its map after each convolution but the last
     factor = 2 ** (len(model.decoder_channels) - 1) if model.downsample_decoder else 1
     decoded = tuple(side * factor for side in model.decoder_resolution)
     if decoded != tuple(dataset.resolution):

@@ -101,6 +101,7 @@ def convert(params: Mapping[str, Any]) -> Conversion:
     Raises:
         ValueError: If a key is missing, or has a value for which there is no equivalent.
     """
+    # --- the entries, which note what they take
     account = Account(params)
     source = read_source(account)
     model = _savi_model(account, source)
@@ -127,6 +128,7 @@ def convert(params: Mapping[str, Any]) -> Conversion:
             "seeds": [0],
         },
     }
+    # --- what became of all other keys
     if (target := account.values.get("dataset.target", "rgb")) != "rgb":
         account.fault("dataset.target", target, "'rgb'")
     account.raise_faults()
@@ -258,6 +260,7 @@ def _remarks(
 
 def _conversion(account: Account, config: dict[str, Any], remarks: list[str]) -> Conversion:
     """Sort the keys of the file by what became of them."""
+    # a key that became something is not also without effect
     values, converted, lost = account.values, account.converted, account.not_converted
     ignored = {key: why for key, why in account.no_effects.items() if key not in converted}
     unknown = values.keys() - converted.keys() - ignored.keys() - lost.keys()

@@ -10,18 +10,22 @@ from torch import Tensor
 Names = list[tuple[str, str]]
 
 SAVI_NAMES: Names = [
+    # initialisers
     (r"initializer\.slots_mu", "initializer.mean"),
     (r"initializer\.slots_sigma", "initializer.sigma"),
     (r"initializer\.coord_encoder\.(.+)", r"initializer.mlp.\1"),
+    # encoder
     (r"encoder\.encoder\.(\d+)\.block\.0\.(.+)", r"encoder.convolutions.\1.\2"),
     (r"encoder_pos_embedding\.(.+)", r"encoder.position.\1"),
     (r"encoder_mlp\.(.+)", r"encoder.mlp.\1"),
+    # slot attention
     (r"slot_attention\.norm_input\.(.+)", r"corrector.norm_inputs.\1"),
     (r"slot_attention\.norm_slot\.(.+)", r"corrector.norm_slots.\1"),
     (r"slot_attention\.to_q\.(.+)", r"corrector.query.\1"),
     (r"slot_attention\.to_k\.(.+)", r"corrector.key.\1"),
     (r"slot_attention\.to_v\.(.+)", r"corrector.value.\1"),
     (r"slot_attention\.(norm_mlp|gru|mlp)\.(.+)", r"corrector.\1.\2"),
+    # the transition, which the published code calls predictor as well
     (r"predictor\.attn\.q\.(.+)", r"transition.query.\1"),
     (r"predictor\.attn\.k\.(.+)", r"transition.key.\1"),
     (r"predictor\.attn\.v\.(.+)", r"transition.value.\1"),
@@ -29,6 +33,7 @@ SAVI_NAMES: Names = [
     (r"predictor\.mlp\.(.+)", r"transition.mlp.\1"),
     (r"predictor\.layernorm_query\.(.+)", r"transition.norm_attention.\1"),
     (r"predictor\.layernorm_mlp\.(.+)", r"transition.norm_mlp.\1"),
+    # decoder
     (r"decoder_pos_embedding\.(.+)", r"decoder.position.\1"),
     # numbered below: upsampling layers without parameters stand between the convolutions
     (r"decoder\.decoder\.(\d+)\.block\.0\.(.+)", r"decoder.convolutions.\1.\2"),
@@ -47,6 +52,7 @@ _LAYER = r"transformer_encoders\.(\d+)\."
 def _block(theirs: str, ours: str) -> Names:
     """Return the names of one transformer block that sits at `theirs` in a layer."""
     return [
+        # _LAYER catches the number of the layer first, so what the pattern catches is the second
         (_LAYER + theirs + pattern, rf"layers.\1.{ours}" + name.replace(r"\1", r"\2"))
         for pattern, name in _BLOCK_NAMES
     ]
@@ -55,6 +61,7 @@ def _block(theirs: str, ours: str) -> Names:
 _TOKEN_NAMES: Names = [(r"mlp_in\.(.+)", r"to_tokens.\1"), (r"mlp_out\.(.+)", r"to_slots.\1")]
 NAMES: dict[str, Names] = {
     "savi": SAVI_NAMES,
+    # there a list of cells, here the layers of one LSTM
     "lstm": [(r"lstm\.(\d+)\.(weight|bias)_(ih|hh)", r"lstm.\2_\3_l\1")],
     "transformer": [*_TOKEN_NAMES, *_block("", "block.")],
     "ocvp_seq": [
@@ -76,6 +83,7 @@ DROPPED: dict[str, list[str]] = {
 """Tensors that no output depends on."""
 
 _TELLTALES = [
+    # in this order: the layers of both OCVPs would pass for those of a transformer
     ("savi", r"(encoder|encoder_mlp|slot_attention|decoder)\..+"),
     ("lstm", r"lstm\..+"),
     ("ocvp_seq", _LAYER + r"(object|time)_encoder_block\..+"),
@@ -132,6 +140,7 @@ def rename(state: Mapping[str, Tensor], kind: str) -> Renamed:
     if unknown:
         raise ValueError(f"the checkpoint's {listed(unknown)} has no place in this model ({kind})")
     found = _number_convolutions(found)
+    # Two of theirs for one of ours: older and newer names in one file.
     theirs: dict[str, str] = {}
     for name, ours in found.items():
         if ours in theirs:

@@ -75,6 +75,7 @@ class Account:
         if key not in self.values:
             raise ValueError(f"the parameter file has no {key}")
         value = self.values[key]
+        # True and False pass for numbers in Python, not here.
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             needed = {NUMBER: "a number", bool: "true or false", str: "a name"}[kind]
             raise ValueError(f"{key} is {value!r}; it must be {needed}")
@@ -181,6 +182,7 @@ def predictor_training(account: Account, source: Source, ours: str) -> dict[str,
     training |= {**_frames(source), **_optimisation(account, ours)}
     forcing = f"{ours}.training.teacher_forcing"
     training["teacher_forcing"] = account.take(f"{section}.teacher_force", forcing, bool)
+    # losses that the file does not name weigh nothing; of one type, all weights add up
     training |= dict.fromkeys(LOSS_WEIGHTS.values(), 0.0)
     for index, loss in enumerate(_losses(account, "predictor_loss")):
         key, kind = f"predictor_loss.{index}", loss.get("type")
@@ -211,6 +213,7 @@ def _optimisation(account: Account, ours: str) -> dict[str, Any]:
     def take(key: str, name: str, kind: type | tuple[type, ...] = NUMBER) -> Any:
         return account.take(f"{section}.{key}", f"{ours}.training.{name}", kind)
 
+    # --- optimiser and warm-up
     training: dict[str, Any] = {"learning_rate": take("lr", "learning_rate")}
     if (optimizer := values.get(f"{section}.optimizer")) != "adam":
         account.fault(f"{section}.optimizer", optimizer, "'adam'")
@@ -222,6 +225,7 @@ def _optimisation(account: Account, ours: str) -> dict[str, Any]:
             training["warmup_epochs"] = take("warmup_epochs", "warmup_epochs")
     for key in ("warmup_steps", "warmup_epochs"):
         account.no_effect(f"{section}.{key}", "lr_warmup is false, or this is null")
+    # --- schedule
     scheduler = values.get(f"{section}.scheduler") or ""
     if not isinstance(scheduler, str) or scheduler not in SCHEDULES:
         account.fault(f"{section}.scheduler", scheduler, "'cosine_annealing' and '' (none)")
@@ -230,6 +234,7 @@ def _optimisation(account: Account, ours: str) -> dict[str, Any]:
     if training["schedule"] == "cosine":
         training["scheduler_steps"] = take("scheduler_steps", "scheduler_steps")
     account.no_effect(f"{section}.scheduler_steps", "of the cosine schedule only")
+    # --- clipping and precision
     training["gradient_clip"] = None
     if take("gradient_clipping", "gradient_clip", bool):
         training["gradient_clip"] = take("clipping_max_value", "gradient_clip")
@@ -245,6 +250,7 @@ def _limit_epochs(
 ) -> dict[str, Any]:
     """Turn epochs that end early into a number of steps."""
     key = "training_prediction.train_iters_per_epoch"
+    # rounded up: the last batch of an epoch is smaller
     whole = -(-source.num_train // max(1, training["batch_size"]))
     account.no_effect(key, f"an epoch has {whole} steps, so this limit is not reached")
     if account.values.get(key) is None or account.value(key) >= whole:

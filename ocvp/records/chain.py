@@ -68,6 +68,7 @@ def _node(role: str, path: Path, digest: str | None, verify: bool, seen: set[Pat
 
 def _fault(path: Path, record: Record | None, digest: str | None, verify: bool) -> str:
     made = record.content["products"][path.name] if record else None
+    # the record of the product against what its reader had read
     if digest and made and digest != made:
         return "it was replaced after what is made of it"
     if not path.is_file():

@@ -43,6 +43,7 @@ def code_digest(*modules: str) -> str:
     Raises:
         ValueError: If a module does not exist or cannot be parsed.
     """
+    # a set, so that neither the number of empty packages nor any order counts
     texts = {_module_digest(name) for name in import_closure(*modules)}
     return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()
 
@@ -92,6 +93,7 @@ def _tree(name: str) -> ast.Module:
 @functools.cache
 def _module_digest(name: str) -> str:
     """Return the digest of a module, with what it imports by content in place of names."""
+    # what a module imports late, or from what is no code, counts by name alone
     marks = {
         f"{_own_digest(found.module) if found.counts else ''} {found.name} {found.alias}"
         for found in _imports(name)

@@ -28,6 +28,7 @@ def origin_files(entry: Origin) -> list[Path]:
     if not entry.pretrained:
         return []
     checkpoint = Path(entry.pretrained)
+    # made here: it says itself what it holds
     if checkpoint.suffix == ".pt":
         return [checkpoint]
     if entry.pretrained_params:

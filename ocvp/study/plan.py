@@ -121,10 +121,12 @@ def estimate_seconds(
     A job takes as long as when it last ran, else the mean of its rule; cores are shared evenly.
     """
     by_rule: dict[str, list[float]] = defaultdict(list)
+    # --- what earlier runs took
     for path in (folder / "logs").rglob("*.tsv"):
         seconds = _seconds(path, folder)
         if seconds is not None:
             by_rule[path.stem].append(seconds)
+    # --- what these jobs will take
     times, unknown = [], set()
     for job in jobs:
         own = _seconds(folder / job.benchmark, folder) if job.benchmark else None

@@ -43,7 +43,8 @@ def products(config: Config) -> Iterator[Product]:
 
 def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
     for rule, more in _jobs(config, chain):
-        is_shared = rule == "make_videos"  # by the chains of a data set
+        # by all chains of a data set, whatever their seeds
+        is_shared = rule == "make_videos"
         kind = config.datasets[chain.dataset].kind if is_shared else None
         names = {"dataset": chain.dataset, "savi": chain.savi, "seed": str(chain.seed), **more}
         yield Product(

@@ -41,6 +41,7 @@ def faults(config: Config) -> Iterator[Fault]:
     A product is looked at where its file exists: its config, code, seed and what it was made of
     must be what the study says, and each of its inputs must hold what it held when it was read.
     """
+    # --- each product against the study
     records: list[tuple[Product, Record]] = []
     for product in products(config):
         if not Path(product.path).exists():
@@ -54,6 +55,7 @@ def faults(config: Config) -> Iterator[Fault]:
             records.append((product, record))
         elif product.rule != "make_videos":  # a workflow that imports this one may make its own
             yield Fault(product.path, "no record says what made it")
+    # --- each against what it was made of, as far as that has records too
     digests = {
         path.absolute(): record.content["products"][path.name]
         for path, record in ((Path(product.path), record) for product, record in records)
@@ -111,6 +113,7 @@ def check_products(config: Config) -> None:
     found = list(faults(config))
     if not found:
         return
+    # as words of a command line, which the message suggests
     paths = " ".join(fault.product for fault in found[:MOST_LISTED])
     more = " ..." if len(found) > MOST_LISTED else ""
     raise ValueError(
@@ -142,6 +145,7 @@ def unknown_faults(config: Config) -> str:
 
 def _has_metadata(product: str) -> bool:
     """Tell whether Snakemake keeps something of a product: a file named by its path in base64."""
+    # Snakemake names its files so (9.x, snakemake.persistence)
     name = urlsafe_b64encode(product.encode()).decode()
     # Longer names are cut into folders; those are not looked for, and count as known.
     return len(name) >= MOST_CHARACTERS or Path(".snakemake", "metadata", name).exists()
