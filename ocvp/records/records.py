@@ -130,12 +130,9 @@ class Record(NamedTuple):
 
     def inputs(self) -> Iterator[tuple[str, Path, str]]:
         """Yield role, path and digest of what the product was made of."""
-        for entry in self.content["inputs"]:
-            yield entry["role"], self.input_path(entry["path"]), entry["digest"]
-
-    def input_path(self, text: str) -> Path:
-        """Return the path of an input, which is relative to the record's folder."""
-        return Path(os.path.normpath(self.path.parent / text))
+        for entry in self.content["inputs"]:  # paths are relative to the record's folder
+            path = os.path.normpath(self.path.parent / entry["path"])
+            yield entry["role"], Path(path), entry["digest"]
 
 
 def find_record(product: Path) -> Record | None:
