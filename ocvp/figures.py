@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     making = Making(f"draw_{args.command}", argv)
-    outputs = args.outputs(args)
+    outputs = [args.output] if "output" in args else [*args.pictures, *args.animations]
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
@@ -84,7 +84,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     rollouts.add_argument(
         "--animations", type=Path, nargs="*", default=[], help="GIF for each video (default: none)"
     )
-    rollouts.set_defaults(outputs=lambda args: [*args.pictures, *args.animations])
 
     curves = _command(
         commands, draw_curves, "curves", help="draw the metrics of predictors over time"
@@ -115,7 +114,7 @@ def _command(
         help=help,
         description=help,
     )
-    parser.set_defaults(draw=draw, outputs=lambda args: [args.output])
+    parser.set_defaults(draw=draw)
     return parser.add_argument_group("files")
 
 

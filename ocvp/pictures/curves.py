@@ -102,7 +102,6 @@ def metric_curves(
     size = (max(3.6 * across, 5.4), 2.9 * down + 0.9)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.03)
     figure = Figure(figsize=size, layout=layout, dpi=150)
-    FigureCanvasAgg(figure)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     entries: dict[str, Line2D] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
