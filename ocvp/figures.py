@@ -19,7 +19,7 @@ from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
 from ocvp.pictures.animation import rollout_animation, save_gif
-from ocvp.pictures.curves import Curve, figure_picture, metric_curves, predictor_styles
+from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles
 from ocvp.pictures.decoded import Decoded, decoded
 from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     making = Making(f"draw_{args.command}", argv)
-    outputs = args.outputs(args)
+    outputs = [args.output] if "output" in args else [*args.pictures, *args.animations]
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
@@ -84,7 +84,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     rollouts.add_argument(
         "--animations", type=Path, nargs="*", default=[], help="GIF for each video (default: none)"
     )
-    rollouts.set_defaults(outputs=lambda args: [*args.pictures, *args.animations])
 
     curves = _command(
         commands, draw_curves, "curves", help="draw the metrics of predictors over time"
@@ -115,7 +114,7 @@ def _command(
         help=help,
         description=help,
     )
-    parser.set_defaults(draw=draw, outputs=lambda args: [args.output])
+    parser.set_defaults(draw=draw)
     return parser.add_argument_group("files")
 
 
@@ -199,13 +198,10 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
         entry = first[name]
         if entry["per_frame"] is None:  # not computed, or of the whole clip
             continue
-        models = [Curve(model, metrics[name]["per_frame"]) for model, metrics in scores.items()]
-        references = [
-            Curve(baseline, entry[f"{baseline}_per_frame"])
-            for baseline in BASELINES
-            if entry[f"{baseline}_per_frame"] is not None
-        ]
-        panels[metric.label] = [*models, *references]
+        curves = {model: metrics[name]["per_frame"] for model, metrics in scores.items()}
+        references = {baseline: entry[f"{baseline}_per_frame"] for baseline in BASELINES}
+        curves |= {key: values for key, values in references.items() if values is not None}
+        panels[metric.label] = curves
     title = f"{args.scores[0].stem}: metrics over the predicted frames"
     figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
     save_png(args.output, figure_picture(figure))

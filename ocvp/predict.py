@@ -60,20 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen = decode(savi, slots[0], "decoding")
     content: dict[str, Any] = {"frames": clip.frames, "slots": slots[0].cpu().numpy()}
     content |= {"reconstruction": seen.frames, "masks": seen.masks}
-    if "predictor" in checkpoints:
-        predictor = checkpoints["predictor"].build(device)
-        check_buffer(getattr(predictor, "buffer_size", None), num_context)
-        with torch.no_grad():
-            predicted = rollout(predictor, slots[:, :num_context], num_preds)
-        check_finite(predicted, window, "the predicted slots")
-        future = decode(savi, predicted[0], "decoding the prediction")
-        content |= {"predicted_slots": predicted[0].cpu().numpy()}
-        content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
-        still, moving = prediction_pictures(
-            clip.frames, seen, future, num_context, settings.upscale
-        )
-        save_png(args.output / "rollout.png", still)
-        save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
     attributes = {
         "video": str(args.video),
         "start": args.start,
@@ -83,7 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
     }
     if "predictor" in checkpoints:
+        predictor = checkpoints["predictor"].build(device)
+        check_buffer(getattr(predictor, "buffer_size", None), num_context)
+        with torch.no_grad():
+            predicted = rollout(predictor, slots[:, :num_context], num_preds)
+        check_finite(predicted, window, "the predicted slots")
+        future = decode(savi, predicted[0], "decoding the prediction")
         attributes |= {"num_context": num_context, "num_preds": num_preds}
+        content |= {"predicted_slots": predicted[0].cpu().numpy()}
+        content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
+        still, moving = prediction_pictures(
+            clip.frames, seen, future, num_context, settings.upscale
+        )
+        save_png(args.output / "rollout.png", still)
+        save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
     write_prediction(args.output / "prediction.h5", content, attributes)
     panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
     save_png(args.output / "slots.png", panel)

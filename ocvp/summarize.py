@@ -61,16 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if study is not None:
         check_products(study)
     scores_of = args.scores or scores_of_study(study)
-    summary, comparisons = [], []
-    for path in scores_of:
-        names, scores = read_scores(path)
-        summary.extend(summary_rows(names, scores))
-        comparisons.extend(comparison_rows(names, scores))
-    table = pd.DataFrame(summary, columns=list(SUMMARY_COLUMNS))
-    compared = pd.DataFrame(comparisons, columns=list(COMPARISON_COLUMNS))
-    for frame, path in ((table, args.summary), (compared, args.comparisons)):
+    found = [read_scores(path) for path in scores_of]
+    for path, rows_of, columns in (
+        (args.summary, summary_rows, SUMMARY_COLUMNS),
+        (args.comparisons, comparison_rows, COMPARISON_COLUMNS),
+    ):
+        rows = [row for names, scores in found for row in rows_of(names, scores)]
         with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False)
+            pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
     making.read({"scores": scores_of})
     making.finish([args.summary, args.comparisons], written)
     logger.info("tables: %s, %s", args.summary, args.comparisons)

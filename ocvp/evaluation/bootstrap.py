@@ -4,7 +4,6 @@ V videos.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,21 +11,12 @@ from ocvp.compute.randomness import generator
 
 # Resamples are drawn in blocks of about this many indices, 32 MB of them.
 _BLOCK = 4_000_000
+NUM_RESAMPLES = 10_000
 CONFIDENCE = 0.95
 """Probability that an interval should cover."""
 
 
-class Interval(NamedTuple):
-    """A mean with the bounds of its confidence interval, in the unit of the differences."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def paired_bootstrap(
-    differences: np.ndarray | Sequence[float], *, seed: int, num_resamples: int = 10_000
-) -> Interval:
+def paired_bootstrap(differences: np.ndarray | Sequence[float], *, seed: int) -> dict[str, float]:
     """Percentile bootstrap of a mean of per-video differences (Efron and Tibshirani, 1993).
 
     Videos are what is resampled, because the frames of one video are not independent. The same
@@ -37,14 +27,13 @@ def paired_bootstrap(
             that the metric is undefined for the video (no object in it); it is dropped, and the
             interval is about the videos that are left.
         seed: Seed of the resamples.
-        num_resamples: Resamples to draw, at least 1.
 
     Returns:
-        The mean and the interval's bounds; all three are equal for a single video.
+        `mean`, and the bounds of its interval `low` and `high`, in the unit of the differences; all
+        three are equal for a single video.
 
     Raises:
-        ValueError: If `differences` is not a vector, holds an infinity or nothing but NaN, or
-            num_resamples is out of range.
+        ValueError: If `differences` is not a vector, holds an infinity or nothing but NaN.
     """
     values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 1:
@@ -54,15 +43,13 @@ def paired_bootstrap(
         raise ValueError("differences hold no number: the metric is undefined for every video")
     if np.isinf(values).any():
         raise ValueError("differences hold an infinity; every difference must be finite or NaN")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples is {num_resamples}, allowed is at least 1")
     draw = generator(seed, "paired bootstrap")
     block = max(1, _BLOCK // values.size)
-    means = np.empty(num_resamples)
-    for start in range(0, num_resamples, block):
-        stop = min(start + block, num_resamples)
+    means = np.empty(NUM_RESAMPLES)
+    for start in range(0, NUM_RESAMPLES, block):
+        stop = min(start + block, NUM_RESAMPLES)
         chosen = draw.integers(values.size, size=(stop - start, values.size))  # (resamples, V)
         means[start:stop] = values[chosen].mean(axis=1)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(means, [tail, 100 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}

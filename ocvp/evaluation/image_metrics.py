@@ -3,8 +3,6 @@
 H, W pixels; leading dimensions (videos, frames) are free and kept.
 """
 
-import math
-
 import torch
 from scipy.linalg import convolution_matrix
 
@@ -116,7 +114,7 @@ def _checked(prediction: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tens
         if frames.numel() == 0:
             continue
         low, high = (float(bound) for bound in frames.aminmax())
-        if low < 0 or high > 1 or math.isinf(low) or math.isinf(high):
+        if low < 0 or high > 1:
             raise ValueError(
                 f"{name} has values in [{low:g}, {high:g}], allowed is [0, 1]; clamp it first"
             )

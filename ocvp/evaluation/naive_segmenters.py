@@ -66,17 +66,11 @@ def held_boxes(boxes: np.ndarray, num_frames: int, height: int, width: int) -> n
         overlap the smaller one is on top. A box that is present covers at least one pixel.
 
     Raises:
-        ValueError: If the boxes have another shape, a coordinate is out of range, or a size is
-            below 1.
+        ValueError: If the boxes have another shape, or a coordinate is out of range.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) > 255:
         raise ValueError(f"boxes must have shape (K, 4) with K at most 255, got {boxes.shape}")
-    if min(num_frames, height, width) < 1:
-        raise ValueError(
-            f"num_frames, height and width are {num_frames}, {height} and {width}, "
-            "allowed is at least 1"
-        )
     present = ~(boxes == -1).all(axis=1)
     y_min, x_min, y_max, x_max = boxes.T
     inside = ((boxes >= 0) & (boxes <= 1)).all(axis=1)

@@ -190,7 +190,7 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
         result[name] = {
             **{variant: float(own.mean()) for variant, own in values.items()},
             "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,
-            "gain": paired_bootstrap(gain, seed=seed)._asdict(),
-            "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed)._asdict(),
+            "gain": paired_bootstrap(gain, seed=seed),
+            "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed),
         }
     return result

@@ -70,7 +70,17 @@ def score_savi(
             parts.append({"savi": scores, **score_naive(windows, batch, savi.num_slots, seed)})
             bar.update(len(windows))
     naive = concatenate(parts)
-    return summarize_savi(naive.pop("savi"), naive, scorer.reasons)
+    scores = naive.pop("savi")
+    metrics = {
+        name: report(name, scores, scorer.reasons) for name in (*PIXEL_METRICS, *MASK_METRICS)
+    }
+    for name in MASK_METRICS:
+        for baseline, values in naive.items():
+            metrics[name][baseline] = report(name, values, {})["mean"]
+    return {
+        "metrics": metrics,
+        "per_video": {name: plain(per_video(values)) for name, values in scores.items()},
+    }
 
 
 def score_naive(
@@ -98,26 +108,3 @@ def score_naive(
         held = np.stack([held_boxes(boxes, *labels.shape[1:]) for boxes in first])  # (B, T, H, W)
         scores["held_boxes"] = score_labels(labels, held)
     return scores
-
-
-def summarize_savi(
-    scores: Scores, naive: Mapping[str, Scores], reasons: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return, for each metric, mean and curve, and the means of the naive segmenters.
-
-    Args:
-        scores: Those of the SAVi, over all videos.
-        naive: Those of the naive segmenters that could be computed.
-        reasons: Why a metric cannot be computed, by metric.
-
-    Returns:
-        `metrics`, and `per_video`: each metric's mean over the frames of each video.
-    """
-    metrics = {name: report(name, scores, reasons) for name in (*PIXEL_METRICS, *MASK_METRICS)}
-    for name in MASK_METRICS:
-        for baseline, values in naive.items():
-            metrics[name][baseline] = report(name, values, {})["mean"]
-    return {
-        "metrics": metrics,
-        "per_video": {name: plain(per_video(values)) for name, values in scores.items()},
-    }

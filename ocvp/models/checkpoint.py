@@ -35,16 +35,10 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
             `ocvp.runtime.environment.made_by`.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    checkpoint = {
-        "format": FORMAT,
-        "versions": software_versions(),
-        "device": None,
-        "git": None,
-        **content,
-        "weights": weights,
-        "weights_digest": weights_digest(weights),
-    }
-    save_tensors(path, checkpoint)
+    made_by = {"versions": software_versions(), "device": None, "git": None}
+    digest = weights_digest(weights)
+    content = made_by | content | {"weights": weights, "weights_digest": digest}
+    save_tensors(path, {"format": FORMAT, **content})
 
 
 def read_checkpoint(path: str | Path, kinds: Sequence[str] | None = None) -> dict[str, Any]:

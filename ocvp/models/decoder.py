@@ -91,6 +91,7 @@ class Decoder(nn.Module):
     Set `fast` to False to compute the plain form.
     """
 
+    fast = True
     border_rows: Tensor
     border_columns: Tensor
     parities: Tensor
@@ -104,7 +105,6 @@ class Decoder(nn.Module):
         resolution: tuple[int, int],
         kernel_size: int = 5,
         upsample: bool = True,
-        fast: bool = True,
     ) -> None:
         """Make the decoder.
 
@@ -114,13 +114,11 @@ class Decoder(nn.Module):
             resolution: (rows, columns) of the map that slots are broadcast to.
             kernel_size: Odd side of the kernels; the output convolution's is 3.
             upsample: Double the map after each convolution but the last.
-            fast: Compute the fast form.
         """
         super().__init__()
         self.resolution = resolution
         self.kernel_size = kernel_size
         self.upsample = upsample
-        self.fast = fast
         widths = [slot_dim, *channels]
         self.position = SoftPositionEmbedding(channels=slot_dim, size=resolution)
         self.convolutions = nn.ModuleList(

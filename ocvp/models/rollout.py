@@ -39,8 +39,14 @@ def rollout(
             f"context_slots have shape {tuple(context_slots.shape)}; they must be (B, num_context, "
             "N, D) with at least one frame"
         )
-    if teacher_slots is not None:
-        _check_teacher(predictor, context_slots, num_preds, teacher_slots)
+    expected = (len(context_slots), num_preds, *context_slots.shape[2:])
+    if teacher_slots is not None and not predictor.training:
+        raise ValueError("teacher_slots are given in evaluation mode; they are for training only")
+    if teacher_slots is not None and teacher_slots.shape != expected:
+        raise ValueError(
+            f"teacher_slots have shape {tuple(teacher_slots.shape)}; for this context and "
+            f"num_preds they must have {expected}"
+        )
     way = _carry_state if hasattr(predictor, "advance") else _move_window
     return way(predictor, context_slots, num_preds, teacher_slots)
 
@@ -85,17 +91,3 @@ def _move_window(
         predicted.append(predict_next(torch.stack(window, dim=1)))  # (B, N, D)
         window.append(predicted[-1] if teacher_slots is None else teacher_slots[:, index])
     return torch.stack(predicted, dim=1)
-
-
-def _check_teacher(
-    predictor: nn.Module, context_slots: Tensor, num_preds: int, teacher_slots: Tensor
-) -> None:
-    """Raise a ValueError where teacher forcing is out of place."""
-    if not predictor.training:
-        raise ValueError("teacher_slots are given in evaluation mode; they are for training only")
-    expected = (len(context_slots), num_preds, *context_slots.shape[2:])
-    if teacher_slots.shape != expected:
-        raise ValueError(
-            f"teacher_slots have shape {tuple(teacher_slots.shape)}; for this context and "
-            f"num_preds they must have {expected}"
-        )

@@ -4,7 +4,6 @@ A Figure made here is known to nobody but its caller and is freed with the last 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,13 +49,9 @@ _REFERENCE_STYLES = {
 _LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.075
 
 
-class Curve(NamedTuple):
-    """One model's or baseline's score over the predicted frames."""
-
-    name: str
-    """Predictor, or `copy_last_frame`, `copy_last_slots` or `ceiling`."""
-    values: np.ndarray | Sequence[float | None]
-    """One value per predicted frame; None or NaN leaves a gap."""
+Curves = Mapping[str, np.ndarray | Sequence[float | None]]
+"""Predictors, `copy_last_frame`, `copy_last_slots` and `ceiling` to one value per predicted frame;
+None or NaN leaves a gap."""
 
 
 def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -76,7 +71,7 @@ def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def metric_curves(
-    panels: Mapping[str, Sequence[Curve]],
+    panels: Mapping[str, Curves],
     *,
     styles: Mapping[str, tuple[str, str]] | None = None,
     title: str | None = None,
@@ -100,19 +95,19 @@ def metric_curves(
     if not panels or not all(panels.values()):
         raise ValueError("a figure needs at least one panel and a curve in each panel")
     if styles is None:
-        names = [curve.name for curves in panels.values() for curve in curves]
+        names = set().union(*panels.values())
         styles = predictor_styles([name for name in names if name not in _REFERENCE_STYLES])
     across = min(len(panels), max_across)
     down = -(-len(panels) // across)
     size = (max(3.6 * across, 5.4), 2.9 * down + 0.9)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.03)
     figure = Figure(figsize=size, layout=layout, dpi=150)
-    FigureCanvasAgg(figure)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     entries: dict[str, Line2D] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
-        for curve in curves:
-            entries.setdefault(curve.name, _draw_curve(axes, curve, styles))
+        for name, values in curves.items():
+            line = _draw_curve(axes, name, np.array(values, dtype=np.float64), styles)
+            entries.setdefault(name, line)
         _finish(axes, label)
     for axes in grid[len(panels) :]:
         axes.remove()
@@ -129,16 +124,17 @@ def figure_picture(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_curve(axes: Axes, curve: Curve, styles: Mapping[str, tuple[str, str]]) -> Line2D:
-    values = np.array(curve.values, dtype=np.float64)
+def _draw_curve(
+    axes: Axes, name: str, values: np.ndarray, styles: Mapping[str, tuple[str, str]]
+) -> Line2D:
     frames = np.arange(1, len(values) + 1)
-    if curve.name in _REFERENCE_STYLES:
-        colour, dashes = _REFERENCE_STYLES[curve.name]
+    if name in _REFERENCE_STYLES:
+        colour, dashes = _REFERENCE_STYLES[name]
         (line,) = axes.plot(frames, values, color=colour, linestyle=dashes, linewidth=1.4, zorder=2)
         if len(values) == 1:
             line.set_marker("_")
     else:
-        colour, marker = styles[curve.name]
+        colour, marker = styles[name]
         # About eight markers a line, however long it is.
         every = max(1, len(values) // 8)
         (line,) = axes.plot(

@@ -22,6 +22,7 @@ from ocvp.pictures.overlays import (
 from ocvp.pictures.strips import COLUMN_GAP, Row, strip
 from ocvp.runtime.files import atomic_path
 
+MAX_COLUMNS = 16
 MAX_WIDTH = 1600
 """Of pictures whose frames are not enlarged by a given factor, in pixels."""
 MAX_CELL = 128
@@ -38,7 +39,7 @@ def rollout_strip(
     true_labels: np.ndarray | None = None,
     predicted_labels: np.ndarray | None = None,
     colours: np.ndarray | None = None,
-    max_columns: int = 16,
+    max_columns: int = MAX_COLUMNS,
 ) -> np.ndarray:
     """Draw a rollout: truth, prediction, true masks where known, predicted masks.
 
@@ -102,10 +103,8 @@ def slots_panel(
     objects: np.ndarray,
     masks: np.ndarray,
     *,
-    num_context: int = 0,
     factor: int | None = None,
     colours: np.ndarray | None = None,
-    max_columns: int = 16,
 ) -> np.ndarray:
     """Draw frames, reconstruction, the slot of each pixel, and what each slot holds, over time.
 
@@ -113,11 +112,9 @@ def slots_panel(
         frames: True frames, uint8, shape (T, H, W, 3).
         objects: Each slot's picture before masking, shape (T, N, H, W, 3), in [0, 1].
         masks: Soft masks, shape (T, N, H, W), in [0, 1].
-        num_context: Context frames; 0 where nothing is predicted.
         factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
             fewer.
         colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
-        max_columns: Most frames to show, at least 2; see `choose_columns`.
 
     Returns:
         Picture, uint8, shape (height, width, 3): each slot's mask on a checkerboard, one row each.
@@ -127,7 +124,7 @@ def slots_panel(
     """
     if len(objects) != len(frames):
         raise ValueError(f"{len(frames)} frames, but objects of {len(objects)} frames")
-    factor, max_columns = _fit(frames, factor, max_columns)
+    factor, max_columns = _fit(frames, factor, MAX_COLUMNS)
     num_slots = masks.shape[1]
     colours = palette(num_slots) if colours is None else colours
     held = slot_pictures(objects, masks)  # (T, N, H, W, 3)
@@ -140,8 +137,7 @@ def slots_panel(
     for n in range(num_slots):
         red, green, blue = (int(part) for part in colours[n])
         rows.append(Row(f"Slot {n}", upscale(held[:, n], factor), 0, (red, green, blue)))
-    columns = choose_columns(len(frames), num_context, max_columns)
-    return strip(rows, num_context=num_context, columns=columns)
+    return strip(rows, num_context=0, columns=choose_columns(len(frames), 0, max_columns))
 
 
 def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int, int]:

@@ -36,11 +36,9 @@ _CELL = 4  # side of a square of the checkerboard behind slots, in pixels
 def palette(count: int) -> np.ndarray:
     """Return `count` colours, uint8, shape (count, 3); past 12 they come back lighter, then darker.
 
-    Raises:
-        ValueError: If count is negative.
+    Args:
+        count: 0 or more.
     """
-    if count < 0:
-        raise ValueError(f"count is {count}, allowed is 0 and above")
     rounds = [PALETTE, 0.5 * PALETTE + 127.5, 0.5 * PALETTE]
     repeats = -(-count // (3 * len(PALETTE)))
     return np.concatenate([*rounds * repeats, PALETTE[:0]])[:count].astype(np.uint8)
@@ -75,13 +73,8 @@ def slot_colours(
     source = {slot: k for k, slot in enumerate(slots) if slot != -1}
     spare = (k for k in range(len(slots) + num_slots) if k not in source.values())
     colours = palette(len(slots) + num_slots)
-    chosen = np.empty((num_slots, 3), dtype=np.uint8)
-    for slot in range(num_slots):
-        if slot == background and slot not in source:
-            chosen[slot] = BACKGROUND
-        else:
-            chosen[slot] = colours[source[slot] if slot in source else next(spare)]
-    return chosen
+    chosen = {background: BACKGROUND} | {slot: colours[k] for slot, k in source.items()}
+    return np.stack([chosen[n] if n in chosen else colours[next(spare)] for n in range(num_slots)])
 
 
 def background_slot(true_labels: np.ndarray, predicted_labels: np.ndarray) -> int:
@@ -122,11 +115,7 @@ def overlay(
     Raises:
         ValueError: If the shapes do not match, a label has no colour, or factor is below 1.
     """
-    if frames.shape != (*labels.shape, 3):
-        raise ValueError(
-            f"frames have shape {frames.shape}, labels {labels.shape}; allowed are (..., H, W, 3) "
-            "and (..., H, W)"
-        )
+    _check_shapes("frames", frames, "labels", labels)
     if labels.max(initial=0) >= len(colours):
         raise ValueError(f"label {labels.max()} has no colour, there are {len(colours)} colours")
     grey = frames @ np.array([0.299, 0.587, 0.114]) / 255  # luma of ITU-R BT.601
@@ -154,14 +143,19 @@ def slot_pictures(objects: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the shapes do not match.
     """
-    if objects.shape != (*masks.shape, 3):
-        raise ValueError(
-            f"objects have shape {objects.shape}, masks {masks.shape}; allowed are (..., H, W, 3) "
-            "and (..., H, W)"
-        )
+    _check_shapes("objects", objects, "masks", masks)
     height, width = masks.shape[-2:]
     odd = (np.arange(height)[:, None] // _CELL + np.arange(width) // _CELL) % 2
     checker = np.where(odd, 0.88, 1.0)[..., None]  # (H, W, 1)
     weights = np.clip(masks, 0, 1)[..., None]
     pictures = np.clip(objects, 0, 1) * weights + checker * (1 - weights)
     return np.rint(255 * pictures).astype(np.uint8)
+
+
+def _check_shapes(name: str, colour: np.ndarray, other: str, plain: np.ndarray) -> None:
+    """Check that one array has three channels more than the other."""
+    if colour.shape != (*plain.shape, 3):
+        raise ValueError(
+            f"{name} have shape {colour.shape}, {other} {plain.shape}; allowed are (..., H, W, 3) "
+            "and (..., H, W)"
+        )

@@ -7,11 +7,9 @@ import numpy as np
 
 from ocvp.pictures.animation import rollout_animation
 from ocvp.pictures.decoded import Decoded
-from ocvp.pictures.drawing import choose_columns
+from ocvp.pictures.drawing import MAX_COLUMNS, choose_columns
 from ocvp.pictures.overlays import overlay, slot_colours, upscale
 from ocvp.pictures.strips import EMPTY, Row, strip
-
-MAX_COLUMNS = 16
 
 
 def prediction_pictures(

@@ -98,8 +98,6 @@ def test_impossible_boxes_are_refused(box):
         held_boxes(np.array([[0, 0, 1, 1], box]), 1, 4, 4)
 
 
-def test_wrong_shapes_and_sizes_are_refused():
+def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(K, 4\)"):
         held_boxes(np.zeros((3, 5)), 1, 4, 4)
-    with pytest.raises(ValueError, match="at least 1"):
-        held_boxes(np.zeros((1, 4)), 0, 4, 4)

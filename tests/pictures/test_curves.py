@@ -8,19 +8,19 @@ import weakref
 import numpy as np
 import pytest
 
-from ocvp.pictures.curves import Curve, figure_picture, metric_curves, predictor_styles
+from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles
 
 PANELS = {
-    "PSNR (dB) ↑": [
-        Curve("ocvp_seq", [30.0, 28.0, 27.0]),
-        Curve("mine", [31.0, 29.0, 28.0]),
-        Curve("copy_last_frame", [25.0, 22.0, 20.0]),
-        Curve("ceiling", [32.0, 32.0, 32.0]),
-    ],
-    "Centre error (pixels) ↓": [
-        Curve("ocvp_seq", [0.5, None, 2.0]),
-        Curve("mine", [0.4, 0.8, 1.6]),
-    ],
+    "PSNR (dB) ↑": {
+        "ocvp_seq": [30.0, 28.0, 27.0],
+        "mine": [31.0, 29.0, 28.0],
+        "copy_last_frame": [25.0, 22.0, 20.0],
+        "ceiling": [32.0, 32.0, 32.0],
+    },
+    "Centre error (pixels) ↓": {
+        "ocvp_seq": [0.5, None, 2.0],
+        "mine": [0.4, 0.8, 1.6],
+    },
 }
 
 
@@ -31,7 +31,7 @@ def test_panels_hold_the_curves_and_say_the_unit():
     assert centre.get_ylabel() == "Centre error (pixels) ↓"
     assert "Frames" in psnr.get_xlabel()
     assert [line.get_ydata().tolist() for line in psnr.lines] == (
-        [list(curve.values) for curve in PANELS["PSNR (dB) ↑"]]
+        list(PANELS["PSNR (dB) ↑"].values())
     )
     assert all(line.get_xdata().tolist() == [1, 2, 3] for line in psnr.lines)
     assert np.isnan(centre.lines[0].get_ydata()[1])
@@ -63,7 +63,7 @@ def test_the_legend_fits_with_many_predictors():
         "ocvp_par",
         *(f"a_longer_name_{i}" for i in range(5)),
     ]
-    curves = [Curve(name, [1.0, 2.0]) for name in [*names, "copy_last_slots"]]
+    curves = {name: [1.0, 2.0] for name in [*names, "copy_last_slots"]}
     figure = metric_curves({"psnr": curves})
     picture = figure_picture(figure)
     box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
@@ -78,7 +78,7 @@ def test_the_variants_of_a_grid_can_be_told_apart():
         for layers in range(1, 7)
     ]
     assert len(set(predictor_styles(names).values())) == len(names)
-    figure = metric_curves({"psnr": [Curve(name, [1.0, 2.0]) for name in [*names, "ceiling"]]})
+    figure = metric_curves({"psnr": {name: [1.0, 2.0] for name in [*names, "ceiling"]}})
     picture = figure_picture(figure)
     box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
     assert box.x0 >= 0
@@ -89,19 +89,19 @@ def test_a_predictor_keeps_its_style_in_every_figure():
     styles = predictor_styles(["ocvp_seq", "mine", "lstm", "another"])
     assert predictor_styles(["lstm"])["lstm"] == styles["lstm"]
     assert len(set(styles.values())) == 4
-    alone = metric_curves({"psnr": [Curve("mine", [1.0, 2.0])]}, styles=styles)
+    alone = metric_curves({"psnr": {"mine": [1.0, 2.0]}}, styles=styles)
     assert alone.axes[0].lines[0].get_color() == styles["mine"][0]
     assert metric_curves(PANELS).axes[0].lines[0].get_color() == styles["ocvp_seq"][0]
 
 
 def test_rows_of_panels_leave_no_empty_axes():
-    curve = [Curve("lstm", [1.0, 2.0])]
+    curve = {"lstm": [1.0, 2.0]}
     assert len(metric_curves(dict.fromkeys(["PSNR", "SSIM", "ARI", "mIoU"], curve)).axes) == 4
 
 
 def test_one_predicted_frame_is_seen():
-    picture = figure_picture(metric_curves({"psnr": [Curve("copy_last_frame", [20.0])]}))
-    empty = figure_picture(metric_curves({"psnr": [Curve("copy_last_frame", [np.nan])]}))
+    picture = figure_picture(metric_curves({"psnr": {"copy_last_frame": [20.0]}}))
+    empty = figure_picture(metric_curves({"psnr": {"copy_last_frame": [np.nan]}}))
     assert picture.shape != empty.shape or (picture != empty).any()
 
 
@@ -132,6 +132,6 @@ def test_figures_are_freed_and_pyplot_stays_out():
 
 
 def test_impossible_figures_are_refused():
-    for panels in ({}, {"psnr": []}):
+    for panels in ({}, {"psnr": {}}):
         with pytest.raises(ValueError, match="at least one panel"):
             metric_curves(panels)

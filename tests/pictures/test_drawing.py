@@ -267,7 +267,7 @@ def test_memory_is_flat_over_500_drawings_of_a_training(tmp_path):
 
 def figure(i: int) -> object:
     values = np.random.default_rng(i).random(8)
-    panel = [curves.Curve("lstm", values), curves.Curve("ceiling", values + 1)]
+    panel = {"lstm": values, "ceiling": values + 1}
     drawn = curves.metric_curves({"psnr": panel})
     curves.figure_picture(drawn)
     return drawn
