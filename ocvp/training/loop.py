@@ -18,7 +18,7 @@ from ocvp.batches.windows import Batch, Window
 from ocvp.compute.randomness import derived_seed
 from ocvp.models.precision import autocast
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.interruption import StopRequest
+from ocvp.runtime.interruption import StopRequest, signals_to
 from ocvp.training.faults import (
     NotFiniteError,
     check_losses,
@@ -103,7 +103,7 @@ class _Loop:
         """Go through all epochs that are left."""
         if self.state.step == 0:
             self._save(is_milestone=True)  # what a first epoch that fails goes back to
-        with self._stop:
+        with signals_to(self._stop.note):
             while not self.state.is_complete:
                 try:
                     self._run_epoch()
