@@ -59,11 +59,13 @@ class PredictorTask(Task):
         super().__init__(predictor, settings, runtime, seed)
         self._savi = savi.requires_grad_(False).eval()
         self._device = next(savi.parameters()).device
+        # --- do predictor, slots, videos and SAVi belong together? --------------------------------
         check_buffer(getattr(predictor, "buffer_size", None), settings.num_context)
         for videos, slots in (train, validation):
             with VideoFile(videos) as file:
                 shape = {"num_videos": file.num_videos, "num_frames": file.num_frames}
             check_slots(slots, weights_digest=savi_digest, **shape)
+        # --- the data -----------------------------------------------------------------------------
         sources = [
             {"frames": (videos, "frames"), "slots": (slots, "slots")}
             for videos, slots in (train, validation)
@@ -93,10 +95,12 @@ class PredictorTask(Task):
         slots = fields["slots"].to(self._device)  # (1, num_context + num_preds, N, D)
         with torch.no_grad():
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
+            # The context as SAVi sees it, then what is predicted: T = num_context + num_preds.
             output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
         strip = rollout_strip(
-            fields["frames"][0].cpu().numpy(),
-            to_pixels(output.reconstruction[0]),
+            fields["frames"][0].cpu().numpy(),  # (T, H, W, 3)
+            to_pixels(output.reconstruction[0]),  # (T, 3, H, W) to (T, H, W, 3)
+            # (T, N, H, W) to (T, H, W)
             predicted_labels=labels_from_masks(output.masks[0, :, :, 0].cpu().numpy()),
             num_context=num_context,
         )

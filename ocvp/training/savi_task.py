@@ -83,6 +83,7 @@ class SaviTask(Task):
 
     def _loss(self, batch: Batch, purpose: str, epoch: int) -> Tensor:
         windows, fields = batch
+        # Frames (B, T, 3, H, W), and what the first slots start from.
         inputs = savi_inputs(
             self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
         )

@@ -67,7 +67,7 @@ class Task(ABC):
             seed=self._seed,
             epoch=epoch,
             num_videos=self._num_videos,
-            num_starts=self._num_frames - length + 1,
+            num_starts=self._num_frames - length + 1,  # the last one ends with the video
             # Of shorter windows there are more, so that a batch has as many frames.
             batch_size=self._settings.batch_size * self._length // length,
             length=length,
