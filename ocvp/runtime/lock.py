@@ -163,8 +163,7 @@ def _read_record(descriptor: int) -> dict[str, Any]:
 
 
 def _describe(record: dict[str, Any]) -> str:
-    names = ("host", "pid", "since")
-    host, pid, since = (record.get(name, "unknown") for name in names)
+    host, pid, since = (record.get(name, "unknown") for name in ("host", "pid", "since"))
     return f"host {host}, process {pid}, since {since}"
 
 
