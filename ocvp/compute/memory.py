@@ -4,15 +4,11 @@ That is what the machine, the job (control groups, by which Slurm and containers
 the process (`ulimit -v`) still allow.
 """
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
-
-try:
-    import resource
-except ImportError:  # elsewhere than on Unix
-    resource = None  # type: ignore[assignment]
 
 # Of a control group: its limits, what it uses, and what of that are files in memory.
 VERSION_1 = (
@@ -38,8 +34,6 @@ def free_memory(num_processes: int = 1, root: Path = Path("/")) -> int:
 
 def address_space() -> int | None:
     """Return how much this process' memory may still grow (`ulimit -v`); None: unlimited."""
-    if resource is None:
-        return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return None

@@ -37,6 +37,7 @@ def take_gpus(num: int, num_visible: int, folder: Path | None = None) -> None:
     shown = os.environ.get(VISIBLE)
     names = shown.split(",") if shown else [str(index) for index in range(num_visible)]
     try:
+        # CUDA hides what follows a name that it does not know.
         taken = _locked(names[:num_visible], num, folder or temporary)
     except OSError as error:
         logger.warning("GPUs cannot be locked (%s); the first ones are used", error)
@@ -55,6 +56,7 @@ def _locked(names: Sequence[str], num: int, folder: Path) -> list[str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     locks: dict[str, TextIOWrapper] = {}
     for name in names:
+        # Names of parts of a GPU (MIG) may hold slashes.
         file = (folder / f"{name.replace('/', '_')}.lock").open("w")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

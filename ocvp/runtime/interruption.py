@@ -10,8 +10,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ONE_SIGNAL_SECONDS = 2.0
@@ -21,12 +22,29 @@ sent, and a cluster signals every process of a job."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-class StopRequest:
-    """Notes Ctrl-C and a termination signal, for a loop that asks between its steps.
+@contextlib.contextmanager
+def signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have Ctrl-C and a termination signal call a function, as long as the context lasts.
 
-    Use it as a context manager. A further signal more than 2 seconds after the first ends the
-    process at once. Elsewhere than in the main thread, which alone receives signals, and for a
-    signal that the process was started to ignore: nothing.
+    Elsewhere than in the main thread, which alone receives signals, and for a signal that the
+    process was started to ignore: nothing.
+    """
+    former: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                former[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for code, earlier in former.items():
+            signal.signal(code, earlier)
+
+
+class StopRequest:
+    """Notes a signal to stop (`note` is its handler), for a loop that asks between its steps.
+
+    A further signal more than 2 seconds after the first ends the process at once.
 
     Args:
         is_shown: Whether to print what a signal does.
@@ -36,18 +54,6 @@ class StopRequest:
         self._is_shown = is_shown
         self._number: int | None = None
         self._time = 0.0
-        self._former: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._former[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
 
     @property
     def is_made(self) -> bool:
@@ -61,7 +67,8 @@ class StopRequest:
             raise KeyboardInterrupt
         raise SystemExit(128 + (self._number or signal.SIGTERM))
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
         if self._number is None:
             self._number, self._time = number, time.monotonic()
             self._print("stopping after this step; a second signal stops at once")

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Self
 
 from torch.distributed import TCPStore
 from torch.distributed.elastic.multiprocessing import (
@@ -24,7 +23,7 @@ from torch.distributed.elastic.multiprocessing import (
 )
 from torch.distributed.launcher.api import LaunchConfig
 
-from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, SIGNALS
+from ocvp.runtime.interruption import ONE_SIGNAL_SECONDS, signals_to
 from ocvp.runtime.logs import is_rank
 
 logger = logging.getLogger(__name__)
@@ -63,13 +62,16 @@ def launch(module: str, argv: Sequence[str] | None, num_processes: int) -> int:
         first (128 and the signal's number, where a signal killed it).
     """
     words = sys.argv[1:] if argv is None else argv
-    with _Ranks(module, words, num_processes) as ranks:
+    ranks = _Ranks(module, words, num_processes)
+    with signals_to(ranks.on_signal):
         try:
             ranks.start()
             result = ranks.wait(period=POLL_SECONDS)
         except SignalException as stop:
             ranks.close(stop.sigval)
             return 128 + stop.sigval
+        finally:
+            ranks.kill()  # none of them remains
     failures = result.failures if result else {}
     if not failures:
         return 0
@@ -79,10 +81,7 @@ def launch(module: str, argv: Sequence[str] | None, num_processes: int) -> int:
 
 
 class _Ranks(SubprocessContext):
-    """The processes of one launch.
-
-    Within it as a context manager, signals go to them; at its end none of them remains.
-    """
+    """The processes of one launch; `on_signal` is the handler of signals that are for them."""
 
     def __init__(self, module: str, words: Sequence[str], num_processes: int):
         # Where the ranks find one another: any free port, held before they are told of it.
@@ -103,18 +102,6 @@ class _Ranks(SubprocessContext):
         # What it says of stopping ranks and of failures is said here in other words.
         logging.getLogger(SubprocessContext.__module__).disabled = True
         self._first_signal: float | None = None
-        self._former_handlers: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._former_handlers[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        for number, handler in self._former_handlers.items():
-            signal.signal(number, handler)
 
     def start(self) -> None:
         """Start the ranks, without torch's handlers of signals, which know no second one."""
@@ -134,7 +121,8 @@ class _Ranks(SubprocessContext):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Interrupt the waiting once; a later signal ends all."""
         now = time.monotonic()
         if self._first_signal is None:
             self._first_signal = now

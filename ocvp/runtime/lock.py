@@ -8,6 +8,7 @@ lock. What stands in it names the holder to others.
 import contextlib
 import datetime
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -19,11 +20,6 @@ from typing import Any, Self
 import psutil
 
 from ocvp.runtime.files import check_writable
-
-try:
-    import fcntl
-except ImportError:  # elsewhere than on Unix
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -122,24 +118,21 @@ class Lock:
 
     def _is_free(self, descriptor: int) -> bool:
         """Lock the file; where that is impossible, tell whether the recorded holder is gone."""
-        reason = "this system has no record locks"
-        if fcntl is not None:
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except OSError as error:
-                if error.errno in TAKEN:
-                    return False
-                if error.errno not in NO_LOCKS:
-                    raise
-                reason = str(error)
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s cannot be locked (%s): only processes of this machine are kept from training "
-                "into the same folder",
-                *(self._path, reason),
-            )
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno in TAKEN:
+                return False
+            if error.errno not in NO_LOCKS:
+                raise
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "%s cannot be locked (%s): only processes of this machine are kept from "
+                    "training into the same folder",
+                    *(self._path, error),
+                )
         return not _is_alive(_read_record(descriptor))
 
 
@@ -170,8 +163,7 @@ def _read_record(descriptor: int) -> dict[str, Any]:
 
 
 def _describe(record: dict[str, Any]) -> str:
-    names = ("host", "pid", "since")
-    host, pid, since = (record.get(name, "unknown") for name in names)
+    host, pid, since = (record.get(name, "unknown") for name in ("host", "pid", "since"))
     return f"host {host}, process {pid}, since {since}"
 
 

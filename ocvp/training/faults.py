@@ -61,6 +61,7 @@ def check_losses(
     parts = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
     text = f"the training stopped being finite ({where}: {parts})"
     poison = next(filter(None, (find_poison(*batch) for batch in batches)), "")
+    # All processes take part, as each knows only what it read itself.
     poisons = [found for found in group.collect(poison) if found]
     if poisons:
         raise PoisonError(f"{text}, because {poisons[0]}")

@@ -18,7 +18,7 @@ from ocvp.batches.windows import Batch, Window
 from ocvp.compute.randomness import derived_seed
 from ocvp.models.precision import autocast
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.interruption import StopRequest
+from ocvp.runtime.interruption import StopRequest, signals_to
 from ocvp.training.faults import (
     NotFiniteError,
     check_losses,
@@ -78,7 +78,7 @@ def train(setup: Setup) -> TrainingState:
     loop = _Loop(setup, optimizer, state)
     with loop.report.bar, loop.report.log, loop.naming_lack_of_memory():
         loop.run()
-    state = loop.state
+    state = loop.state  # another one, if the run went back
     logger.info(
         "trained %d steps in %.0f s, validation loss %.6g (best %.6g at step %d)",
         *(state.step, state.seconds, state.metrics["loss"], state.best_loss, state.best_step),
@@ -95,7 +95,7 @@ class _Loop:
         self._losses = setup.group.synchronised(Losses(setup.task, setup.precision), setup.device)
         # All processes get the signal, and one speaks of it.
         self._stop = StopRequest(is_shown=setup.group.is_first)
-        self._is_validating = False
+        self._is_validating = False  # where the loop is, should memory not suffice
         self._begin(state)
         self.report = Report(setup, state)
 
@@ -103,7 +103,7 @@ class _Loop:
         """Go through all epochs that are left."""
         if self.state.step == 0:
             self._save(is_milestone=True)  # what a first epoch that fails goes back to
-        with self._stop:
+        with signals_to(self._stop.note):
             while not self.state.is_complete:
                 try:
                     self._run_epoch()
@@ -123,14 +123,15 @@ class _Loop:
                 text = describe_out_of_memory_in_validation(self._setup, self._saved_step)
             else:
                 text = describe_out_of_memory(self._setup, self.state.step, self._saved_step)
+            # Its first line: torch may add where in its own code it stood.
             raise ValueError(f"{text} ({str(error).strip().splitlines()[0][:200]})") from error
 
     def _begin(self, state: TrainingState) -> None:
         """Go on from a state that was just made or loaded."""
         self.state = state
-        self._saved_step = state.step
+        self._saved_step = state.step  # what is on disk
         self._start = self._last_save = time.monotonic()
-        self._seconds_before = state.seconds
+        self._seconds_before = state.seconds  # of earlier sessions
         session: dict[str, Any] = {"first_step": state.step + 1, "processes": self._group.size}
         session |= {"precision": self._setup.precision, "made_by": made_by(self._setup.device)}
         state.sessions.append(session)
@@ -192,7 +193,7 @@ class _Loop:
         module.eval()
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
-            batches = task.read_validation(task.validation_plan())
+            batches = task.read_validation(task.validation_plan())  # not read yet
             check_losses(metrics, f"the validation after step {state.step}", batches, self._group)
         if self._group.is_first:
             log.images(task.images(), state.step)
@@ -222,6 +223,7 @@ class _Loop:
                 "back to the end of an epoch, and on with a lower rate; a lower learning_rate, a "
                 "longer warmup_steps or a smaller gradient_clip are another training"
             ) from None
+        # The first process reads the disk for all.
         stored = self._group.share(self._resume.read_milestone() if self._resume else None)
         if stored is None:
             raise NotFiniteError(f"{fault}; there is no state to go back to") from None
@@ -235,7 +237,7 @@ class _Loop:
         )
         self._begin(state)
         self.report.go_back(state)
-        self._save(is_milestone=True)
+        self._save(is_milestone=True)  # else a restart would forget the lower rate
 
     def _stop_or_save(self) -> None:
         """Between two steps: obey a signal, or save where it is time. All processes agree on it."""

@@ -3,7 +3,6 @@
 B batch, T frames, N slots, D slot_dim, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.batches.residency import choose
-from ocvp.batches.windows import (
-    Batch,
-    Window,
-    WindowReader,
-    epoch_batches,
-    first_windows,
-    to_model,
-    to_pixels,
-)
+from ocvp.batches.windows import Batch, Window, to_model, to_pixels
 from ocvp.compute.device import compiled
 from ocvp.config.predictors import PredictorTraining
 from ocvp.config.tree import Runtime
@@ -29,10 +19,10 @@ from ocvp.data.videos import VideoFile
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import predictor_loss
-from ocvp.training.task import usable_frames
+from ocvp.training.task import Task
 
 
-class PredictorTask:
+class PredictorTask(Task):
     """What `ocvp.training.loop.train` needs to know of a predictor.
 
     The SAVi is frozen: it decodes predictions, and gradients flow through it to the predictor.
@@ -52,6 +42,8 @@ class PredictorTask:
             or the predictor does not look back on the whole context.
     """
 
+    _settings: PredictorTraining
+
     def __init__(
         self,
         predictor: nn.Module,
@@ -64,60 +56,29 @@ class PredictorTask:
         validation: tuple[Path, Path],
         seed: int,
     ):
-        self.module = predictor
+        super().__init__(predictor, settings, runtime, seed)
         self._savi = savi.requires_grad_(False).eval()
-        self._settings, self._runtime, self._seed = settings, runtime, seed
-        length = settings.num_context + settings.num_preds
+        self._device = next(savi.parameters()).device
+        # --- do predictor, slots, videos and SAVi belong together? --------------------------------
         check_buffer(getattr(predictor, "buffer_size", None), settings.num_context)
-        sizes = []
         for videos, slots in (train, validation):
             with VideoFile(videos) as file:
-                num_videos, num_frames = file.num_videos, file.num_frames
-            check_slots(
-                slots, weights_digest=savi_digest, num_videos=num_videos, num_frames=num_frames
-            )
-            key = "training.num_context + num_preds"
-            usable = usable_frames(videos, num_frames, settings.num_frames, length, key)
-            sizes.append((num_videos, usable))
-        (self._num_videos, num_frames), (self._num_validation, _) = sizes
-        self._num_starts = num_frames - length + 1
+                shape = {"num_videos": file.num_videos, "num_frames": file.num_frames}
+            check_slots(slots, weights_digest=savi_digest, **shape)
+        # --- the data -----------------------------------------------------------------------------
         sources = [
             {"frames": (videos, "frames"), "slots": (slots, "slots")}
             for videos, slots in (train, validation)
         ]
         if settings.frame_loss_weight == 0:  # frames are only drawn, of validation videos
             del sources[0]["frames"]
-        residency = choose(runtime.residency, sources, self._device)
-        self._train, self._validation = (
-            WindowReader(source, length, residency, self._device) for source in sources
-        )
+        length, key = settings.num_context + settings.num_preds, "training.num_context + num_preds"
+        self._open([train[0], validation[0]], sources, length, key, self._device)
         self._compute = compiled(self._errors, runtime.compile)
-
-    def plan(self, epoch: int) -> list[list[Window]]:
-        """Return the windows of each batch of an epoch."""
-        return epoch_batches(
-            seed=self._seed,
-            epoch=epoch,
-            num_videos=self._num_videos,
-            num_starts=self._num_starts,
-            batch_size=self._settings.batch_size,
-        )
-
-    def read(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
-        """Read the batches of a plan."""
-        return self._train.batches(plan, self._runtime.num_workers)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the errors of a batch of rollouts."""
         return self._losses(batch, teacher_forcing=self._settings.teacher_forcing)
-
-    def validation_plan(self) -> list[list[Window]]:
-        """Return the validation windows, in batches."""
-        return first_windows(self._num_validation, self._runtime.batch_videos)
-
-    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
-        """Read batches of validation windows."""
-        return self._validation.batches(plan, self._runtime.num_workers)
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the errors of a batch of validation rollouts, always without teacher forcing."""
@@ -134,18 +95,16 @@ class PredictorTask:
         slots = fields["slots"].to(self._device)  # (1, num_context + num_preds, N, D)
         with torch.no_grad():
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
+            # The context as SAVi sees it, then what is predicted: T = num_context + num_preds.
             output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
         strip = rollout_strip(
-            fields["frames"][0].cpu().numpy(),
-            to_pixels(output.reconstruction[0]),
+            fields["frames"][0].cpu().numpy(),  # (T, H, W, 3)
+            to_pixels(output.reconstruction[0]),  # (T, 3, H, W) to (T, H, W, 3)
+            # (T, N, H, W) to (T, H, W)
             predicted_labels=labels_from_masks(output.masks[0, :, :, 0].cpu().numpy()),
             num_context=num_context,
         )
         return {"rollout": strip}
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self._savi.parameters()).device
 
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch

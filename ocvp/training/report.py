@@ -81,12 +81,13 @@ class Report:
         if not steps:
             return
         group, names = self._setup.group, list(steps[0].losses)
-        rows = [torch.stack([step.losses[name] for name in names]) for step in steps]
+        rows = [torch.stack([step.losses[name] for name in names]) for step in steps]  # (losses,)
         # One transfer from the GPU: (steps, losses) here, (processes, steps, losses) together.
         all_rows = group.collect(torch.stack(rows).tolist())
         for step, *shares in zip(steps, *all_rows, strict=True):
             columns = zip(*shares, strict=True)
             values = {name: sum(column) for name, column in zip(names, columns, strict=True)}
+            # No sum: each process has the norm of the gradients that all share.
             values["gradient_norm"] = shares[0][names.index("gradient_norm")]
             where = f"step {step.step}, learning rate {step.rate:.3g}"
             check_losses(values, where, self._setup.task.read([step.windows]), group)

@@ -66,7 +66,7 @@ def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) 
         "config": config,
         "code": stage_digest(rule),
         "seed": seed,
-        "inputs": [file_digest(path) for path in inputs],
+        "inputs": [file_digest(path) for path in inputs],  # their order counts
     }
 
 
@@ -99,9 +99,9 @@ class ResumeFolder:
         must_extend: bool = False,
     ):
         self.folder = folder
-        self._fingerprint = json.loads(json.dumps(fingerprint))
+        self._fingerprint = json.loads(json.dumps(fingerprint))  # as it comes back from a file
         self._fingerprint_path = folder / "fingerprint.json"
-        self._damaged: set[Path] = set()
+        self._damaged: set[Path] = set()  # states that were found to be so; they count as none
         self._take_over(fresh, extend, must_extend)
 
     def exists(self) -> bool:
@@ -147,6 +147,7 @@ class ResumeFolder:
         content = tensor_bytes({**state, FINGERPRINT: self._fingerprint})
         if self._stored_fingerprint() != self._fingerprint:  # it is new, or extended from now on
             write_json(self._fingerprint_path, self._fingerprint)
+        # Six digits only line up the names: states are ordered by their numbers.
         number = 1 + max((item.number for item in self._generations()), default=0)
         mark = "-milestone" if milestone else ""
         digest = hashlib.sha256(content).hexdigest()
@@ -165,7 +166,7 @@ class ResumeFolder:
         if reason := "--fresh was given" if fresh else self._difference(extend, must_extend):
             aside = _free_name(self.folder)
             self.folder.rename(aside)
-            sync_folder(aside.parent)
+            sync_folder(aside.parent)  # moved for good, before a new state has its place
             logger.info("starting anew (%s); the earlier run's state is in %s", reason, aside)
 
     def _difference(self, extend: bool, must_extend: bool) -> str:

@@ -88,6 +88,7 @@ def initialised(
     Raises:
         ValueError: If the checkpoint does not fit.
     """
+    # Also where a checkpoint replaces the weights: then what it draws is thrown away.
     torch.manual_seed(derived_seed(session.args.seed, "initialisation"))
     module = module_class(**model).to(device)
     checkpoint = session.args.checkpoint
@@ -106,7 +107,7 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
         group=group,
         description="SAVi" if subject.kind == "savi" else subject.kind,
     )
-    if not group.is_first:
+    if not group.is_first:  # it computes; the first process alone reads and writes records
         train(setup)
         return
     making = Making(session.rule, session.argv)  # before the training: sources may be edited in it

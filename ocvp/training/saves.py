@@ -89,7 +89,7 @@ def save_training(
         "best": {
             "weights": state.best_weights,
             "step": state.best_step,
-            "metrics": {"loss": state.best_loss},
+            "metrics": {"loss": state.best_loss},  # no more was kept of that validation
         },
     }
     other = "best" if select == "last" else "last"

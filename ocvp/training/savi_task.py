@@ -3,26 +3,23 @@
 B batch, T frames, N slots, H W pixels.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ocvp.batches.residency import choose
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
-from ocvp.batches.windows import Batch, Window, WindowReader, epoch_batches, first_windows
+from ocvp.batches.windows import Batch, Window
 from ocvp.compute.device import compiled
 from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
-from ocvp.data.videos import VideoFile
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import savi_loss
-from ocvp.training.task import usable_frames
+from ocvp.training.task import Task
 
 
-class SaviTask:
+class SaviTask(Task):
     """What `ocvp.training.loop.train` needs to know of a SAVi.
 
     Args:
@@ -37,6 +34,9 @@ class SaviTask:
         ValueError: If the videos do not fit the model or are shorter than a clip.
     """
 
+    module: SAVi
+    _settings: SaviTraining
+
     def __init__(
         self,
         savi: SAVi,
@@ -47,53 +47,15 @@ class SaviTask:
         validation: Path,
         seed: int,
     ):
-        self.module = savi
-        self._settings, self._runtime, self._seed = settings, runtime, seed
-        sizes = []
-        for path in (train, validation):
-            with VideoFile(path) as file:
-                num_videos, num_frames = file.num_videos, file.num_frames
-            length, key = settings.clip_length, "training.clip_length"
-            usable = usable_frames(path, num_frames, settings.num_frames, length, key)
-            sizes.append((num_videos, usable))
-        (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
-        sources = [video_sources(savi, path) for path in (train, validation)]
-        device = next(savi.parameters()).device
-        residency = choose(runtime.residency, sources, device)
-        self._train, self._validation = (
-            WindowReader(source, settings.clip_length, residency, device) for source in sources
-        )
+        super().__init__(savi, settings, runtime, seed)
+        videos, device = [train, validation], next(savi.parameters()).device
+        sources = [video_sources(savi, path) for path in videos]
+        self._open(videos, sources, settings.clip_length, "training.clip_length", device)
         self._compute = compiled(self._error, runtime.compile)
-
-    def plan(self, epoch: int) -> list[list[Window]]:
-        """Return the windows of each batch of an epoch; early ones may be shorter, and more."""
-        settings = self._settings
-        is_early = epoch < settings.curriculum_epochs
-        length = settings.curriculum_clip_length if is_early else settings.clip_length
-        return epoch_batches(
-            seed=self._seed,
-            epoch=epoch,
-            num_videos=self._num_videos,
-            num_starts=self._num_frames - length + 1,
-            batch_size=settings.batch_size * settings.clip_length // length,  # as many frames
-            length=length,
-        )
-
-    def read(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
-        """Read the batches of a plan."""
-        return self._train.batches(plan, self._runtime.num_workers)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the reconstruction error of a batch of clips."""
         return {"loss": self._loss(batch, "train", epoch)}
-
-    def validation_plan(self) -> list[list[Window]]:
-        """Return the validation clips, in batches."""
-        return first_windows(self._num_validation, self._runtime.batch_videos)
-
-    def read_validation(self, plan: Sequence[Sequence[Window]]) -> Iterator[Batch]:
-        """Read batches of validation clips."""
-        return self._validation.batches(plan, self._runtime.num_workers)
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the reconstruction error of a batch of validation clips."""
@@ -115,8 +77,13 @@ class SaviTask:
         )
         return {"slots": panel}
 
+    def _length_in(self, epoch: int) -> int:
+        is_early = epoch < self._settings.curriculum_epochs
+        return self._settings.curriculum_clip_length if is_early else self._length
+
     def _loss(self, batch: Batch, purpose: str, epoch: int) -> Tensor:
         windows, fields = batch
+        # Frames (B, T, 3, H, W), and what the first slots start from.
         inputs = savi_inputs(
             self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
         )

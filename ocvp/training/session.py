@@ -99,6 +99,7 @@ def launched(session: Session) -> int | None:
     num_processes = runtime.processes or 1
     if is_rank() or num_processes == 1:
         return None
+    # What can never train need not wait for the folder's lock.
     check_devices(runtime.device, num_processes)
     if num_processes > batch_size:
         raise ValueError(
@@ -107,7 +108,7 @@ def launched(session: Session) -> int | None:
         )
     with session.lock():
         if runtime.device != "cpu":
-            take_gpus(num_processes, torch.cuda.device_count())
+            take_gpus(num_processes, torch.cuda.device_count())  # the ranks inherit the choice
         return launch(RULES[session.rule].program, session.argv, num_processes)
 
 

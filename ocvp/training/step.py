@@ -141,6 +141,6 @@ def validation_losses(
     rows = itertools.chain.from_iterable(group.collect(own))  # (number of the batch, losses)
     for number, losses in sorted(rows, key=operator.itemgetter(0)):
         for name, value in losses.items():
-            totals[name] = totals.get(name, 0.0) + value * len(plan[number])
+            totals[name] = totals.get(name, 0.0) + value * len(plan[number])  # mean to sum
     num_windows = sum(map(len, plan))
     return {name: total / num_windows for name, total in totals.items()}
