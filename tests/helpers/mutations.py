@@ -225,7 +225,8 @@ def first_failure(project: Path, words: list[str], timeout: float) -> str:
         return "time"
     if process.returncode == 0:
         return ""
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)", text, re.MULTILINE)
+    test = r"^(?:FAILED|ERROR) (\S+?\.py(?:::\w+(?:\[.*?\])?)?)(?: - |$)"  # names may hold spaces
+    failed = re.search(test, text, re.MULTILINE)
     if failed is None:
         raise ValueError(f"pytest ended with status {process.returncode}:\n{text}")
     return failed[1]

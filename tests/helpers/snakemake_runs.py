@@ -87,7 +87,7 @@ def run_snakemake(
     project: Path = PROJECT,
     python: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    is_read: bool = False,
+    read: Path | None = None,
 ) -> Run:
     """Run the command line of Snakemake on this project's Snakefile, in a process of its own.
 
@@ -97,13 +97,14 @@ def run_snakemake(
         project: Folder of the Snakefile and of the package.
         python: Stands for the interpreter that jobs run; None: the one that runs the tests.
         environment: Further environment variables.
-        is_read: Whether the project's code is read once for all runs that say so.
+        read: Folder of the package, where its code is read once for all runs that name it; it must
+            not change in between. None: the run reads the project's.
     """
     argv = ["--snakefile", str(project / "Snakefile"), *map(str, arguments)]
     output = folder / f".output-{os.getpid()}.txt"
     what = (argv, folder, project, python, environment or {}, output)
-    if is_read:
-        reader = _reader(project)
+    if read is not None:
+        reader = _reader(read)
         reader.send(what)
         status = reader.recv()
     else:
@@ -117,16 +118,16 @@ def run_snakemake(
 
 
 @functools.cache
-def _reader(project: Path) -> Connection:
-    """Return the way to a process that has read a project's code; it forks one for each run."""
+def _reader(folder: Path) -> Connection:
+    """Return the way to a process that has read a folder's code; it forks one for each run."""
     ours, theirs = _context.Pipe()
-    _context.Process(target=_read_and_serve, args=(theirs, project), daemon=True).start()
+    _context.Process(target=_read_and_serve, args=(theirs, folder), daemon=True).start()
     theirs.close()
     return ours
 
 
-def _read_and_serve(requests: Connection, project: Path) -> None:
-    sys.path.insert(0, str(project))
+def _read_and_serve(requests: Connection, folder: Path) -> None:
+    sys.path.insert(0, str(folder))
     importlib.import_module("ocvp.study.plan")
     rules = importlib.import_module("ocvp.records.rules")
     kinds = importlib.import_module("ocvp.data.sources").SOURCES
@@ -207,7 +208,7 @@ def stub_python(folder: Path, large: int = 1_200_000) -> Path:
 
 
 def stale_jobs(
-    configs: Sequence[Path], folder: Path, project: Path = PROJECT, is_read: bool = False
+    configs: Sequence[Path], folder: Path, project: Path = PROJECT, read: Path | None = None
 ) -> set[Job]:
     """Return the jobs that a dry run lists, without those that only collect.
 
@@ -215,13 +216,13 @@ def stale_jobs(
         configs: Config files, each over the one before.
         folder: Working folder, which holds results/ and .snakemake/.
         project: Folder of the Snakefile and of the package.
-        is_read: See `run_snakemake`.
+        read: See `run_snakemake`.
 
     Raises:
         AssertionError: If the dry run fails, with what it printed.
     """
     arguments = ("--dry-run", "--configfile", *configs)
-    run = run_snakemake(*arguments, folder=folder, project=project, is_read=is_read)
+    run = run_snakemake(*arguments, folder=folder, project=project, read=read)
     assert run.status == 0, run.text
     return jobs_in(run.text)
 

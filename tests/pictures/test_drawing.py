@@ -279,5 +279,5 @@ def test_figures_that_are_kept_show_in_the_memory():
 
 
 @pytest.mark.slow
-def test_memory_is_flat_over_500_figures_of_curves():
-    assert growth(figure, 500) < MOST_GROWTH
+def test_memory_is_flat_over_200_figures_of_curves():
+    assert growth(figure, 200) < MOST_GROWTH

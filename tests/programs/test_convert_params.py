@@ -211,10 +211,11 @@ def test_epochs_that_end_early_become_steps():
     training, without = training_of("predictors", **{key: 46})  # 2920 / 64 = 45.6
     assert training["num_epochs"] == 1500
     assert "training_prediction.train_iters_per_epoch" in without
-    training, without = training_of("predictors", **{key: 20})
-    assert training["num_steps"] == 30000
-    assert "num_epochs" not in training
-    assert "training_prediction.train_iters_per_epoch" not in without
+    for limit in (20, 45):
+        training, without = training_of("predictors", **{key: limit})
+        assert training["num_steps"] == 1500 * limit
+        assert "num_epochs" not in training
+        assert "training_prediction.train_iters_per_epoch" not in without
 
 
 def test_a_batch_size_that_the_published_runs_did_not_have_is_remarked():

@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import forked
 import h5py
 import pytest
 from conftest import TINY
@@ -140,6 +141,8 @@ def test_commands_make_what_the_page_says(command, finished_study, work, monkeyp
             folder=work,
             project=finished_study.project,
             environment=finished_study.environment,
+            python=forked.python(),
+            read=finished_study.project,
         )
         assert run.status == 0, run.text
     else:

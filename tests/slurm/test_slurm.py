@@ -27,7 +27,7 @@ from ocvp.records.rules import resource
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 NUM_STEPS = 75
-PATIENCE = 500  # seconds; more than a test ever takes
+PATIENCE = 900  # seconds; more than a test ever takes, on a busy machine too
 SAVI = Path("results/tiny/small/seed1")
 LOG = Path("logs") / SAVI / "savi.pt" / "fit_savi.log"
 

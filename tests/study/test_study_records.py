@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY
+from conftest import TINY, FinishedStudy
 from snakemake_runs import run_snakemake, stale_jobs
 from staleness_rows import set_key
 
@@ -26,6 +26,11 @@ def study(**edits: Any) -> Config:
     for key, value in edits.items():
         set_key(config, key.replace("__", "."), value)
     return read_config(config)
+
+
+def of(finished_study: FinishedStudy) -> dict[str, Any]:
+    """Return the options of runs of that study's code, which is read once."""
+    return {"project": finished_study.project, "read": finished_study.project}
 
 
 def edit_record(path: Path, **changes: Any) -> None:
@@ -136,9 +141,7 @@ def test_a_damaged_record_is_told_and_stops_nothing_else(copied, finished_study)
     assert [fault.product for fault in found] == [str(CHAIN / "lstm/predictor.pt")]
     assert "its record is damaged" in found[0].reason
     assert other_versions(study()) == ""
-    run = run_snakemake(
-        *("--dry-run", "--configfile", TINY), folder=copied, project=finished_study.project
-    )
+    run = run_snakemake(*("--dry-run", "--configfile", TINY), folder=copied, **of(finished_study))
     assert run.status == 0, run.text
 
 
@@ -184,7 +187,7 @@ def test_other_versions_are_told_and_a_build_of_the_same_is_none(copied):
 def test_a_changed_version_is_reported_and_nothing_is_run(copied, finished_study):
     edit_record(CHAIN / "provenance.json", made_by__versions__numpy="1.0.0")
     run = run_snakemake(
-        *("--cores", "1", "--configfile", TINY), folder=copied, project=finished_study.project
+        *("--cores", "1", "--configfile", TINY), folder=copied, **of(finished_study)
     )
     assert run.status == 0, run.text
     assert "1 product made with numpy 1.0.0 (now " in run.text
@@ -203,7 +206,7 @@ def test_results_without_snakemakes_records_are_not_mixed_into_tables(
     dry = run_snakemake(
         *("--dry-run", "--configfile", TINY, override),
         folder=copied,
-        project=finished_study.project,
+        **of(finished_study),
     )
     assert "Snakemake has no records of these products" in dry.text
     assert f"{CHAIN}/lstm/predictor.pt: made with another config" in dry.text
@@ -211,7 +214,7 @@ def test_results_without_snakemakes_records_are_not_mixed_into_tables(
     run = run_snakemake(
         *("summarize", "--cores", "1", "--configfile", TINY, override),
         folder=copied,
-        project=finished_study.project,
+        **of(finished_study),
         environment=finished_study.environment,
     )
     assert run.status == 1
@@ -227,7 +230,7 @@ def test_the_same_config_is_summarized_without_snakemakes_records(copied, finish
     run = run_snakemake(
         *("summarize", "--cores", "1", "--configfile", TINY),
         folder=copied,
-        project=finished_study.project,
+        **of(finished_study),
         environment=finished_study.environment,
     )
     assert run.status == 0, run.text
@@ -240,5 +243,5 @@ def test_with_snakemakes_records_nothing_is_said_and_what_is_stale_is_made_anew(
 ):
     override = tmp_path / "override.yaml"
     override.write_text("predictors: {lstm: {training: {learning_rate: 1.0e-3}}}")
-    stale = stale_jobs([TINY, override], folder=copied, project=finished_study.project)
+    stale = stale_jobs([TINY, override], folder=copied, **of(finished_study))
     assert {job.rule for job in stale} >= {"fit_predictor", "summarize"}

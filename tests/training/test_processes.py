@@ -52,6 +52,13 @@ def train_together(kind, data, folder, stage, **runtime):
     return text
 
 
+@pytest.fixture(scope="module")
+def pair(data, tmp_path_factory):
+    """Return the folder of a SAVi that two processes trained, and what they printed."""
+    folder = tmp_path_factory.mktemp("pair")
+    return folder, train_together("savi", data, folder, STAGES["savi"])
+
+
 def assert_curves_agree(found, expected, tolerance):
     """Check that curves have the same points, and values within a tolerance."""
     assert found.keys() == expected.keys()
@@ -61,28 +68,38 @@ def assert_curves_agree(found, expected, tolerance):
             assert value == pytest.approx(other, rel=tolerance, abs=tolerance), (tag, step)
 
 
-@pytest.mark.parametrize("kind", ["savi", pytest.param("predictor", marks=pytest.mark.slow)])
-def test_two_processes_train_as_one_does(data, tmp_path, kind):
-    """The same global batches, one of them divided unevenly; losses over 20 steps."""
-    train_alone(kind, data, tmp_path / "one", STAGES[kind])
-    text = train_together(kind, data, tmp_path / "two", STAGES[kind])
-    scalars, images = curves(tmp_path / "one")
-    found, found_images = curves(tmp_path / "two")
+def assert_two_train_as_one_does(kind, data, two, one):
+    """Check two processes' training against one process's, which is made here."""
+    train_alone(kind, data, one, STAGES[kind])
+    scalars, images = curves(one)
+    found, found_images = curves(two)
     assert len(scalars["train/loss"]) > 8
     assert_curves_agree(found, scalars, 1e-5)
     assert found_images == images, "only the first process draws"
-    one, two = (
-        read_checkpoint(tmp_path / name / f"{kind}.pt", ("savi", "ocvp_seq"))
-        for name in ("one", "two")
+    alone, together = (
+        read_checkpoint(folder / f"{kind}.pt", ("savi", "ocvp_seq")) for folder in (one, two)
     )
-    assert (one["examples"], one["step"]) == (two["examples"], two["step"]) == (34, 20)
-    assert [session["processes"] for session in two["sessions"]] == [2]
+    assert (alone["examples"], alone["step"]) == (34, 20)
+    assert (together["examples"], together["step"]) == (34, 20)
+    assert [session["processes"] for session in together["sessions"]] == [2]
+
+
+def test_two_processes_train_as_one_does(data, pair, tmp_path):
+    """The same global batches, one of them divided unevenly; losses over 20 steps."""
+    two, text = pair
+    assert_two_train_as_one_does("savi", data, two, tmp_path / "one")
     # One bar, one log, one of each file.
     assert text.count("trained 20 steps") == 1
-    assert (tmp_path / "two" / "log").read_text().count("INFO trained 20 steps") == 1
-    assert {path.name for path in (tmp_path / "two").iterdir()} - {"log"} == {
+    assert (two / "log").read_text().count("INFO trained 20 steps") == 1
+    assert {path.name for path in two.iterdir()} - {"log"} == {
         path.name for path in (tmp_path / "one").iterdir()
     }
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_predictor_as_one_does(data, tmp_path):
+    train_together("predictor", data, tmp_path / "two", STAGES["predictor"])
+    assert_two_train_as_one_does("predictor", data, tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.parametrize("kind", ["savi", "predictor"])
@@ -165,9 +182,8 @@ def test_a_signal_to_the_launcher_stops_all_and_keeps_what_is_done(data, tmp_pat
 
 
 @pytest.mark.slow
-def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, tmp_path):
+def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, pair, tmp_path):
     stage = STAGES["savi"]
-    train_together("savi", data, tmp_path / "whole", stage)
     arguments = savi_arguments(data, tmp_path / "broken", stage, processes=2)
     process = start("ocvp.train_savi", *arguments)
     wait_until(lambda: list((tmp_path / "broken" / "resume").glob("state-*.pt")))
@@ -176,7 +192,7 @@ def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, tmp_p
     status, text = ended(process)
     assert status in (0, 137), text
     train_together("savi", data, tmp_path / "broken", stage)
-    assert digests(tmp_path / "broken") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "broken") == digests(pair[0])
 
 
 def test_the_death_of_one_ends_all_and_nothing_is_saved_after_it(data, tmp_path):
@@ -217,9 +233,10 @@ def test_a_launcher_that_is_killed_leaves_nobody(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_itself_can_start_the_processes(data, tmp_path):
+def test_torchrun_itself_can_start_the_processes(data, pair, tmp_path):
     """As on several machines."""
-    python, *arguments = command("ocvp.train_savi", *savi_arguments(data, tmp_path / "own"))
+    options = savi_arguments(data, tmp_path, STAGES["savi"])
+    python, *arguments = command("ocvp.train_savi", *options)
     run = subprocess.run(
         [
             *(python, "-m", "torch.distributed.run", "--nnodes", "1"),
@@ -234,6 +251,5 @@ def test_torchrun_itself_can_start_the_processes(data, tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert digests(tmp_path / "own").keys() == {"savi.pt", "savi.best.pt"}
-    train_together("savi", data, tmp_path / "launched", None)
-    assert digests(tmp_path / "own") == digests(tmp_path / "launched")
+    assert digests(tmp_path).keys() == {"savi.pt", "savi.best.pt"}
+    assert digests(tmp_path) == digests(pair[0])

@@ -81,8 +81,8 @@ def write_importer(
     return folder
 
 
-def dry_run(importer: Path, *arguments: str | Path, folder: Path | None = None) -> Run:
-    run = run_snakemake("-n", *arguments, folder=folder or importer, project=importer)
+def dry_run(original: Original, importer: Path, *arguments: str | Path) -> Run:
+    run = run_snakemake("-n", *arguments, folder=importer, project=importer, read=original.project)
     assert run.status == 0, run.text
     return run
 
@@ -120,7 +120,7 @@ def test_the_example_of_the_page_runs_and_then_has_nothing_to_do(tmp_path):
     assert plan is not None, run.text
     assert int(plan[1]) == len(jobs_in(run.text)) - 1  # without the project's own
     assert re.search(r"\b2 fit_savi\b", plan[2])
-    again = dry_run(mine)
+    again = run_snakemake("-n", folder=mine, project=mine)
     assert "Nothing to be done" in again.text
 
 
@@ -151,11 +151,11 @@ def test_a_study_has_the_same_jobs_and_finds_the_results_of_the_original(
 ):
     use, prefix = VARIANTS[variant]
     importer = write_importer(tmp_path / "mine", original.project, use)
-    run = dry_run(importer, "all" if not prefix else "ocvp_all")
+    run = dry_run(original, importer, "all" if not prefix else "ocvp_all")
     assert jobs_in(run.text) == renamed(original.jobs, prefix)
     finished = shutil.copytree(original.folder, tmp_path / "finished")
     target = f"{prefix}all"
-    found = run_snakemake("-n", target, folder=_within(importer, finished), project=finished)
+    found = dry_run(original, _within(importer, finished), target)
     assert "Nothing to be done" in found.text, found.text
 
 
@@ -171,12 +171,16 @@ def test_the_original_finds_the_results_of_the_importing_workflow(original, tmp_
         tmp_path / "mine", original.project, f"use rule * from ocvp as ocvp_*\n{OVERRIDE}"
     )
     stub = stub_python(tmp_path / "stub")
-    run = run_snakemake(*CORES, folder=importer, project=importer, python=stub)
+    run = run_snakemake(
+        *CORES, folder=importer, project=importer, python=stub, read=original.project
+    )
     assert run.status == 0, run.text
     assert jobs_in(run.text) == renamed(original.jobs)  # without a rule of its own: `all`
     study = original.folder / "study.yaml"
     for project, options in ((importer, ()), (original.project, ("--configfile", study))):
-        again = run_snakemake("-n", *options, folder=importer, project=project)
+        again = run_snakemake(
+            "-n", *options, folder=importer, project=project, read=original.project
+        )
         assert "Nothing to be done" in again.text, again.text
 
 
@@ -184,7 +188,7 @@ def test_a_changed_rule_takes_its_log_and_resources(original, tmp_path):
     importer = write_importer(
         tmp_path / "mine", original.project, f"use rule * from ocvp as ocvp_*\n{OVERRIDE}"
     )
-    run = dry_run(importer, "-p", "results/tiny/small/seed1/savi.pt")
+    run = dry_run(original, importer, "-p", "results/tiny/small/seed1/savi.pt")
     assert "--log own_logs/tiny/small/1.log" in run.text
     assert re.search(r"resources: .*mem_mb=8000", run.text)
     command = next(part for part in run.text.split("Shell command:") if "train_savi" in part)
@@ -199,7 +203,7 @@ def test_a_rule_can_be_replaced(original, tmp_path):
     )
     use = "use rule * from ocvp exclude summarize as ocvp_*"
     importer = write_importer(tmp_path / "mine", original.project, use, own=own)
-    jobs = jobs_in(dry_run(importer, "ocvp_all").text)
+    jobs = jobs_in(dry_run(original, importer, "ocvp_all").text)
     others = {job for job in original.jobs if job[0] != "summarize"}
     assert jobs == renamed(others) | {("tables", "results/summary.csv")}
 
@@ -209,7 +213,7 @@ def test_single_rules_can_be_picked(original, tmp_path):
     target = "results/tiny/small/seed1/savi.pt"
     own = f'rule mine:\n    input: "{target}"\n'
     importer = write_importer(tmp_path / "mine", original.project, use, own=own)
-    jobs = jobs_in(dry_run(importer).text)
+    jobs = jobs_in(dry_run(original, importer).text)
     assert {rule for rule, _ in jobs} == {"o_make_chunk", "o_make_videos", "o_fit_savi"}
     assert ("o_fit_savi", target) in jobs
 
@@ -223,7 +227,7 @@ def test_single_rules_can_be_picked(original, tmp_path):
 def test_the_default_target_is_the_first_rule_of_the_project_else_all(own, original, tmp_path):
     use = "use rule * from ocvp as ocvp_*"
     importer = write_importer(tmp_path / "mine", original.project, use, own=own)
-    jobs = jobs_in(dry_run(importer).text)
+    jobs = jobs_in(dry_run(original, importer).text)
     assert jobs == ({("mine", "mine.txt")} if own else renamed(original.jobs))
 
 
@@ -233,10 +237,10 @@ def test_wildcards_of_the_imported_rules_stay_bound_and_those_of_the_project_fre
     own = 'rule copied:\n    output: "copies/{dataset}_{seed}.txt"\n    shell: "echo > {output}"\n'
     use = f"use rule * from ocvp as ocvp_*\n{OVERRIDE}"
     importer = write_importer(tmp_path / "mine", original.project, use, own=own)
-    free = dry_run(importer, "copies/anything_at_all.txt")
+    free = dry_run(original, importer, "copies/anything_at_all.txt")
     assert jobs_in(free.text) == {("copied", "copies/anything_at_all.txt")}
     for path in ("results/other/videos/val.h5", "results/tiny/small/seedone/savi.pt"):
-        run = run_snakemake("-n", path, folder=importer, project=importer)
+        run = run_snakemake("-n", path, folder=importer, project=importer, read=original.project)
         assert run.status == 1
         assert "MissingRuleException" in run.text
 
@@ -260,7 +264,8 @@ def test_the_config_of_the_module(name, original, tmp_path):
     (importer / "config").mkdir()
     (importer / "config" / "config.yaml").write_text("nothing: here\n", encoding="utf-8")
     # In the way of the study: the project's own config is no part of the module's.
-    jobs = jobs_in(dry_run(importer, "train_savi", "--config", *_not_of_the_module(name)).text)
+    options = ("--config", *_not_of_the_module(name))
+    jobs = jobs_in(dry_run(original, importer, "train_savi", *options).text)
     assert {output for rule, output in jobs if rule == "fit_savi"} == expected
 
 
@@ -273,7 +278,7 @@ def test_a_wrong_config_is_named(original, tmp_path):
     importer = write_importer(
         tmp_path / "mine", original.project, "use rule * from ocvp", '{"predictor": {}}'
     )
-    run = run_snakemake("-n", folder=importer, project=importer)
+    run = run_snakemake("-n", folder=importer, project=importer, read=original.project)
     assert run.status == 1
     assert "predictor" in run.text.partition("config is not valid")[2]
 
@@ -299,9 +304,10 @@ def test_jobs_find_the_package_where_it_is_not_installed(tmp_path):
     copy_project(mine / "ocvp")
     environment = tmp_path / "environment"
     python = make_environment(environment)
-    assert subprocess.run([python, "-c", "import ocvp"], check=False, cwd="/").returncode == 1
-    videos = "results/tiny/videos/val.h5"
     variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run([python, "-c", "import ocvp"], check=False, cwd="/", env=variables)
+    assert found.returncode == 1
+    videos = "results/tiny/videos/val.h5"
     done = subprocess.run(
         [python, "-m", "snakemake", "--cores", "1", videos],
         cwd=mine,

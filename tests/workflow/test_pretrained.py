@@ -10,7 +10,7 @@ import pytest
 import yaml
 from published_files import checkpoint_of, import_case, params_of
 from raw_trees import write_obj3d
-from snakemake_runs import Job, Run, jobs_in, run_snakemake, stale_jobs
+from snakemake_runs import PROJECT, Job, Run, jobs_in, run_snakemake, stale_jobs
 
 from ocvp.models.checkpoint import read_checkpoint
 from ocvp.published.settings import savi_arguments
@@ -109,7 +109,7 @@ def test_the_scores_are_there(run, evaluated):
 
 
 def test_a_second_run_does_nothing(run, evaluated):
-    assert stale_jobs([evaluated / "study.yaml"], evaluated) == set()
+    assert stale_jobs([evaluated / "study.yaml"], evaluated, read=PROJECT) == set()
 
 
 def test_a_predictor_of_ones_own_is_trained_on_a_pretrained_savi(tmp_path):

@@ -31,6 +31,7 @@ def dry_run(folder: Path, profile: Path) -> Run:
         *("--dry-run", "--profile", profile, "--configfile", TINY),
         folder=folder,
         environment={"PATH": str(path)},
+        read=PROJECT,
     )
 
 
@@ -136,6 +137,7 @@ def test_parts_of_slots_are_joined_without_a_gpu(tmp_path: Path) -> None:
     run = run_snakemake(
         *("extract_slots", "--dry-run", "--configfile", TINY, "--config", f"resources={gpus}"),
         folder=tmp_path,
+        read=PROJECT,
     )
     jobs = re.findall(r"output: results/.*/slots/(\S+)\.h5\n(?:.*\n)*?.*gpu=(\d)", run.text)
     assert dict(jobs) == {

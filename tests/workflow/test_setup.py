@@ -167,9 +167,26 @@ def test_ci_fails_where_more_tests_are_skipped_than_listed(
     result = run_ci(tmp_path, f'echo "3 passed in 1.0s"; {skips}; exit 0')
     assert result.returncode == status, result.stderr
     assert f"skipped tests: {skipped} (allowed:" in result.stdout
+    assert "test-all: 3 passed" in result.stdout
+    assert "test-slurm: 3 passed" in result.stdout
 
 
 @pytest.mark.parametrize("target", ["lint", "test-all", "test-slurm"])
 def test_ci_fails_where_a_target_fails(tmp_path: Path, target: str) -> None:
     make = f'[ "$1" = {target} ] || exit 0; echo "1 failed, 3 passed in 1.0s"; exit 2'
-    assert run_ci(tmp_path, make).returncode != 0
+    assert run_ci(tmp_path, make).returncode == 2
+
+
+def test_ci_runs_the_slurm_beside_the_other_tests_and_shows_both(tmp_path: Path) -> None:
+    """Each waits for the other here."""
+    make = f"""
+    [ "$1" = lint ] && exit
+    touch {tmp_path}/$1
+    for _ in $(seq 300); do
+        [ -e {tmp_path}/test-all -a -e {tmp_path}/test-slurm ] && echo "$1 ran" && exit
+        sleep 0.1
+    done
+    exit 1"""
+    result = run_ci(tmp_path, make)
+    assert result.returncode == 0, result.stdout
+    assert "test-all ran\ntest-slurm ran\n" in result.stdout

@@ -87,7 +87,8 @@ class Finished(NamedTuple):
 
     def stale(self, *configs: Path, **changes: Any) -> set[Job]:
         """Return the jobs of a dry run, in another folder or with another project if given."""
-        ours = {"folder": self.folder, "project": self.project, "is_read": "project" not in changes}
+        ours = {"folder": self.folder, "project": self.project}
+        ours["read"] = None if "project" in changes else self.project
         return stale_jobs(configs or (STUDY,), **ours | changes)
 
     def expected(self, rules: set[str], within: str = "") -> set[Job]:
@@ -220,7 +221,7 @@ def test_another_profile_makes_nothing_stale(name, finished):
         *("--configfile", STUDY),
         folder=finished.folder,
         project=finished.project,
-        is_read=True,
+        read=finished.project,
     )
     assert run.status == 0, run.text
     assert f"profiles/{name} and workflow specific profile" in run.text

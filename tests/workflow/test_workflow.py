@@ -384,11 +384,12 @@ def test_the_command_makes_its_product_again(finished_study, tmp_path):
 
 def test_a_second_run_does_nothing(finished_study, tmp_path):
     project = finished_study.project
-    assert stale_jobs([TINY], folder=finished_study.folder, project=project) == set()
+    assert stale_jobs([TINY], finished_study.folder, project, read=project) == set()
     run = run_snakemake(
         *("--cores", "1", "--configfile", TINY),
         folder=copied_study(finished_study, tmp_path),
         project=project,
+        read=project,
     )
     assert run.status == 0, run.text
     assert "Nothing to be done" in run.text
@@ -410,7 +411,7 @@ TARGETS = (
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_targets_of_the_design_can_be_asked_for(target, tmp_path):
-    run = run_snakemake("--dry-run", target, "--configfile", TINY, folder=tmp_path)
+    run = run_snakemake("--dry-run", target, "--configfile", TINY, folder=tmp_path, read=PROJECT)
     assert run.status == 0, run.text
     assert jobs_in(run.text)
 
