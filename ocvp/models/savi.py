@@ -5,7 +5,7 @@ K objects.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -167,9 +167,16 @@ class SAVi(nn.Module):
             elif "bias" in name:
                 nn.init.zeros_(parameter)
 
-    def forward(self, *args: Any, **kwargs: Any) -> SaviOutput:
-        """Encode a video and decode its slots; the arguments are those of `encode`."""
-        return self.decode(self.encode(*args, **kwargs))
+    def forward(
+        self,
+        frames: Tensor,
+        boxes: Tensor | None = None,
+        centres: Tensor | None = None,
+        initial_slots: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> SaviOutput:
+        """Encode a video and decode its slots; see `encode` for the arguments."""
+        return self.decode(self.encode(frames, boxes, centres, initial_slots, noise))
 
     def encode(
         self,
