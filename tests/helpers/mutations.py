@@ -77,7 +77,7 @@ MUTATIONS = (
     # Scores.
     Mutation("evaluation", "(same_true == pairs) | (same_true == 0)", "same_true == pairs"),
     Mutation("evaluation", "visible = (sizes > 0) & (sizes[:, :1] > 0)", "visible = sizes > 0"),
-    Mutation("evaluation", "tail = 50 * (1 - confidence)", "tail = 100 * (1 - confidence)"),
+    Mutation("evaluation", "tail = 50 * (1 - CONFIDENCE)", "tail = 100 * (1 - CONFIDENCE)"),
     Mutation("evaluation", 'np.argsort(-areas, kind="stable")', 'np.argsort(areas, kind="stable")'),
     # Pictures.
     Mutation("pictures", "(i + i // number) % number", "i % number"),
@@ -97,8 +97,8 @@ MUTATIONS = (
     ),
     Mutation("records", "bytes.fromhex(file_digest(path))", "path.name.encode()"),
     # Files and logs.
-    Mutation("runtime", "_sync(temporary)", "temporary.stat()"),
-    Mutation("runtime", "tag not in self._known", "True"),
+    Mutation("runtime", "os.fsync(file.fileno())", "file.fileno()"),
+    Mutation("runtime", "value.tag not in known", "True"),
     # Studies.
     Mutation("study", 'training = {"train", "val"} if', 'training = {"train"} if'),
     Mutation("study", "own * min(job.threads, cores) / cores", "own / cores"),
