@@ -94,7 +94,7 @@ def _run_tiny_study(folder: Path) -> None:
         folder=folder / "work",
         project=project,
         environment=environment_of(folder),
-        python=forked.python(),
+        python=forked.python("ocvp.train_savi", "ocvp.train_predictor"),
     )
     (folder / "run.txt").write_text(f"{run.status}\n{run.text}", encoding="utf-8")
 

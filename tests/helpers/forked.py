@@ -103,10 +103,17 @@ _servers: list[subprocess.Popen[bytes]] = []
 
 
 @functools.cache
-def python() -> Path:
-    """Write a `python` that forks what it is asked to run, and return its path."""
-    path = Path(server()).with_name("python")
-    path.write_text(f'#!/bin/sh\nexec {sys.executable} -SEs {__file__} {server()} "$@"\n')
+def python(*real: str) -> Path:
+    """Write a `python` that forks what it is asked to run, and return its path.
+
+    Args:
+        real: Programs that it starts as Python does, since their processes are measured.
+    """
+    path = Path(server()).parent / "-".join(["forked", *real]) / "python"
+    path.parent.mkdir()
+    forked = f'exec {sys.executable} -SEs {__file__} {server()} "$@"\n'
+    cases = f'case "$2" in {"|".join(real)}) exec {sys.executable} "$@";; esac\n' if real else ""
+    path.write_text(f"#!/bin/sh\n{cases}{forked}")
     path.chmod(0o755)
     return path
 

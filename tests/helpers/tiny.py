@@ -187,8 +187,10 @@ def command(module, *arguments):
 
 def run(module, *arguments, **options):
     """Run a program of the package in a process of its own; options as of subprocess.run."""
+    # What is set in the process itself, such as limits, a forked program would not inherit.
+    python = sys.executable if "preexec_fn" in options else forked.python()
     return subprocess.run(
-        [forked.python(), *command(module, *arguments)[1:]],
+        [python, *command(module, *arguments)[1:]],
         capture_output=True,
         text=True,
         timeout=120,
