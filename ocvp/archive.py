@@ -86,6 +86,7 @@ def pack(output: Path, name: str) -> None:
     Raises:
         ValueError: If the study is not finished, or its products do not belong together.
     """
+    # --- what goes in; faults are found before anything is written
     written = read_study()
     config = read_config(written)
     check_products(config)

@@ -100,6 +100,7 @@ def training_row(checkpoint: Path, logs: Path) -> dict[str, Any]:
     )
     took = read_json(checkpoint.parent / TRAINING_TIME)
     device = took.get("device") or {}
+    # of the last job alone; a training that was interrupted had several
     benchmark = read_benchmark(logs / checkpoint / f"{RULES[checkpoint.name]}.tsv")
     return {
         **names,

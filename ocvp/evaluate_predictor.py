@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     digests = {name: checkpoint.digest for name, checkpoint in checkpoints.items()}
     digests["videos"] = file_digest(args.videos)
 
+    # --- checks that all of it belongs together
     protocol = stage.protocol
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_protocol(protocol, predictor, args.videos, num_frames)
     files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
     making.read(files, {files[name]: digest for name, digest in digests.items()})
+    # --- scores, and what made them
     scores = score_predictor(savi, predictor, args.videos, args.slots, protocol, runtime, args.seed)
     result = {
         "protocol": protocol.model_dump(mode="json"),

@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = {"savi": args.savi, "videos": args.videos}
     digests = {"savi": checkpoint.digest, "videos": file_digest(args.videos)}
     making.read(files, {files[name]: digest for name, digest in digests.items()})
+    # --- scores, and what made them
     scores = score_savi(savi, args.videos, num_frames, runtime, args.seed, name=str(args.savi))
     result = {
         "split": stage.evaluation.split,

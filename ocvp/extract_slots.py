@@ -26,6 +26,7 @@ from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
 
+# Shapes: V videos, T frames, N slots, D slot_dim.
 PROGRAM = "ocvp.extract_slots"
 
 
@@ -38,13 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     remove_unfinished(args.output)
     stage = read_section(Encoding, args.config, "--config")
     runtime = read_runtime(args.runtime)
+    # joining computes nothing
     device = prepare_device("cpu" if args.chunks else runtime.device, stage.num_threads)
     checkpoint = open_savi(args.savi)
     savi, digest = checkpoint.build(device), checkpoint.digest
+    # --- what there is to encode
     with VideoFile(args.videos) as videos:
         num_videos, num_frames = videos.num_videos, videos.num_frames
         split = videos.attributes["split"]
-    shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)
+    shape = (num_videos, num_frames, savi.num_slots, savi.slot_dim)  # (V, T, N, D)
+    # --- one chunk
     if args.chunk is not None:
         if not args.videos_per_chunk or args.videos_per_chunk < 1:
             raise ValueError(
@@ -54,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         batches = encoded(savi, args.savi, args.videos, part, runtime, args.seed)
         write_slots(args.output, batches, (len(part), *shape[1:]), digest, first_video=part.start)
         return 0  # the workflow deletes chunks, and would leave what accompanies them behind
+    # --- the whole split, joined from its chunks or encoded here
     making.read({"savi": args.savi, "videos": args.videos}, {args.savi: digest})
     joined = {"joined": len(args.chunks)} if args.chunks else {}
     if args.chunks:

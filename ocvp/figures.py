@@ -28,6 +28,7 @@ from ocvp.runtime.files import check_writable, read_json
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
+# Shapes: T frames, H W pixels, N slots, D slot_dim.
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
 INPUTS = ("savi", "predictor", "scores", "videos", "slots")
@@ -128,8 +129,8 @@ def draw_slots(args: argparse.Namespace, settings: Figures, checkpoint: Opened) 
     reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
     windows, batch = reader[[Window(0, 0)]]
     slots = encode_from_start(savi, windows, batch, seed=args.seed, purpose="score")
-    found = decoded(savi.decode(slots[0]))
-    frames = batch["frames"][0].numpy()
+    found = decoded(savi.decode(slots[0]))  # of (T, N, D)
+    frames = batch["frames"][0].numpy()  # (T, H, W, 3)
     panel = slots_panel(frames, found.objects, found.masks, factor=settings.upscale)
     save_png(args.output, panel)
     return device
@@ -143,6 +144,7 @@ def draw_rollouts(
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
     check_belongs(of_predictor, of_savi)
     savi, predictor = of_savi.build(device), of_predictor.build(device)
+    # --- the windows that were scored
     protocol = _part_of(args.scores, "protocol")
     num_context, num_preds = protocol["num_context"], protocol["num_preds"]
     sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
@@ -157,7 +159,7 @@ def draw_rollouts(
     for index, picture in enumerate(args.pictures):
         # A split smaller than the number of figures is drawn from its start again.
         _, batch = reader[[Window(index % num_videos, 0)]]
-        context = batch["slots"][:, :num_context].to(device)
+        context = batch["slots"][:, :num_context].to(device)  # (1, num_context, N, D)
         predicted = rollout(predictor, context, num_preds)  # (1, num_preds, N, D)
         found = decoded(savi.decode(torch.cat([context, predicted], dim=1)[0]))
         true_labels = batch["masks"][0].numpy() if "masks" in batch else None
@@ -167,7 +169,7 @@ def draw_rollouts(
             "predicted_labels": found.labels,
             "colours": _colours(found, true_labels, num_context - 1),
         }
-        frames = batch["frames"][0].numpy()
+        frames = batch["frames"][0].numpy()  # (T, H, W, 3)
         strip = rollout_strip(frames, found.frames, factor=settings.upscale, **arguments)
         save_png(picture, strip)
         if index < len(args.animations):

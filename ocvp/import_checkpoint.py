@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     making = Making("import_predictor" if args.savi else "import_savi", argv)
     check_writable(args.output)
     stage = None
-    if args.config.strip() != "{}":
+    if args.config.strip() != "{}":  # else the checkpoint says what it is
         stage = read_section(ImportStage, args.config, "--config")
     wanted = stage.kind if stage else None
     found = read_import(args.checkpoint, args.params, args.savi, args.seed, wanted)

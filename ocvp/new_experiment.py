@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictors=args.predictors,
     )
     text = commented_yaml(config, _header(args.name, template, output))
-    assert read_as_written(yaml.safe_load(text)) == config
+    assert read_as_written(yaml.safe_load(text)) == config  # comments change nothing
     write_text(output, text)
     logger.info(
         "wrote %s; edit it, see what would run, and run it:\n"

@@ -31,6 +31,7 @@ from ocvp.runtime.files import atomic_path, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
+# Shapes: T frames, H W pixels, K objects, N slots, D slot_dim.
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"
 NUM_THREADS = 2
@@ -43,17 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_writable(args.output / "prediction.h5")
     settings = read_section(Figures, args.config, "--config")
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
+    # --- models
     checkpoints = {"savi": open_savi(args.savi)}
     if args.predictor is not None:
         checkpoints["predictor"] = open_predictor(args.predictor)
         check_belongs(checkpoints["predictor"], checkpoints["savi"])
     savi = checkpoints["savi"].build(device)
     num_context, num_preds = _lengths(args, checkpoints.get("predictor"))
+    # --- frames, and boxes where the model starts from them
     boxes = _first_boxes(savi, args.boxes)
     clip = _clip(args, savi, num_context, num_preds)
-    batch = {"frames": torch.from_numpy(clip.frames)[None]}
+    batch = {"frames": torch.from_numpy(clip.frames)[None]}  # (1, T, H, W, 3)
     if boxes is not None:
+        # (1, 1, K, 4): one video, its first frame
         batch["boxes"] = torch.from_numpy(crop_boxes(boxes, clip.crop))[None, None]
+    # --- slots
     window = [Window(0, 0)]
     slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
     check_finite(slots, window, f"the slots of {args.savi}")
@@ -68,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seed": args.seed,
         **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
     }
+    # --- the prediction
     if "predictor" in checkpoints:
         predictor = checkpoints["predictor"].build(device)
         check_buffer(getattr(predictor, "buffer_size", None), num_context)
@@ -83,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         save_png(args.output / "rollout.png", still)
         save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
+    # --- what is written with and without a predictor
     write_prediction(args.output / "prediction.h5", content, attributes)
     panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
     save_png(args.output / "slots.png", panel)

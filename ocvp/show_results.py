@@ -65,7 +65,7 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
 
 def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:
     """Append the baselines, the same for all predictors, as rows of their own."""
-    rows = group.drop_duplicates(["metric", "seed"])
+    rows = group.drop_duplicates(["metric", "seed"])  # any predictor's will do
     baselines = [rows.assign(predictor=name, value=rows[name]) for name in BASELINES]
     return pd.concat([group, *baselines])
 

@@ -57,11 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     making = Making("summarize", argv)
     for path in (args.summary, args.comparisons):
         check_writable(path)
+    # --- which scores
     study, written = study_of(args)
     if study is not None:
         check_products(study)
     scores_of = args.scores or scores_of_study(study)
     found = [read_scores(path) for path in scores_of]
+    # --- both tables, from the same scores
     for path, rows_of, columns in (
         (args.summary, summary_rows, SUMMARY_COLUMNS),
         (args.comparisons, comparison_rows, COMPARISON_COLUMNS),

@@ -17,6 +17,8 @@ from ocvp.data.tabletop.raycast import Camera
 from ocvp.data.videos import VideoFile
 from ocvp.runtime.program import program_parser, run
 
+# Shapes: V videos, T frames, K objects.
+
 # What the data set promises: the share of videos with a contact that counts.
 REQUIRED_SHARE = 0.9
 MOVED_PIXELS = 2.0
@@ -60,12 +62,12 @@ def read_events(path: Path, last: int = 10) -> Events:
         last = min(last, videos.num_frames - 1)
         for video in range(videos.num_videos):
             contacts.append(int(videos.read("contacts", video).sum()))
-            shown = videos.read("boxes", video)[..., 0] >= 0
-            visible.append(shown.sum(axis=1))
+            shown = videos.read("boxes", video)[..., 0] >= 0  # (T, K)
+            visible.append(shown.sum(axis=1))  # (T,)
             centres = camera.project(videos.read("states", video)[..., :3].astype(np.float64))
-            steps = np.linalg.norm(np.diff(centres, axis=0), axis=-1)
+            steps = np.linalg.norm(np.diff(centres, axis=0), axis=-1)  # (T - 1, K)
             speeds.append(steps[shown[1:] & shown[:-1]])
-            way = np.linalg.norm(centres[-last:] - centres[-last - 1], axis=-1)
+            way = np.linalg.norm(centres[-last:] - centres[-last - 1], axis=-1)  # (last, K)
             way = way[shown[-last:] & shown[-last - 1]]
             moved.append(bool((way >= MOVED_PIXELS).any()))
     return Events(

@@ -60,7 +60,7 @@ def find_runs(results: Path, patterns: Sequence[str] = ()) -> dict[str, Path]:
         patterns: Names to show, with `*` for anything; none: all.
     """
     runs = {}
-    for depth in range(MOST_FOLDERS + 1):
+    for depth in range(MOST_FOLDERS + 1):  # 0: the folder may be a run's own
         for path in results.glob("*/" * depth + "tensorboard"):
             parts = path.relative_to(results).parts[:-1] or (results.absolute().name,)
             name = "-".join(parts)

@@ -115,7 +115,7 @@ class Obj3dDataset(RawDataset):
 
     @model_validator(mode="after")
     def _check(self) -> "Obj3dDataset":
-        _check_stored_frames(self.num_frames, self.stride, 100)
+        _check_stored_frames(self.num_frames, self.stride, 100)  # of each episode
         return self
 
 
@@ -149,7 +149,7 @@ class MoviDataset(RawDataset):
 
     @model_validator(mode="after")
     def _check(self) -> "MoviDataset":
-        _check_stored_frames(self.num_frames, self.stride, 24)
+        _check_stored_frames(self.num_frames, self.stride, 24)  # of each video
         if "flow" in self.fields and self.stride != 1:
             raise ValueError(
                 f"fields: they are {list(self.fields)} and stride is {self.stride}; flow leads to "
@@ -176,7 +176,7 @@ class SplitShares(Section):
     @model_validator(mode="after")
     def _check(self) -> "SplitShares":
         total = self.train + self.val + self.test
-        if abs(total - 1) > 1e-6:
+        if abs(total - 1) > 1e-6:  # 0.7 + 0.2 + 0.1 is not quite 1
             raise ValueError(f"the shares add up to {total:g}; they must add up to 1")
         return self
 

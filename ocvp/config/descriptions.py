@@ -76,6 +76,7 @@ def _walk(
         yield from _walk(inner, schema, f"{path}.{NAME}", kinds)
     if isinstance(value.get("additionalProperties"), dict):
         yield from _walk(value["additionalProperties"], schema, f"{path}.RULE", kinds)
+    # of anyOf the first one: the others are null, or a list of the same
     for inner in [*value.get("oneOf", []), *value.get("anyOf", [])[:1]]:
         yield from _walk(inner, schema, path, kinds)
 

@@ -123,7 +123,7 @@ class ModelEntry(Origin):
         for key in Origin.model_fields:
             text = path = getattr(self, key)
             for name, value in names.items():
-                path = path and path.replace(f"{{{name}}}", str(value))
+                path = path and path.replace(f"{{{name}}}", str(value))  # null stays null
             if path != text:
                 changes[key] = path
         return self.model_copy(update=changes)

@@ -35,6 +35,7 @@ def new_experiment(
     """
     if savi is not None or predictors is not None:
         config = selected(config, savi, predictors)
+    # --- entries under their new names
     renamed: dict[str, Any] = {}
     new_names: dict[str, dict[str, str]] = {}
     for section in RENAMED:
@@ -48,6 +49,7 @@ def new_experiment(
                 "overwrite what it made; choose another"
             )
         renamed[section] = {new_names[section][old]: entry for old, entry in entries.items()}
+    # --- studies that name them so
     renamed["study"] = []
     for study in config.study:
         names = {
@@ -78,6 +80,7 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
     """
     if savi is not None and savi not in config.savi:
         raise ValueError(f"--savi is {savi!r}; the template has {', '.join(config.savi)}")
+    # --- the predictors that are asked for, by name or kind
     kept = list(config.predictors)
     if predictors is not None:
         kept = [key for key in kept if {key, config.predictors[key].kind} & set(predictors)]
@@ -85,6 +88,7 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
         if unknown := [key for key in predictors if key not in known]:
             names = ", ".join(config.predictors) or "none"
             raise ValueError(f"--predictors names {unknown[0]!r}; the template has {names}")
+    # --- studies of which something is left
     studies: list[Study] = []
     for study in config.study:
         models = [key for key in study.savi if savi in (None, _entry(key))]
@@ -96,6 +100,7 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
         raise ValueError(
             f"no study of the template has the SAVi {savi} and predictors among {', '.join(kept)}"
         )
+    # --- the entries that these name
     named: dict[str, Any] = {"study": studies}
     for section in ("datasets", *RENAMED):
         used = {_entry(key) for study in studies for key in getattr(study, section)}
@@ -133,6 +138,7 @@ def evaluation_config(config: Config, folder: str) -> dict[str, Any]:
         used = {name for study in config.study for name in getattr(study, section)}
         entries = getattr(config, section)
         plain[section] = {name: plain[section][name] for name in entries if name in used}
+    # --- every model is taken from its file
     for section, path in checkpoints.items():
         for entry in plain[section].values():
             for key in ("start_from", "pretrained_params"):

@@ -111,7 +111,7 @@ def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:
 def _siblings(location: tuple[str | int, ...], schema: dict[str, Any]) -> list[str]:
     """Return the keys that are allowed beside the last part of a location."""
     part_of = schema
-    for part in (*location[:-1], None):
+    for part in (*location[:-1], None):  # None: resolves what the last part leads to
         if options := part_of.get("anyOf"):  # a list of sections, or one section by itself
             part_of = options[0]
         if mapping := part_of.get("discriminator", {}).get("mapping"):

@@ -170,7 +170,7 @@ def flow_yaml(value: Any) -> str:
     text = yaml.dump(
         value, Dumper=_LineDumper, default_flow_style=True, allow_unicode=True, width=float("inf")
     )
-    return text.removesuffix("\n").removesuffix("\n...")
+    return text.removesuffix("\n").removesuffix("\n...")  # YAML ends a bare value so
 
 
 def block_yaml(config: dict[str, Any]) -> str:

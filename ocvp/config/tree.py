@@ -122,6 +122,7 @@ Studies = Annotated[
     list[Study],
     Field(min_length=1),
     BeforeValidator(
+        # one study may stand by itself
         lambda value: [value] if isinstance(value, dict) else value,
         json_schema_input_type=Study | list[Study],
     ),

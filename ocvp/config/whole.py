@@ -38,6 +38,7 @@ def read_as_written(value: dict[str, Any]) -> Config:
             "mine.yaml"
         )
     config = validate(Config, _scalars(value))
+    # as keys: what several studies share is said once
     if faults := dict.fromkeys(_faults(expand(config))):
         raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
     return config
@@ -77,7 +78,7 @@ def _faults(config: Config) -> Iterator[str]:
     for study in config.study:
         undefined = list(_undefined(config, study))
         yield from undefined
-        if undefined:
+        if undefined:  # the checks below look these names up
             continue
         for d, s in itertools.product(study.datasets, study.savi):
             yield from _check_savi(d, config.datasets[d], s, config.savi[s])
@@ -121,6 +122,7 @@ def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterato
             f"savi.{s}.model.num_slots is {model.num_slots}, but a video of {d} holds up to "
             f"{dataset.max_objects} objects; give at least {dataset.max_objects} slots"
         )
+    # --- what only a training can get wrong
     if savi.pretrained or training is None:
         return
     yield from _check_num_frames(f"savi.{s}.training", training, d, dataset)

@@ -16,7 +16,7 @@ class Chunk(NamedTuple):
 
 def num_chunks(num_videos: int, videos_per_chunk: int) -> int:
     """Return how many chunks a split has."""
-    return -(-num_videos // videos_per_chunk)
+    return -(-num_videos // videos_per_chunk)  # the last one may be smaller
 
 
 def videos_of_chunk(chunk: int, videos_per_chunk: int, num_videos: int, split: str) -> range:

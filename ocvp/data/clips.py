@@ -93,7 +93,7 @@ def read_boxes(path: Path) -> np.ndarray:
         text = path.read_text(encoding="utf-8")
         rows = json.loads(text) if path.suffix == ".json" else _csv_rows(text)
         rows = rows["boxes"] if isinstance(rows, dict) else rows
-        boxes = np.array(rows, dtype=np.float32)
+        boxes = np.array(rows, dtype=np.float32)  # (K, 4), checked below
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} cannot be read as boxes: {error!r}; {EXPECTED}") from None
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:

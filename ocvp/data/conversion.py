@@ -74,6 +74,7 @@ def merge_chunks(
         ValueError: If a chunk is damaged, is of another data set, split or config, or if the
             chunks are not the whole split in order.
     """
+    # --- what the whole split says of itself, once its chunks fit together
     raw = list_videos(dataset, split)
     wanted = {"dataset": name, "split": split, "config": _content(dataset)}
     attributes = _check_chunks(chunks, wanted, len(raw))
@@ -81,6 +82,7 @@ def merge_chunks(
     # What was read is known of the whole split only, so chunks do not have it.
     source = {"kind": dataset.kind, **files, **json.loads(str(attributes["source"]))}
     attributes["source"] = json.dumps(source, sort_keys=True)
+    # --- its videos, one in memory at a time
     bar = progress(None, f"merge {name} {split}", total=len(raw))
     with (
         bar,
@@ -107,9 +109,9 @@ def _check_chunks(
         with VideoFile(path) as chunk:
             attributes = dict(chunk.attributes)
             found.append(Chunk(path, int(attributes.pop("first_video")), chunk.num_videos))
-        for key in ("complete", "format_version"):
+        for key in ("complete", "format_version"):  # the writer sets these itself
             attributes.pop(key)
-        shared = shared or attributes
+        shared = shared or attributes  # of the first chunk
         for key, value in (shared | wanted).items():
             if attributes.get(key) != value:
                 raise ValueError(

@@ -88,7 +88,7 @@ def videos_digest(videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
             # The root may point anywhere into the tree of MOVi: of a shard, its own name counts.
             counted = name if video.name else name.rpartition("/")[2]
             digest.update(f"{video.record}\0{counted}\0{sizes[name]}\n".encode())
-    return digest.hexdigest() if sizes else ""
+    return digest.hexdigest() if sizes else ""  # simulated: no files
 
 
 def manifest(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def choose_crop(size: tuple[int, int], resolution: tuple[int, int], fit: Fit) ->
     if fit == "stretch":
         return WHOLE
     height, width = size
+    # pixels of the source for one of the frame that is made
     scale = min(height / resolution[0], width / resolution[1])
     rows, columns = (max(1, round(scale * side)) for side in resolution)
     top, left = (height - rows) // 2, (width - columns) // 2

@@ -46,7 +46,7 @@ def write_slots(
         weights_digest: Of the SAVi that made the slots.
         first_video: Index of the first video, where the file is a chunk of a split (`join_slots`).
     """
-    check_writable(path, 4 * math.prod(shape))
+    check_writable(path, 4 * math.prod(shape))  # bytes of float32
     with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
         file.attrs["format"] = FORMAT if first_video is None else CHUNK_FORMAT
         file.attrs["weights_digest"] = weights_digest

@@ -208,10 +208,10 @@ class VideoFile:
         except ValueError:
             self._file.close()
             raise
-        shape = self._file["frames"].shape
+        shape = self._file["frames"].shape  # (V, T, H, W, 3)
         self.num_videos, self.num_frames, self.height, self.width = map(int, shape[:4])
         boxes = next((field for field in ("boxes", "states") if self.has(field)), None)
-        self.max_objects = int(self._file[boxes].shape[2]) if boxes else 0
+        self.max_objects = int(self._file[boxes].shape[2]) if boxes else 0  # of (V, T, K, C)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -265,7 +265,7 @@ class VideoFile:
         self.close()
 
     def __reduce__(self) -> tuple[type["VideoFile"], tuple[Path]]:
-        return VideoFile, (self.path,)
+        return VideoFile, (self.path,)  # an open file cannot be pickled
 
     def _check(self) -> None:
         """Raise ValueError where the file does not keep what the module's head promises."""
@@ -276,7 +276,7 @@ class VideoFile:
             raise self._fault(f"has format_version {version}; this program reads {FORMAT_VERSION}")
         if not self._file.attrs.get("complete", False):
             raise self._fault("was not written to its end")
-        sizes: dict[str, int] = {}
+        sizes: dict[str, int] = {}  # of each axis, where it is met first
         for field, spec in FIELDS.items():
             if field not in self._file:
                 continue

@@ -38,7 +38,7 @@ def paired_bootstrap(differences: np.ndarray | Sequence[float], *, seed: int) ->
     values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 1:
         raise ValueError(f"differences must have shape (V,), got {values.shape}")
-    values = values[~np.isnan(values)]
+    values = values[~np.isnan(values)]  # (V,), of the videos that are left
     if values.size == 0:
         raise ValueError("differences hold no number: the metric is undefined for every video")
     if np.isinf(values).any():
@@ -50,6 +50,6 @@ def paired_bootstrap(differences: np.ndarray | Sequence[float], *, seed: int) ->
         stop = min(start + block, NUM_RESAMPLES)
         chosen = draw.integers(values.size, size=(stop - start, values.size))  # (resamples, V)
         means[start:stop] = values[chosen].mean(axis=1)
-    tail = 50 * (1 - CONFIDENCE)
+    tail = 50 * (1 - CONFIDENCE)  # per cent, on either side
     low, high = np.percentile(means, [tail, 100 - tail])
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}

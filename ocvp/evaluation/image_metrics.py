@@ -9,8 +9,8 @@ from scipy.linalg import convolution_matrix
 MAX_PSNR = 80.0
 """Cap of the PSNR in dB: identical frames would score infinity, which JSON cannot hold."""
 
-WINDOW_SIZE = 11
-WINDOW_SIGMA = 1.5
+WINDOW_SIZE = 11  # pixels
+WINDOW_SIGMA = 1.5  # pixels
 
 # Stabilisers (K1 * data range)^2 and (K2 * data range)^2 for frames in [0, 1].
 _C1 = 0.01**2
@@ -36,7 +36,7 @@ def psnr(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         ValueError: If the shapes differ, are not (..., 3, H, W), or a value is outside [0, 1].
     """
     prediction, target = _checked(prediction, target)
-    squared_error = (prediction - target).square().mean(dim=(-3, -2, -1))
+    squared_error = (prediction - target).square().mean(dim=(-3, -2, -1))  # (...)
     return (-10.0 * torch.log10(squared_error)).clamp(max=MAX_PSNR)
 
 
@@ -76,9 +76,10 @@ def ssim(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     variance_p = local_mean(prediction.square()) - mean_p.square()
     variance_t = local_mean(target.square()) - mean_t.square()
     covariance = local_mean(prediction * target) - mean_p * mean_t
+    # each of shape (..., 3, H - 10, W - 10)
     luminance = (2 * mean_p * mean_t + _C1) / (mean_p.square() + mean_t.square() + _C1)
     structure = (2 * covariance + _C2) / (variance_p + variance_t + _C2)
-    return (luminance * structure).mean(dim=(-3, -2, -1))
+    return (luminance * structure).mean(dim=(-3, -2, -1))  # (...)
 
 
 IMAGE_METRICS = {"psnr": (psnr, 1), "ssim": (ssim, WINDOW_SIZE)}
@@ -91,7 +92,7 @@ def _window_matrix(size: int) -> torch.Tensor:
     The window is separable, and two small matrix products are several times faster on a CPU
     than a convolution in float64.
     """
-    offsets = torch.arange(WINDOW_SIZE, dtype=torch.float64) - WINDOW_SIZE // 2
+    offsets = torch.arange(WINDOW_SIZE, dtype=torch.float64) - WINDOW_SIZE // 2  # (11,)
     window = torch.exp(-0.5 * (offsets / WINDOW_SIGMA).square())
     window /= window.sum()
     return torch.from_numpy(convolution_matrix(window.numpy(), size, mode="valid"))
@@ -111,10 +112,10 @@ def _checked(prediction: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tens
     if prediction.ndim < 3 or prediction.shape[-3] != 3:
         raise ValueError(f"frames must have shape (..., 3, H, W), got {tuple(prediction.shape)}")
     for name, frames in (("prediction", prediction), ("target", target)):
-        if frames.numel() == 0:
+        if frames.numel() == 0:  # it has no extremes
             continue
         low, high = (float(bound) for bound in frames.aminmax())
-        if low < 0 or high > 1:
+        if low < 0 or high > 1:  # NaN passes, and gives NaN
             raise ValueError(
                 f"{name} has values in [{low:g}, {high:g}], allowed is [0, 1]; clamp it first"
             )

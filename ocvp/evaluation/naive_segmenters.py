@@ -39,12 +39,13 @@ def kmeans_colour(frames: np.ndarray, num_segments: int, seed: int) -> np.ndarra
         packed.ravel(), return_inverse=True, return_counts=True
     )
     colours = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=1) / 255.0
-    num_clusters = min(num_segments, len(distinct))
+    num_clusters = min(num_segments, len(distinct))  # KMeans takes no more than it has points
     with threadpool_limits(limits=1):
         model = KMeans(num_clusters, n_init=3, max_iter=100, random_state=seed)
         cluster_of_colour = model.fit_predict(colours, sample_weight=counts.astype(np.float64))
-    sizes = np.bincount(cluster_of_colour, weights=counts, minlength=num_clusters)
+    sizes = np.bincount(cluster_of_colour, weights=counts, minlength=num_clusters)  # in pixels
     label_of_cluster = np.empty(num_clusters, dtype=np.uint8)
+    # stable, so that segments of one size always come in the same order
     label_of_cluster[np.argsort(-sizes, kind="stable")] = np.arange(num_clusters)
     return label_of_cluster[cluster_of_colour][colour_of_pixel].reshape(frames.shape[:3])
 
@@ -71,11 +72,11 @@ def held_boxes(boxes: np.ndarray, num_frames: int, height: int, width: int) -> n
     boxes = np.asarray(boxes, dtype=np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) > 255:
         raise ValueError(f"boxes must have shape (K, 4) with K at most 255, got {boxes.shape}")
-    present = ~(boxes == -1).all(axis=1)
-    y_min, x_min, y_max, x_max = boxes.T
+    present = ~(boxes == -1).all(axis=1)  # (K,)
+    y_min, x_min, y_max, x_max = boxes.T  # (K,) each
     inside = ((boxes >= 0) & (boxes <= 1)).all(axis=1)
     valid = inside & (y_min <= y_max) & (x_min <= x_max)
-    for k in np.flatnonzero(present & ~valid):
+    for k in np.flatnonzero(present & ~valid):  # the first one raises
         raise ValueError(
             f"box {k} is {boxes[k].tolist()}, allowed are (y_min, x_min, y_max, x_max) in [0, 1] "
             "with minima first, or -1 four times"
@@ -87,7 +88,7 @@ def held_boxes(boxes: np.ndarray, num_frames: int, height: int, width: int) -> n
             rows = _pixel_range(y_min[k], y_max[k], height)
             columns = _pixel_range(x_min[k], x_max[k], width)
             frame[rows, columns] = k + 1
-    return np.repeat(frame[None], num_frames, axis=0)
+    return np.repeat(frame[None], num_frames, axis=0)  # (T, H, W)
 
 
 def _pixel_range(low: float, high: float, size: int) -> slice:

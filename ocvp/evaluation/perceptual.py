@@ -115,9 +115,9 @@ class Lpips(nn.Module):
                 f"LPIPS ({self.network}) needs frames of at least {side}x{side} pixels, "
                 f"got {prediction.shape[-2]}x{prediction.shape[-1]}"
             )
-        shape = (-1, *prediction.shape[-3:])
+        shape = (-1, *prediction.shape[-3:])  # lpips takes one leading dimension
         distances = self.metric(prediction.reshape(shape), target.reshape(shape), normalize=True)
-        return distances.reshape(prediction.shape[:-3])
+        return distances.reshape(prediction.shape[:-3])  # from (frames, 1, 1, 1)
 
 
 def _load_trunk(trunk: nn.Module, path: Path) -> None:

@@ -74,12 +74,14 @@ def score_predictor(
         sources["masks"] = (videos, "masks")
     reader = WindowReader(sources, protocol.num_context + protocol.num_preds, residency="disk")
     scorer = FrameScorer(savi.resolution, next(savi.parameters()).device)
+    # --- roll out and score, batch by batch
     parts = []
     plan = first_windows(num_videos, runtime.batch_videos)
     with progress(description="scoring predictor", total=num_videos) as bar:
         for windows, batch in reader.batches(plan, runtime.num_workers or 0):
             parts.append(score_batch(savi, predictor, windows, batch, protocol.num_context, scorer))
             bar.update(len(windows))
+    # --- put together over all videos
     batches, motions = zip(*parts, strict=True)
     scores = concatenate(batches)
     moving = np.concatenate(motions) >= protocol.moving_pixels  # (V,)
@@ -122,17 +124,17 @@ def score_batch(
     slots = batch["slots"].to(device)  # (B, T, N, D)
     frames = to_model(batch["frames"], device)  # (B, T, 3, H, W)
     context, future = slots[:, :num_context], slots[:, num_context:]
-    truth = frames[:, num_context:]
+    truth = frames[:, num_context:]  # (B, num_preds, 3, H, W)
     # Objects get their slots in the last context frame, and keep them over the prediction.
     labels, assignment = None, None
-    motion = np.full(len(slots), np.nan)
+    motion = np.full(len(slots), np.nan)  # (B,)
     if "masks" in batch:
-        labels = batch["masks"].numpy()
+        labels = batch["masks"].numpy()  # (B, T, H, W)
         num_objects = int(labels.max(initial=0))
         last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()  # (B, N, H, W)
-        assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)
-        motion = object_motion(labels[:, num_context - 1 :], num_objects)
-        labels = labels[:, num_context:]
+        assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)  # (B, K)
+        motion = object_motion(labels[:, num_context - 1 :], num_objects)  # (B,)
+        labels = labels[:, num_context:]  # (B, num_preds, H, W)
 
     prediction = rollout(predictor, context, future.shape[1])  # (B, num_preds, N, D)
     check_finite(prediction, windows, "the predicted slots")
@@ -179,14 +181,15 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict
     result: dict[str, Any] = {"subset": "moving", "num_videos": int(moving.sum())}
     for name in COMPARED:
         values = {variant: per_video(scores[variant][name])[moving] for variant in VARIANTS}
-        defined = ~np.isnan(sum(values.values()))
+        defined = ~np.isnan(sum(values.values()))  # for all three variants
         if not defined.any():
             result[name] = {"reason": "no video in which objects move"}
             continue
         values = {variant: own[defined] for variant, own in values.items()}
         sign = -1.0 if METRICS[name].lower_is_better else 1.0
+        # with this sign higher is better, whatever the metric
         prediction, copy, ceiling = (sign * own for own in values.values())
-        gain, gap = prediction - copy, ceiling - copy
+        gain, gap = prediction - copy, ceiling - copy  # for each video
         result[name] = {
             **{variant: float(own.mean()) for variant, own in values.items()},
             "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,

@@ -56,6 +56,7 @@ def score_savi(
     with VideoFile(videos) as file:
         num_videos = file.num_videos
         sources |= {field: (videos, field) for field in ("masks", "boxes") if file.has(field)}
+    # --- encode, decode and score, batch by batch
     reader = WindowReader(sources, num_frames, residency="disk")
     scorer = FrameScorer(savi.resolution, next(savi.parameters()).device)
     parts = []
@@ -69,6 +70,7 @@ def score_savi(
             scores = score_output(output, inputs["frames"], scorer, labels)
             parts.append({"savi": scores, **score_naive(windows, batch, savi.num_slots, seed)})
             bar.update(len(windows))
+    # --- put together over all videos
     naive = concatenate(parts)
     scores = naive.pop("savi")
     metrics = {
@@ -97,7 +99,7 @@ def score_naive(
     """
     if "masks" not in batch:
         return {}
-    labels = batch["masks"].numpy()
+    labels = batch["masks"].numpy()  # (B, T, H, W)
     # Seeds in NumPy's range.
     seeds = [derived_seed(seed, "k-means", window.video) % 2**32 for window in windows]
     clips = zip(batch["frames"].numpy(), seeds, strict=True)

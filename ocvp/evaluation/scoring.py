@@ -108,7 +108,7 @@ def per_frame(values: np.ndarray) -> list[float | None] | None:
     """Return the mean over videos for each frame; None for a metric of a whole clip."""
     if values.ndim == 1:
         return None
-    return [mean(column) for column in values.T]
+    return [mean(column) for column in values.T]  # from (V, T)
 
 
 def per_video(values: np.ndarray) -> np.ndarray:

@@ -81,15 +81,16 @@ def adjusted_rand_index(
     table = _contingency(true_labels, predicted_labels, num_dimensions)  # (..., K + 1, N)
     if foreground_only:
         table = table[..., 1:, :]
-    same_both = _pairs(table).sum(axis=(-2, -1))
-    same_true = _pairs(table.sum(axis=-1)).sum(axis=-1)
-    same_predicted = _pairs(table.sum(axis=-2)).sum(axis=-1)
-    pairs = _pairs(table.sum(axis=(-2, -1)))
+    same_both = _pairs(table).sum(axis=(-2, -1))  # (...): pairs that both put together
+    same_true = _pairs(table.sum(axis=-1)).sum(axis=-1)  # that the truth puts together
+    same_predicted = _pairs(table.sum(axis=-2)).sum(axis=-1)  # that the prediction puts together
+    pairs = _pairs(table.sum(axis=(-2, -1)))  # all there are
     # Exact in integers: the denominator below is 0 only where both sides are one cluster, or
     # both are single pixels.
     degenerate = (same_true == same_predicted) & ((same_true == pairs) | (same_true == 0))
-    expected = same_true * (same_predicted / np.maximum(pairs, 1))
-    largest = (same_true + same_predicted) / 2
+    # divided first: the product of two numbers of pairs may not fit 64 bits
+    expected = same_true * (same_predicted / np.maximum(pairs, 1))  # same_both by chance
+    largest = (same_true + same_predicted) / 2  # same_both where both sides agree
     denominator = np.where(degenerate, 1.0, largest - expected)
     return np.where(degenerate, 1.0, (same_both - expected) / denominator)
 
@@ -111,7 +112,7 @@ def miou(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
         ValueError: If the shapes differ or a label is not an integer from 0.
     """
     overlaps, present = _object_ious(true_labels, predicted_labels)
-    totals = np.zeros(present.shape[:-1])
+    totals = np.zeros(present.shape[:-1])  # (...)
     for index in np.ndindex(totals.shape):
         candidates = overlaps[index][present[index]]  # (objects present, N)
         totals[index] = candidates[linear_sum_assignment(candidates, maximize=True)].sum()
@@ -189,7 +190,7 @@ def _mean_over_present(totals: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _pairs(counts: np.ndarray) -> np.ndarray:
-    return counts * (counts - 1) // 2
+    return counts * (counts - 1) // 2  # exact, in int64
 
 
 def _contingency(
@@ -221,4 +222,4 @@ def _contingency(
     cells += predicted_labels.reshape(num_sets, -1)
     cells += np.arange(num_sets)[:, None] * (num_true * num_predicted)
     counts = np.bincount(cells.ravel(), minlength=num_sets * num_true * num_predicted)
-    return counts.reshape(*leading, num_true, num_predicted)
+    return counts.reshape(*leading, num_true, num_predicted)  # (..., K + 1, N)

@@ -37,14 +37,14 @@ def assign_slots(true_labels: np.ndarray, masks: np.ndarray, num_objects: int) -
     """
     num_videos, num_slots = masks.shape[:2]
     _check_num_objects(true_labels, num_objects)
-    labels = labels_from_masks(masks)
+    labels = labels_from_masks(masks)  # (V, H, W)
     overlaps, sizes = intersection_over_union(true_labels, labels)  # (V, K + 1, N), (V, K + 1)
     # Slots without a pixel in any video are past the table's edge, yet may still be assigned.
     padding = num_slots - overlaps.shape[-1]
     overlaps = np.pad(overlaps[:, 1:], ((0, 0), (0, 0), (0, padding)))  # (V, K, N)
     assignment = np.full((num_videos, num_objects), UNASSIGNED, dtype=np.int64)
     for video in range(num_videos):
-        present = np.flatnonzero(sizes[video, 1:])
+        present = np.flatnonzero(sizes[video, 1:])  # objects with pixels
         rows, slots = linear_sum_assignment(overlaps[video, present], maximize=True)
         assignment[video, present[rows]] = slots
     return assignment
@@ -97,10 +97,11 @@ def centre_distances(
     num_objects = assignment.shape[1]
     object_centres, object_sizes = _segment_centres(true_labels, num_objects + 1)  # (V, T, K + 1)
     slot_centres = _slot_centres(masks)  # (V, T, N, 2)
+    # objects without a slot borrow slot 0 here, and do not count below
     chosen = np.maximum(assignment, 0)[:, None, :, None]  # (V, 1, K, 1)
     matched = np.take_along_axis(slot_centres, chosen, axis=2)  # (V, T, K, 2)
-    distances = np.linalg.norm(object_centres[:, :, 1:] - matched, axis=-1)
-    counted = (object_sizes[:, :, 1:] > 0) & (assignment != UNASSIGNED)[:, None]
+    distances = np.linalg.norm(object_centres[:, :, 1:] - matched, axis=-1)  # (V, T, K)
+    counted = (object_sizes[:, :, 1:] > 0) & (assignment != UNASSIGNED)[:, None]  # (V, T, K)
     return np.where(counted, distances, np.nan)
 
 
@@ -120,9 +121,9 @@ def object_motion(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
         ValueError: If num_objects is below the largest true label.
     """
     _check_num_objects(true_labels, num_objects)
-    centres, sizes = _segment_centres(true_labels, num_objects + 1)
+    centres, sizes = _segment_centres(true_labels, num_objects + 1)  # background first
     distances = np.linalg.norm(centres - centres[:, :1], axis=-1)[..., 1:]  # (V, T, K)
-    visible = (sizes > 0) & (sizes[:, :1] > 0)
+    visible = (sizes > 0) & (sizes[:, :1] > 0)  # (V, T, K + 1)
     return np.where(visible[..., 1:], distances, 0.0).max(axis=(1, 2), initial=0.0)
 
 
@@ -157,11 +158,11 @@ def _check(true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndarray) -
 def _slot_centres(masks: np.ndarray) -> np.ndarray:
     """Return the centres (row, column) of all slots, shape (V, T, N, 2)."""
     num_slots, height, width = masks.shape[2:]
-    centres, sizes = _segment_centres(labels_from_masks(masks), num_slots)
-    hidden = sizes == 0
+    centres, sizes = _segment_centres(labels_from_masks(masks), num_slots)  # (V, T, N, 2)
+    hidden = sizes == 0  # (V, T, N)
     if hidden.any():
         soft = masks[hidden].astype(np.float64)  # (hidden slots, H, W)
-        weights = soft.sum(axis=(1, 2))
+        weights = soft.sum(axis=(1, 2))  # (hidden slots,)
         rows = soft.sum(axis=2) @ np.arange(height)
         columns = soft.sum(axis=1) @ np.arange(width)
         middle = [(height - 1) / 2, (width - 1) / 2]
@@ -177,13 +178,13 @@ def _segment_centres(labels: np.ndarray, num_labels: int) -> tuple[np.ndarray, n
     num_sets = num_videos * num_frames
     # As for contingency tables: one number for each label of each frame, counted all at once.
     cells = labels.reshape(num_sets, -1) + np.arange(num_sets)[:, None] * num_labels
-    row, column = np.divmod(np.arange(height * width), width)
+    row, column = np.divmod(np.arange(height * width), width)  # (H * W,) each
 
     def totals(values: np.ndarray | None) -> np.ndarray:
         weights = None if values is None else np.tile(values, num_sets)
         sums = np.bincount(cells.ravel(), weights, minlength=num_sets * num_labels)
         return sums.reshape(num_videos, num_frames, num_labels)
 
-    sizes = totals(None)
-    centres = np.stack([totals(row), totals(column)], axis=-1)
+    sizes = totals(None)  # (V, T, num_labels)
+    centres = np.stack([totals(row), totals(column)], axis=-1)  # sums, (V, T, num_labels, 2)
     return centres / np.maximum(sizes, 1)[..., None], sizes

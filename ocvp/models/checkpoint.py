@@ -37,6 +37,7 @@ def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **conten
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     made_by = {"versions": software_versions(), "device": None, "git": None}
     digest = weights_digest(weights)
+    # what the caller knows wins over the defaults
     content = made_by | content | {"weights": weights, "weights_digest": digest}
     save_tensors(path, {"format": FORMAT, **content})
 
@@ -85,5 +86,6 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        # as bytes: NumPy has no bfloat16
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

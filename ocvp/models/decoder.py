@@ -43,9 +43,10 @@ def parity_taps(kernel_size: int) -> Tensor:
     """
     padding = kernel_size // 2
     radius = (padding + 1) // 2
+    # the small pixel that a tap falls on, from the leftmost that any needs: (2, kernel_size)
     source = (torch.arange(2)[:, None] + torch.arange(kernel_size) - padding) // 2 + radius
     taps = functional.one_hot(source, 2 * radius + 1)  # (2, kernel_size, small)
-    return taps.float().transpose(1, 2).contiguous()
+    return taps.float().transpose(1, 2).contiguous()  # (2, small, kernel_size)
 
 
 def block_taps() -> Tensor:
@@ -55,7 +56,7 @@ def block_taps() -> Tensor:
         0/1 matrix, shape (2, 4, 3).
     """
     rows = torch.arange(2)[:, None] + torch.arange(3)  # (2, 3)
-    return functional.one_hot(rows, 4).float().transpose(1, 2).contiguous()
+    return functional.one_hot(rows, 4).float().transpose(1, 2).contiguous()  # (2, 4, 3)
 
 
 def border_taps(kernel_size: int, size: int) -> Tensor:
@@ -69,6 +70,7 @@ def border_taps(kernel_size: int, size: int) -> Tensor:
         0/1 matrix, shape (min(size, kernel_size), kernel_size): one row for each position, or,
         in a longer line, for each one near a border with a single row for all in the middle.
     """
+    # a line of kernel_size pixels has each kind of position once
     kinds = min(size, kernel_size)
     offsets = torch.arange(kinds)[:, None] + torch.arange(kernel_size) - kernel_size // 2
     return ((offsets >= 0) & (offsets < kinds)).float()
@@ -150,6 +152,7 @@ class Decoder(nn.Module):
             for convolution in later:
                 features = functional.relu(convolution(features), inplace=True)
             return self.output(features)
+        # blocks are unfolded for the next convolution; the last ones stay, the output reads those
         for index, convolution in enumerate(later):
             if index > 0:
                 features = _unfold_blocks(features)
@@ -178,16 +181,16 @@ class Decoder(nn.Module):
         convolution = self._layers()[0]
         # autocast would round the sums of weights before the convolution rounds them again
         with full_precision(slots.device):
-            kernels = torch.einsum(
+            kernels = torch.einsum(  # (kinds, kinds, C, D)
                 "ocij,hi,wj->hwoc", convolution.weight, self.border_rows, self.border_columns
             )
-            position = self.position()
+            position = self.position()  # (1, D, H, W)
         values = functional.linear(slots, kernels.flatten(0, 2))  # (S, kinds * kinds * C)
         values = values.view(-1, *kernels.shape[:3])  # (S, kinds, kinds, C)
         values = spread(values, 1, self.resolution[0], self.kernel_size)  # (S, H, kinds, C)
         values = spread(values, 2, self.resolution[1], self.kernel_size)  # (S, H, W, C)
         positions = convolution(position).permute(0, 2, 3, 1)  # (1, H, W, C)
-        return (values + positions).permute(0, 3, 1, 2)
+        return (values + positions).permute(0, 3, 1, 2)  # (S, C, H, W)
 
     def _to_blocks(self, convolution: nn.Conv2d, features: Tensor) -> Tensor:
         """Upsample and convolve: (S, C, H, W) to (S, 4 C', H, W), channels (row, column, C')."""
@@ -211,9 +214,10 @@ class Decoder(nn.Module):
             kernels.permute(0, 1, 2, 5, 7, 3, 4, 6).flatten(3, 5).flatten(0, 2)
         )  # (16, 4 C, 2, 2)
         assert self.output.bias is not None
+        # (16,), in the order of the kernels: channel, row, column
         bias = self.output.bias.repeat_interleave(4)
         shifted = functional.conv2d(features, kernels, bias, padding=1)  # (S, 16, H + 1, W + 1)
-        return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]
+        return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]  # (S, 4, 2 H, 2 W)
 
 
 def _unfold_blocks(features: Tensor) -> Tensor:
@@ -222,4 +226,4 @@ def _unfold_blocks(features: Tensor) -> Tensor:
     # pixel_shuffle wants another order of the channels, and is several times slower
     blocks = features.permute(0, 2, 3, 1).unflatten(3, (2, 2, channels // 4))  # (S, H, W, 2, 2, C)
     pixels = blocks.transpose(2, 3).reshape(-1, 2 * height, 2 * width, channels // 4)
-    return pixels.permute(0, 3, 1, 2)
+    return pixels.permute(0, 3, 1, 2)  # (S, C, 2 H, 2 W)

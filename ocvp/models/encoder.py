@@ -39,13 +39,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.convolutions = nn.ModuleList()
         height, width = resolution
-        previous = 3
+        previous = 3  # red, green, blue
         for index, current in enumerate(channels):
             stride = 2 if downsample and index < NUM_STRIDED_LAYERS else 1
             self.convolutions.append(
                 nn.Conv2d(previous, current, kernel_size, stride, padding=kernel_size // 2)
             )
-            height, width = -(-height // stride), -(-width // stride)
+            height, width = -(-height // stride), -(-width // stride)  # rounded up, as padded
             previous = current
         self.feature_size = (height, width)
         self.position = SoftPositionEmbedding(channels=previous, size=self.feature_size)
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         Returns:
             Features, shape (F, P, mlp_dim); bfloat16 where autocast is on.
         """
-        features = frames.contiguous(memory_format=torch.channels_last)
+        features = frames.contiguous(memory_format=torch.channels_last)  # (F, 3, H, W)
         for convolution in self.convolutions:
             features = functional.relu(convolution(features), inplace=True)  # (F, C, H, W)
         with full_precision(frames.device):  # then the sum that LayerNorm sees is float32 too

@@ -25,7 +25,7 @@ class LearnedRandomSlots(nn.Module):
 
     def forward(self, noise: Tensor) -> Tensor:
         """Scale and shift a unit normal draw, shape (B, N, D)."""
-        return self.mean + self.sigma * noise
+        return self.mean + self.sigma * noise  # (B, N, D)
 
 
 class CoordinateSlots(nn.Module):
@@ -67,7 +67,7 @@ class CoordinateSlots(nn.Module):
         )
         self.absent_slots: nn.Parameter | None = None
         if absent == "learned":
-            self.absent_slots = nn.Parameter(torch.zeros(num_slots, slot_dim))
+            self.absent_slots = nn.Parameter(torch.zeros(num_slots, slot_dim))  # (N, D)
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """Make slots from the coordinates of the first frame.
@@ -97,7 +97,7 @@ class CoordinateSlots(nn.Module):
             )
         coordinates = functional.pad(coordinates, (0, 0, 0, missing), value=PUBLISHED_ABSENT)
         absent = (coordinates < 0).all(dim=-1, keepdim=True)  # (B, N, 1)
-        coordinates = coordinates.masked_fill(absent, PUBLISHED_ABSENT)
+        coordinates = coordinates.masked_fill(absent, PUBLISHED_ABSENT)  # (B, N, num_coordinates)
         with full_precision(coordinates.device):
             slots = self.mlp(
                 2 * coordinates - 1 if self.are_fractions else coordinates

@@ -62,7 +62,7 @@ class Opened:
         """
         try:
             module = model_class(self.content["kind"])(**self.content["model"])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # unknown here, or out of range
             raise ValueError(f"{self.path} does not fit this architecture: {error}") from None
         self.fill(module)
         return module.to(device).eval()
@@ -174,11 +174,12 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
     """
     start = Opened(Path(path), read_checkpoint(path, (kind,)))
     parameters = inspect.signature(model_class(kind)).parameters
+    # what either of them does not say is the default
     wanted, found = (
         {key: model.get(key, parameters[key].default) for key in parameters}
         for model in (arguments, start.content["model"])
     )
-    for key in filter(wanted.__contains__, SAME_FUNCTION):
+    for key in filter(wanted.__contains__, SAME_FUNCTION):  # those that this kind has
         if key in BOXES and wanted["initializer"] not in ("boxes", "centres"):
             continue  # nothing reads them
         if key == "transition_heads" and not wanted["transition"]:

@@ -78,8 +78,8 @@ def _names_in_pickle(file: "IO[bytes] | mmap.mmap") -> Iterator[str]:
     Newer pickles take the parts of a name from the stack; which strings lie there is followed
     through the instructions that push them, not through any that compute.
     """
-    strings: deque[str | None] = deque(maxlen=2)
-    memo: dict[object, str | None] = {}
+    strings: deque[str | None] = deque(maxlen=2)  # the last two: module and name
+    memo: dict[object, str | None] = {}  # texts that may be pushed again
     for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
         if opcode.name in ("GLOBAL", "INST"):
             yield _name(str(argument).replace(" ", "."))

@@ -22,7 +22,7 @@ def position_grid(height: int, width: int) -> Tensor:
     rows = torch.linspace(-1.0, 1.0, height, dtype=torch.float64)
     columns = torch.linspace(-1.0, 1.0, width, dtype=torch.float64)
     y, x = torch.meshgrid(rows, columns, indexing="ij")  # (H, W) each
-    return torch.stack([y, x, 1.0 - y, 1.0 - x], dim=-1).float()
+    return torch.stack([y, x, 1.0 - y, 1.0 - x], dim=-1).float()  # (H, W, 4)
 
 
 class SoftPositionEmbedding(nn.Module):
@@ -38,7 +38,7 @@ class SoftPositionEmbedding(nn.Module):
             size: (rows, columns) of the feature map that it is added to.
         """
         super().__init__()
-        self.register_buffer("grid", position_grid(*size), persistent=False)
+        self.register_buffer("grid", position_grid(*size), persistent=False)  # (H, W, 4)
         self.projection = nn.Linear(4, channels)
 
     def forward(self) -> Tensor:
@@ -61,5 +61,5 @@ def sinusoidal_time_encoding(num_frames: int, channels: int) -> Tensor:
     angles = torch.arange(num_frames, dtype=torch.float64)[:, None] * frequencies  # (T, C / 2)
     encoding = torch.empty(num_frames, channels, dtype=torch.float64)
     encoding[:, 0::2] = angles.sin()
-    encoding[:, 1::2] = angles.cos()[:, : channels // 2]
+    encoding[:, 1::2] = angles.cos()[:, : channels // 2]  # one fewer where channels is odd
     return encoding.float()

@@ -60,7 +60,7 @@ class LSTMPredictor(nn.Module):
         sequences = slots.transpose(1, 2).flatten(0, 1)  # (B * N, T, D)
         # autocast would have cuDNN carry the state in float16, whatever dtype it is set to
         with full_precision(slots.device):
-            outputs, state = self.lstm(sequences, state)
+            outputs, state = self.lstm(sequences, state)  # (B * N, T, D)
         outputs = outputs.unflatten(0, (len(slots), -1)).transpose(1, 2)  # (B, T, N, D)
         return (slots + outputs if self.residual else outputs), state
 
@@ -89,14 +89,15 @@ class SelfAttention(nn.MultiheadAttention):
             queries, keys, values = projected.chunk(3, dim=-1)  # (batch, L, E) each
         else:  # keys and values of all tokens, queries of the last ones
             dims = [self.embed_dim, 2 * self.embed_dim]
-            weights = self.in_proj_weight.split(dims)
+            weights = self.in_proj_weight.split(dims)  # (E, E), (2 E, E)
             biases = self.in_proj_bias.split(dims)
             queries = functional.linear(tokens[..., -num_queries:, :], weights[0], biases[0])
             keys, values = functional.linear(tokens, weights[1], biases[1]).chunk(2, dim=-1)
-        attended = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(  # (batch, heads, queries, E / heads)
             self._heads(queries),
             self._heads(keys),
             self._heads(values),
+            # the function itself knows no evaluation mode
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.out_proj(attended.transpose(-2, -3).flatten(-2)).unflatten(0, shape)
@@ -119,7 +120,7 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Transform each token on its own, shape (..., E) to (..., E)."""
-        hidden = self.dropout(functional.relu(self.linear1(self.norm(tokens))))
+        hidden = self.dropout(functional.relu(self.linear1(self.norm(tokens))))  # (..., hidden_dim)
         return tokens + self.dropout(self.linear2(hidden))
 
 
@@ -136,7 +137,7 @@ class TransformerBlock(nn.Module):
 
     def forward(self, tokens: Tensor, num_queries: int | None = None) -> Tensor:
         """Transform tokens; num_queries as in SelfAttention."""
-        attended = self.attention(self.norm(tokens), num_queries)
+        attended = self.attention(self.norm(tokens), num_queries)  # (..., num_queries, E)
         kept = tokens if num_queries is None else tokens[..., -num_queries:, :]
         return self.feed_forward(kept + self.dropout(attended))
 
@@ -153,7 +154,7 @@ class JointLayer(nn.Module):
         """(B, T, N, E) to (B, T, N, E), or to (B, 1, N, E) of the last frame."""
         num_slots = tokens.shape[2]
         flat = self.block(tokens.flatten(1, 2), num_slots if last_only else None)  # (B, T * N, E)
-        return flat.unflatten(1, (-1, num_slots))
+        return flat.unflatten(1, (-1, num_slots))  # (B, T, N, E), with T = 1 for the last frame
 
 
 class SequentialLayer(nn.Module):
@@ -168,7 +169,7 @@ class SequentialLayer(nn.Module):
     def forward(self, tokens: Tensor, last_only: bool = False) -> Tensor:
         """(B, T, N, E) to (B, T, N, E), or to (B, 1, N, E) of the last frame."""
         tokens = self.object_block(tokens).transpose(1, 2)  # (B, N, T, E): time is attended over
-        return self.time_block(tokens, 1 if last_only else None).transpose(1, 2)
+        return self.time_block(tokens, 1 if last_only else None).transpose(1, 2)  # (B, T, N, E)
 
 
 class ParallelLayer(nn.Module):
@@ -186,9 +187,10 @@ class ParallelLayer(nn.Module):
     def forward(self, tokens: Tensor, last_only: bool = False) -> Tensor:
         """(B, T, N, E) to (B, T, N, E), or to (B, 1, N, E) of the last frame."""
         normalised = self.norm(tokens)
+        # over time first: it needs the frames that are left out below; (B, N, T, E)
         over_time = self.time_attention(normalised.transpose(1, 2), 1 if last_only else None)
         if last_only:
-            tokens, normalised = tokens[:, -1:], normalised[:, -1:]
+            tokens, normalised = tokens[:, -1:], normalised[:, -1:]  # (B, 1, N, E)
         attended = self.object_attention(normalised) + over_time.transpose(1, 2)  # (B, T, N, E)
         return self.feed_forward(tokens + self.dropout(attended))
 
@@ -239,7 +241,7 @@ class TransformerPredictor(nn.Module):
         self.residual = residual
         self.buffer_size = buffer_size
         self.to_tokens = nn.Linear(slot_dim, token_dim)
-        encoding = sinusoidal_time_encoding(buffer_size or 64, token_dim)
+        encoding = sinusoidal_time_encoding(buffer_size or 64, token_dim)  # grows when needed
         self.register_buffer("time_encoding", encoding, persistent=False)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
@@ -259,7 +261,7 @@ class TransformerPredictor(nn.Module):
         Raises:
             ValueError: If there are more frames than buffer_size.
         """
-        tokens = self._tokens(slots)
+        tokens = self._tokens(slots)  # (B, T, N, E)
         for layer in self.layers:
             tokens = layer(tokens)
         return self._slots(tokens, slots)
@@ -269,6 +271,7 @@ class TransformerPredictor(nn.Module):
         tokens = self._tokens(slots)
         for layer in self.layers[:-1]:
             tokens = layer(tokens)
+        # only the last layer may leave frames out: earlier ones feed its keys and values
         return self._slots(self.layers[-1](tokens, last_only=True)[:, -1], slots[:, -1])
 
     def _tokens(self, slots: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ def _carry_state(
 ) -> Tensor:
     """Roll out a recurrent predictor by its `advance`."""
     outputs, state = predictor.advance(context_slots, None)  # (B, num_context, N, D)
-    predicted = [outputs[:, -1]]
+    predicted = [outputs[:, -1]]  # (B, N, D)
     for index in range(num_preds - 1):
         newest = predicted[-1] if teacher_slots is None else teacher_slots[:, index]  # (B, N, D)
         outputs, state = predictor.advance(newest.unsqueeze(1), state)  # (B, 1, N, D)
         predicted.append(outputs[:, -1])
-    return torch.stack(predicted, dim=1)
+    return torch.stack(predicted, dim=1)  # (B, num_preds, N, D)
 
 
 def _move_window(
@@ -90,4 +90,4 @@ def _move_window(
             window = window[-buffer_size:]  # the oldest frames fall out
         predicted.append(predict_next(torch.stack(window, dim=1)))  # (B, N, D)
         window.append(predicted[-1] if teacher_slots is None else teacher_slots[:, index])
-    return torch.stack(predicted, dim=1)
+    return torch.stack(predicted, dim=1)  # (B, num_preds, N, D)

@@ -88,6 +88,7 @@ class SAVi(nn.Module):
             ValueError: If arguments do not fit together.
         """
         super().__init__()
+        # --- what cannot be computed
         _check_choice("initializer", initializer, Initializer)
         _check_choice("box_format", box_format, BoxFormat)
         _check_choice("absent", absent, Absent)
@@ -115,6 +116,7 @@ class SAVi(nn.Module):
                 f"{downsample_decoder}, it must give the resolution {tuple(resolution)}"
             )
 
+        # --- what callers ask a model for
         self.resolution = (resolution[0], resolution[1])
         self.num_slots = num_slots
         self.slot_dim = slot_dim
@@ -122,6 +124,7 @@ class SAVi(nn.Module):
         self.num_iterations = num_iterations
         self.initializer_kind = initializer
         self.box_format = box_format
+        # --- modules, in the order in which they are applied
         self.encoder = Encoder(
             resolution=resolution,
             channels=encoder_channels,
@@ -162,9 +165,9 @@ class SAVi(nn.Module):
         for name, parameter in self.named_parameters():
             if name.endswith("weight_hh"):
                 nn.init.orthogonal_(parameter)
-            elif parameter.dim() >= 2:
+            elif parameter.dim() >= 2:  # mean, sigma and absent slots of initializers too
                 nn.init.xavier_uniform_(parameter)
-            elif "bias" in name:
+            elif "bias" in name:  # the weights of norms stay one
                 nn.init.zeros_(parameter)
 
     def forward(
@@ -218,13 +221,14 @@ class SAVi(nn.Module):
             )
         # time first, so that the features of one time step lie together in memory
         features = self.encoder(frames.transpose(0, 1).flatten(0, 1))  # (T * B, P, F)
+        # once, not in each iteration
         features = self.corrector.norm_inputs(at_least_float32(features))
         corrected: list[Tensor] = []
         for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):  # (B, P, F) each
             if corrected:  # nothing moves before the first frame
                 slots = self.transition(slots)  # (B, N, D), as after the correction
             num_iterations = self.num_iterations if corrected else self.num_iterations_first
-            slots = self.corrector(inputs, slots, num_iterations)
+            slots = self.corrector(inputs, slots, num_iterations)  # (B, N, D)
             corrected.append(slots)
         return torch.stack(corrected, dim=1)  # (B, T, N, D)
 

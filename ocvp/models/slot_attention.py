@@ -53,7 +53,7 @@ class SlotAttention(nn.Module):
         """
         queries = self.query(self.norm_slots(slots)) * self.scale  # (B, N, D)
         bias = queries @ self.key.bias  # (B, N): q b_k
-        logits = torch.baddbmm(
+        logits = torch.baddbmm(  # (B, N, P)
             bias.unsqueeze(-1), queries @ self.key.weight, inputs.transpose(1, 2)
         )
         return logits.softmax(dim=1)  # (B, N, P), over slots: they compete
@@ -75,6 +75,6 @@ class SlotAttention(nn.Module):
                 means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)  # (B, N, F)
                 # the state that the GRU carries is the slots before normalisation
                 corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
-                corrected = corrected.view_as(slots)
+                corrected = corrected.view_as(slots)  # (B, N, D)
                 slots = corrected + self.mlp(self.norm_mlp(corrected))
         return slots

@@ -22,6 +22,7 @@ from ocvp.pictures.strips import (
 )
 from ocvp.runtime.files import atomic_path
 
+# in pixels
 _MARGIN = 12
 _GAP = 8
 _BORDER = 3
@@ -81,8 +82,8 @@ def save_gif(path: str | Path, pictures: Sequence[np.ndarray], fps: float) -> No
             format="GIF",
             save_all=True,
             append_images=images[1:],
-            duration=round(1000 / fps),
-            loop=0,
+            duration=round(1000 / fps),  # milliseconds
+            loop=0,  # without end
         )
 
 
@@ -100,7 +101,7 @@ def _indexed(pictures: np.ndarray) -> list[Image.Image]:
         reduced = sample.quantize(256 - len(fixed), method=Image.Quantize.MEDIANCUT).getpalette()
         chosen = np.concatenate([fixed, np.reshape(reduced or [], (-1, 3))])[:256]
     _, nearest = cKDTree(chosen).query(colours)
-    indices = nearest[inverse].astype(np.uint8).reshape(packed.shape)
+    indices = nearest[inverse].astype(np.uint8).reshape(packed.shape)  # (T, height, width)
     images = [Image.fromarray(index) for index in indices]
     for image in images:
         image.putpalette(chosen.astype(np.uint8).tobytes())
@@ -108,6 +109,7 @@ def _indexed(pictures: np.ndarray) -> list[Image.Image]:
 
 
 def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np.ndarray:
+    # --- where labels, views, the bar of time and the words go
     height, width = views[0].pictures.shape[1:3]
     font = load_font(text_size(height))
     line = sum(font.getmetrics())
@@ -117,6 +119,7 @@ def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np
     size = (2 * _MARGIN + len(views) * (column + _GAP) - _GAP, bar + _BAR + 4 + line + _MARGIN)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
+    # --- the views, framed in the colour of context or prediction
     is_predicted = t >= num_context
     mark = PREDICTED_COLOUR if is_predicted else CONTEXT_COLOUR
     for i, view in enumerate(views):
@@ -128,6 +131,7 @@ def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np
         draw.rectangle(box, EMPTY, outline=mark, width=_BORDER)
         if 0 <= t - view.first < len(view.pictures):
             image.paste(Image.fromarray(view.pictures[t - view.first]), (x, y))
+    # --- the bar of time, and the same in words
     _draw_time(draw, t, num_frames, num_context, bar)
     text = f"Frame {t + 1} of {num_frames}"
     draw.text((_MARGIN, bar + _BAR + 4), text, INK, font, anchor="la")
@@ -143,5 +147,6 @@ def _draw_time(
     edges = np.linspace(_MARGIN, draw.im.size[0] - _MARGIN, num_frames + 1).astype(int)
     for i in range(num_frames):
         colour = PREDICTED_COLOUR if i >= num_context else CONTEXT_COLOUR
+        # what is still to come is pale
         shown = colour if i <= t else tuple(255 - (255 - part) // 4 for part in colour)
         draw.rectangle((edges[i], top, edges[i + 1] - 2, top + _BAR - 1), shown)

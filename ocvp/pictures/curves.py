@@ -97,19 +97,21 @@ def metric_curves(
     if styles is None:
         names = set().union(*panels.values())
         styles = predictor_styles([name for name in names if name not in _REFERENCE_STYLES])
+    # --- a grid of panels
     across = min(len(panels), max_across)
     down = -(-len(panels) // across)
-    size = (max(3.6 * across, 5.4), 2.9 * down + 0.9)
+    size = (max(3.6 * across, 5.4), 2.9 * down + 0.9)  # in inches
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08, wspace=0.03)
     figure = Figure(figsize=size, layout=layout, dpi=150)
     grid = figure.subplots(down, across, squeeze=False).ravel()
+    # --- the curves; a name has one entry in the legend, whatever panels it is in
     entries: dict[str, Line2D] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
         for name, values in curves.items():
             line = _draw_curve(axes, name, np.array(values, dtype=np.float64), styles)
             entries.setdefault(name, line)
         _finish(axes, label)
-    for axes in grid[len(panels) :]:
+    for axes in grid[len(panels) :]:  # the last row may not be full
         axes.remove()
     if title:
         figure.suptitle(title, fontsize=11)
@@ -121,7 +123,7 @@ def figure_picture(figure: Figure) -> np.ndarray:
     """Return a figure as a picture, uint8, shape (height, width, 3)."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # the buffer is the canvas's own
 
 
 def _draw_curve(
@@ -132,7 +134,7 @@ def _draw_curve(
         colour, dashes = _REFERENCE_STYLES[name]
         (line,) = axes.plot(frames, values, color=colour, linestyle=dashes, linewidth=1.4, zorder=2)
         if len(values) == 1:
-            line.set_marker("_")
+            line.set_marker("_")  # a line of one point would not show
     else:
         colour, marker = styles[name]
         # About eight markers a line, however long it is.
@@ -168,11 +170,11 @@ def _add_legend(figure: Figure, entries: Mapping[str, Line2D]) -> None:
     references = [name for name in _REFERENCE_STYLES if name in entries]
     longest = max(len(NAMES.get(name, name)) for name in entries)
     width = _LEGEND_LINE + _LEGEND_CHARACTER * longest
-    room = max(1, int(figure.get_figwidth() / width))
+    room = max(1, int(figure.get_figwidth() / width))  # entries that fit side by side
     across = min(max(len(models), len(references)), room)
     cells: list[str | None] = []
     for group in (models, references):
-        cells += [*group, *[None] * (-len(group) % across)]
+        cells += [*group, *[None] * (-len(group) % across)]  # rows are filled up
     # matplotlib fills column by column.
     cells = [cell for column in range(across) for cell in cells[column::across]]
     blank = Line2D([], [], linestyle="none")

@@ -27,7 +27,7 @@ MAX_WIDTH = 1600
 """Of pictures whose frames are not enlarged by a given factor, in pixels."""
 MAX_CELL = 128
 """To how much frames are enlarged at most, where no factor is given."""
-_LABEL_ROOM = 230
+_LABEL_ROOM = 230  # pixels beside the frames, about: labels and margins
 
 
 def rollout_strip(
@@ -80,7 +80,7 @@ def rollout_rows(
     Raises:
         ValueError: If there are more predicted frames than frames, or a label has no colour.
     """
-    first = len(frames) - len(predicted_frames)
+    first = len(frames) - len(predicted_frames)  # frame of the first prediction
     if first < 0:
         raise ValueError(f"{len(predicted_frames)} predicted frames, but only {len(frames)} frames")
     rows = [
@@ -147,6 +147,7 @@ def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int,
     width = frames.shape[2]
     room, columns = MAX_WIDTH - _LABEL_ROOM, max(min(len(frames), max_columns), 1)
     factor = max(min(room // columns - COLUMN_GAP, MAX_CELL) // width, 1)
+    # frames that are too wide at any factor get fewer columns
     return factor, min(max_columns, max(room // (factor * width + COLUMN_GAP), 2))
 
 
@@ -166,7 +167,7 @@ def choose_columns(num_frames: int, num_context: int, max_columns: int) -> list[
     num_context = min(max(num_context, 0), num_frames)
     if num_frames <= max_columns:
         return list(range(num_frames))
-    if num_context in (0, num_frames):
+    if num_context in (0, num_frames):  # all on one side
         return _spread(0, num_frames - 1, max_columns)
     # As many as its share of the frames, but one at least on either side.
     share = round(max_columns * num_context / num_frames)

@@ -71,6 +71,7 @@ def slot_colours(
         if not -1 <= slot < num_slots:
             raise ValueError(f"slot {slot} is named, but there are {num_slots} slots")
     source = {slot: k for k, slot in enumerate(slots) if slot != -1}
+    # colours that no object has, for slots without one
     spare = (k for k in range(len(slots) + num_slots) if k not in source.values())
     colours = palette(len(slots) + num_slots)
     chosen = {background: BACKGROUND} | {slot: colours[k] for slot, k in source.items()}
@@ -123,10 +124,11 @@ def overlay(
     painted = upscale(np.rint(colours[labels] * shade).astype(np.uint8), factor)
     if factor >= 3:
         large = upscale(labels[..., None], factor)[..., 0]  # (..., H * factor, W * factor)
+        # where the pixel above or to the left has another label
         border = np.zeros(large.shape, dtype=bool)
         border[..., 1:, :] |= large[..., 1:, :] != large[..., :-1, :]
         border[..., 1:] |= large[..., 1:] != large[..., :-1]
-        painted[border] = 40
+        painted[border] = 40  # dark grey
     return painted
 
 
@@ -147,7 +149,7 @@ def slot_pictures(objects: np.ndarray, masks: np.ndarray) -> np.ndarray:
     height, width = masks.shape[-2:]
     odd = (np.arange(height)[:, None] // _CELL + np.arange(width) // _CELL) % 2
     checker = np.where(odd, 0.88, 1.0)[..., None]  # (H, W, 1)
-    weights = np.clip(masks, 0, 1)[..., None]
+    weights = np.clip(masks, 0, 1)[..., None]  # (..., H, W, 1)
     pictures = np.clip(objects, 0, 1) * weights + checker * (1 - weights)
     return np.rint(255 * pictures).astype(np.uint8)
 

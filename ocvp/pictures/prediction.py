@@ -40,6 +40,7 @@ def prediction_pictures(
     ]
     length = num_context + len(future.frames)
     columns = choose_columns(length, num_context, MAX_COLUMNS)
+    # past the end of the video there is nothing to compare with
     missing = np.full((length - len(frames), *frames.shape[1:]), EMPTY, np.uint8)
     moving = rollout_animation(
         np.concatenate([frames, missing]),

@@ -22,6 +22,7 @@ EMPTY = (238, 238, 238)
 EDGE = (200, 200, 200)
 """Around every cell, so that pale pictures have a border."""
 
+# in pixels
 _MARGIN = 12
 COLUMN_GAP = 4
 _ROW_GAP = 6
@@ -108,14 +109,18 @@ def _arrange(rows: Sequence[Row], num_context: int, columns: Sequence[int] | Non
                 f"pictures of row {row.label!r} must be uint8 of shape (frames, height, width, 3), "
                 f"got {row.pictures.dtype} of {row.pictures.shape}"
             )
+    # --- which frames are shown
     num_frames = max(row.first + len(row.pictures) for row in rows)
     chosen = list(range(num_frames) if columns is None else columns)
     if not chosen:
         raise ValueError("a strip needs at least one column")
+    # --- how large a cell and its text are
     height, width = (max(row.pictures.shape[axis] for row in rows) for axis in (1, 2))
     font = load_font(text_size(height))
     line = sum(font.getmetrics())
+    # modulo: where all columns are context, nothing is set apart
     split = sum(column < num_context for column in chosen) % len(chosen)
+    # --- where columns start, past the longest label
     labels = [(row.label, line + 4 if row.colour else 0) for row in rows] + [("Frame", 0)]
     left = _MARGIN + _LABEL_GAP + max(_text_width(text, font) + extra for text, extra in labels)
     lefts = [
@@ -148,16 +153,19 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
 def _draw_row(
     image: Image.Image, draw: ImageDraw.ImageDraw, layout: _Layout, row: Row, y: int
 ) -> None:
+    # --- the label, its lines centred on the row
     middle = y + layout.height // 2
     lines = row.label.split("\n")
     for i, text in enumerate(lines):
         position = (layout.lefts[0] - _LABEL_GAP, middle + (i - (len(lines) - 1) / 2) * layout.line)
         draw.text(position, text, INK, layout.font, anchor="rm")
+    # --- the square beside it
     if row.colour:
         side = layout.line - 6
         right = layout.lefts[0] - _LABEL_GAP - _text_width(row.label, layout.font) - 10
         top = middle - side // 2
         draw.rectangle((right - side, top, right, top + side), row.colour)
+    # --- the pictures, in cells that stay empty where there is none
     for x, column in zip(layout.lefts, layout.columns, strict=True):
         draw.rectangle((x - 1, y - 1, x + layout.width, y + layout.height), EMPTY, outline=EDGE)
         index = column - row.first

@@ -156,7 +156,7 @@ def _dataset(source: Source, resolution: list[int], num_slots: int) -> dict[str,
     entry = {**source.entry, "resolution": resolution}
     if entry["kind"] == "obj3d":
         return {**entry, "resize": "bicubic"}
-    max_objects = min(MOVI_OBJECTS, num_slots)
+    max_objects = min(MOVI_OBJECTS, num_slots)  # no more than there are slots
     return {**entry, "resize": "box", "splits": "published", "max_objects": max_objects}
 
 
@@ -169,7 +169,7 @@ def _predictors(account: Account, source: Source) -> Iterator[tuple[str, dict[st
         predictor_arguments(account.params)  # the one that is named must be described
     for theirs in described:
         kind, model = predictor_arguments(account.params, theirs)
-        del model["slot_dim"]
+        del model["slot_dim"]  # a config has it from the SAVi
         name = f"{kind}_{source.name}"
         ours = f"predictors.{name}"
         for key, setting in (LSTM_KEYS if kind == "lstm" else TRANSFORMER_KEYS).items():

@@ -54,7 +54,7 @@ def read_import(
     Raises:
         ValueError: If a file cannot be read, is refused, or they do not belong together.
     """
-    if "format" in read_tensors(checkpoint):
+    if "format" in read_tensors(checkpoint):  # published ones have no such entry
         if params is not None:
             raise ValueError(
                 f"--params is {params}, but {checkpoint} is a checkpoint of this project "
@@ -145,7 +145,7 @@ def read_own(checkpoint: Path, savi: Path | None, wanted: str | None) -> dict[st
     check_kind(content["kind"], wanted, checkpoint)
     if content["kind"] == "savi":
         _refuse_savi(savi, checkpoint)
-    opened.build()
+    opened.build()  # fails where it does not fit this architecture
     if content["kind"] != "savi":
         check_belongs(opened, open_savi(_required(savi, checkpoint)))
     for name, tensor in content["weights"].items():
@@ -208,6 +208,7 @@ def _num_steps(state: Mapping[str, Any]) -> int | None:
     moments = optimizer.get("state") if isinstance(optimizer, dict) else None
     entries = moments.values() if isinstance(moments, dict) else []
     steps = [_count(entry.get("step")) for entry in entries if isinstance(entry, dict)]
+    # parameters that did not always have a gradient counted fewer
     return max((step for step in steps if step is not None), default=None)
 
 

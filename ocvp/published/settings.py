@@ -166,7 +166,7 @@ def _setting(section: Mapping[str, Any], where: str, key: str) -> Any:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0  # True is an int
 
 
 def _are_counts(value: Any) -> bool:

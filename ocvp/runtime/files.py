@@ -97,7 +97,7 @@ def check_writable(path: str | Path, num_bytes: int = 0) -> None:
     try:
         _make_folder(path.parent)
         with tempfile.NamedTemporaryFile(prefix=f".{path.stem}.", dir=path.parent) as file:
-            file.write(bytes(4096))
+            file.write(bytes(4096))  # a full disk may still take an empty file
     except OSError as error:
         raise _named(error, path, path, num_bytes or None) or error from None
     free = shutil.disk_usage(path.parent).free
@@ -177,7 +177,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
+    mask = os.umask(0)  # it can only be read by setting it
     os.umask(mask)
     return mask
 
@@ -190,7 +190,7 @@ def is_disk_full(error: BaseException) -> bool:
     """
     seen: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in seen:
+    while cause is not None and cause not in seen:  # a chain may lead back to itself
         if isinstance(cause, OSError) and cause.errno in FULL:
             return True
         if "No space left" in str(cause) or "File too large" in str(cause):

@@ -162,7 +162,7 @@ def _explanation(error: Exception) -> str | None:
 
 def _exit_on_sigterm(number: int, frame: Any) -> None:
     # As an exception, so that temporary files are removed on the way out.
-    raise SystemExit(128 + number)
+    raise SystemExit(128 + number)  # as shells report signals
 
 
 def read_section(model: type[Model], text: str, where: str) -> Model:

@@ -29,7 +29,7 @@ def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
         ValueError: If a video is too short, two have one name, or there is something else.
     """
     root = Path(dataset.root)
-    inner = Path() if dataset.shares else Path(split)
+    inner = Path() if dataset.shares else Path(split)  # one folder for all splits, or one each
     folder = root / dataset.frames / inner
     check_folder(folder, HELP)
     mask_folder = None if dataset.masks is None else root / dataset.masks / inner
@@ -63,9 +63,10 @@ def _name(path: Path) -> str:
 
 def _share(paths: list[Path], shares: SplitShares, split: Split) -> list[Path]:
     """Return the part of a folder's videos that a split gets."""
+    # by names alone: the same on every machine, and for every split
     shuffled = sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
     first = round(shares.train * len(paths))
-    second = round((shares.train + shares.val) * len(paths))
+    second = round((shares.train + shares.val) * len(paths))  # of the sum, so that no video is lost
     start, stop = {"train": (0, first), "val": (first, second), "test": (second, None)}[split]
     return sorted(shuffled[start:stop], key=lambda path: natural_order(path.name))
 

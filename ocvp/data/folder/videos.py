@@ -103,7 +103,7 @@ class FolderVideos:
                 f"video {video.name} ({self._root / _source(video)}) has {len(video.masks)} masks; "
                 f"num_frames is {dataset.num_frames}, and each frame needs a mask"
             )
-        labels = np.stack(
+        labels = np.stack(  # (T, H, W)
             [
                 resize_labels(_read_mask(self._root / file, size), dataset.resolution, crop)
                 for file in video.masks

@@ -181,22 +181,22 @@ def _varint(data: bytes, start: int, stop: int) -> tuple[int, int]:
     number = 0
     for position in range(start, min(stop, start + VARINT_BYTES)):
         number |= (data[position] & 0x7F) << 7 * (position - start)
-        if data[position] < 0x80:
+        if data[position] < 0x80:  # no byte follows
             return number, position + 1
     raise ValueError(f"the Example is damaged: the number at byte {start} does not end")
 
 
 def _decode_varints(data: bytes, key: str) -> NDArray[np.int64]:
     """Return all numbers of a row of varints; `key` is named where they are damaged."""
-    octets = np.frombuffer(data, np.uint8)
+    octets = np.frombuffer(data, np.uint8)  # (bytes,)
     last = np.flatnonzero(octets < 0x80)  # of each number
     if len(octets) and (not len(last) or last[-1] != len(octets) - 1):
         raise ValueError(f"{key} is damaged: its last number does not end")
-    lengths = np.diff(last, prepend=-1)
+    lengths = np.diff(last, prepend=-1)  # (N,), in bytes
     longest = int(lengths.max(initial=1))
     if longest > VARINT_BYTES:
         raise ValueError(f"{key} is damaged: a number of {longest} bytes; allowed are 10")
-    septets = octets & 0x7F
+    septets = octets & 0x7F  # without the bit that says whether it goes on
     # One pass for each byte that a number may have, over all numbers at once: (N,).
     numbers = septets[last].astype(np.uint64)
     for position in range(1, longest):  # from the highest bits, which come last, to the lowest

@@ -48,7 +48,7 @@ def _shard_lengths(dataset: MoviDataset, split: Split) -> Iterator[tuple[str, in
     source_split = "test" if (dataset.splits, split) == ("own", "test") else SOURCE_SPLITS[split]
     shards = _find_shards(dataset, source_split)
     lengths = _lengths_in_info(shards[0].parent / "dataset_info.json", source_split)
-    if len(lengths) != len(shards):
+    if len(lengths) != len(shards):  # the file is missing, or of another download
         from ocvp.data.movi.tfrecord import num_records
 
         lengths = [num_records(shard) for shard in shards]

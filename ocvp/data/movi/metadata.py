@@ -93,7 +93,7 @@ def _of_objects(record: MoviRecord, key: str, names: list[str] | None) -> list[A
         raise ValueError(f"{key} holds {len(values)} values for {num_objects} objects")
     if names is not None:
         return [_class_name(int(value), names, key) for value in values]
-    vectors = values.reshape(num_objects, -1)
+    vectors = values.reshape(num_objects, -1)  # (K, components)
     return _plain(values if vectors.shape[1] == 1 else vectors)
 
 

@@ -57,7 +57,7 @@ class MoviRecord:
 
     def depth(self, frames: Sequence[int]) -> NDArray[np.float32]:
         """Return distances from the camera in metres, shape (T, S, S)."""
-        levels = self._pictures("depth", frames, *GRAY_OF_16_BITS)
+        levels = self._pictures("depth", frames, *GRAY_OF_16_BITS)  # (T, S, S)
         return self._scaled(levels, "metadata/depth_range")
 
     def flow(self, frames: Sequence[int]) -> NDArray[np.float32]:

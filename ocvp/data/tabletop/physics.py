@@ -20,7 +20,7 @@ GEOM_TYPES = {
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
 }
 TABLE_GEOM, WALL_GEOM, FIRST_OBJECT_GEOM = 0, 1, 2
-WALL_Y = 2.1
+WALL_Y = 2.1  # metres
 # Longest step of the simulation, in seconds; contacts last for a few of them.
 MAX_TIMESTEP = 0.0025
 # A low friction keeps objects moving through most of a clip, as on an air table.
@@ -30,7 +30,7 @@ OBJECT_FRICTION = 0.25
 # table, which would lift them.
 BOUNCY = (0.02, 0.2)
 DEAD = (0.02, 1.0)
-DENSITY = 300.0
+DENSITY = 300.0  # kg per cubic metre
 # A contact counts where it changes a velocity by this share of the faster object's velocity ...
 MIN_VELOCITY_CHANGE = 0.1
 # ... within this time (s), in which friction on the table changes it by less than 0.01 m/s ...
@@ -84,23 +84,26 @@ class Motion:
 
 def build_model(bodies: list[Body], fps: float) -> mujoco.MjModel:
     """Return the scene: geom 0 is the table, 1 the wall, 2 + k object k."""
+    # --- how it is computed
     spec = mujoco.MjSpec()
-    spec.option.timestep = 1 / fps / steps_per_frame(fps)
+    spec.option.timestep = 1 / fps / steps_per_frame(fps)  # a whole number of steps a frame
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     # With several contact points between a cylinder and a box, 2 % of the scenes gain energy
     # (measured on 200: up to 3.8 times as much, in MuJoCo 4.0.0); with one point none does.
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
+    # --- what stands still
     world = spec.worldbody
     # The higher priority makes a contact take its friction and bounce from the table or wall.
     table = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": [0, 0, 1], "priority": 1}
     world.add_geom(friction=[TABLE_FRICTION, 0, 0], solref=DEAD, **table)
     wall = {"pos": [0, WALL_Y, 0], "zaxis": [0, -1, 0], "solref": BOUNCY}
     world.add_geom(friction=[TABLE_FRICTION, 0, 0], **(table | wall))
+    # --- the objects, each standing on the table
     for body in bodies:
         node = world.add_body(
             pos=[body.x, body.y, body.half_height],
-            quat=[np.cos(body.yaw / 2), 0, 0, np.sin(body.yaw / 2)],
+            quat=[np.cos(body.yaw / 2), 0, 0, np.sin(body.yaw / 2)],  # w x y z, about the vertical
         )
         node.add_freejoint()
         node.add_geom(
@@ -116,7 +119,7 @@ def build_model(bodies: list[Body], fps: float) -> mujoco.MjModel:
 
 def steps_per_frame(fps: float) -> int:
     """Return how many steps of at most `MAX_TIMESTEP` seconds lie between two frames."""
-    return int(np.ceil(1 / fps / MAX_TIMESTEP - 1e-9))
+    return int(np.ceil(1 / fps / MAX_TIMESTEP - 1e-9))  # 1e-9: rounding makes no step more
 
 
 def simulate_bodies(
@@ -139,7 +142,7 @@ def simulate_bodies(
     states[0] = _read_states(model, data)
     for frame in range(1, num_frames):
         for _ in range(steps_per_frame(fps)):
-            before = data.qvel.copy()
+            before = data.qvel.copy()  # mj_step changes it in place
             mujoco.mj_step(model, data)
             contacts.update(data, before, frame)
         states[frame] = _read_states(model, data)
@@ -150,7 +153,7 @@ def simulate_bodies(
 
 def set_state(model: mujoco.MjModel, data: mujoco.MjData, states: Floats) -> None:
     """Put the objects where `states` (K, 13) of one frame says, ready to be drawn."""
-    data.qpos[:] = states[:, :7].reshape(-1)
+    data.qpos[:] = states[:, :7].reshape(-1)  # (7K,)
     mujoco.mj_kinematics(model, data)
 
 
@@ -186,7 +189,7 @@ class _ContactCounter:
                 self._open[pair] = _Contact(frame, data.time, old, old, in_view)
             contact = self._open[pair]
             if data.time - contact.start < CONTACT_TIME:
-                contact.after = velocities[list(pair)]
+                contact.after = velocities[list(pair)]  # (2, 3)
         for pair in [pair for pair in self._open if pair not in touching]:
             self._close(self._open.pop(pair))
 
@@ -196,7 +199,7 @@ class _ContactCounter:
             self._close(self._open.popitem()[1])
 
     def _close(self, contact: _Contact) -> None:
-        speed = np.linalg.norm(contact.before, axis=-1).max()
+        speed = np.linalg.norm(contact.before, axis=-1).max()  # m/s, of the faster one
         change = np.linalg.norm(contact.after - contact.before, axis=-1).max()
         if contact.in_view and change >= MIN_VELOCITY_CHANGE * max(speed, MIN_SPEED):
             self.frames.append(contact.frame)
@@ -207,15 +210,15 @@ class _ContactCounter:
         rows = np.flatnonzero(np.minimum(geoms[:, 0], geoms[:, 1]) >= FIRST_OBJECT_GEOM)
         if not len(rows):
             return {}
-        pairs = np.sort(geoms[rows], axis=-1) - FIRST_OBJECT_GEOM
-        positions = data.contact.pos[rows]
+        pairs = np.sort(geoms[rows], axis=-1) - FIRST_OBJECT_GEOM  # (pairs, 2)
+        positions = data.contact.pos[rows]  # (pairs, 3)
         return {(int(i), int(j)): point for (i, j), point in zip(pairs, positions, strict=True)}
 
 
 def _geom_size(body: Body) -> list[float]:
     if body.shape == "box":
         return [body.radius, body.radius, body.half_height]
-    return [body.radius, body.half_height, 0]
+    return [body.radius, body.half_height, 0]  # of a sphere only the first counts
 
 
 def _start_velocity(body: Body) -> Floats:

@@ -38,7 +38,7 @@ class Camera:
     def axes(self) -> tuple[Floats, Floats, Floats]:
         """Unit vectors to the right, down and ahead, as the frame shows them."""
         ahead = unit(np.array(self.target) - np.array(self.position))
-        right = unit(np.cross(ahead, (0.0, 0.0, 1.0)))
+        right = unit(np.cross(ahead, (0.0, 0.0, 1.0)))  # level, so without roll
         return right, np.cross(ahead, right), ahead
 
     @property
@@ -99,13 +99,13 @@ def cast(
         pnt=origin,
         vec=directions.reshape(-1),
         geomgroup=groups,
-        flg_static=True,
-        bodyexclude=-1,
+        flg_static=True,  # table and wall too
+        bodyexclude=-1,  # none
         geomid=geoms,
         dist=distance,
         normal=normals,
         nray=num_rays,
-        cutoff=1e6,
+        cutoff=1e6,  # metres; nothing in view is so far away
     )
     return geoms, distance, normals.reshape(-1, 3)
 

@@ -98,10 +98,11 @@ class Painter:
         self._camera = camera
         self._look = look
         self._shortcut = shortcut
-        self._origin = np.array(camera.position)
+        self._origin = np.array(camera.position)  # (3,)
         self._rays = _pixel_rays(camera)  # the centres', then those of each subpixel
         self._num_pixels = camera.height * camera.width
         self._moving = np.flatnonzero(model.geom_group == MOVING_GROUP)
+        # --- what stands still, followed and shaded once for all states
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
         self._static = _Hits(*cast(model, data, self._origin, self._rays, STATIC_ONLY))
@@ -113,13 +114,13 @@ class Painter:
     def draw(self, data: mujoco.MjData) -> View:
         """Draw one state, whose kinematics are up to date."""
         # Shade anew what shows a moving object, and what one may keep the light from.
-        hits, seen = self._follow(data)
-        in_shade = self._near_objects(data, self._look.light, self._light_rays)
+        hits, seen = self._follow(data)  # seen: (5HW,)
+        in_shade = self._near_objects(data, self._look.light, self._light_rays)  # (4HW,)
         shaded = np.flatnonzero(seen[self._num_pixels :] | in_shade)
         colors = self._static_colors.copy()
         colors[shaded] = self._shade(hits, shaded + self._num_pixels, data)
         mean = colors.reshape(len(SUBPIXELS), self._num_pixels, 3).mean(axis=0)  # (HW, 3)
-        frame = (255 * np.clip(mean, 0, 1) + 0.5).astype(np.uint8)
+        frame = (255 * np.clip(mean, 0, 1) + 0.5).astype(np.uint8)  # (HW, 3), rounded
         # Annotations are of the centres' rays, which come first.
         size = (self._camera.height, self._camera.width)
         geoms, distance = hits.geoms[: self._num_pixels], hits.distance[: self._num_pixels]
@@ -148,7 +149,7 @@ class Painter:
         if not self._shortcut:
             return np.ones(len(directions), bool)
         centres = data.geom_xpos[self._moving] - origin  # (moving geoms, 3)
-        radii = CULLING_MARGIN * self._model.geom_rbound[self._moving]
+        radii = CULLING_MARGIN * self._model.geom_rbound[self._moving]  # (moving geoms,)
         # A ray meets a sphere of radius r at distance d if it comes within asin(r / d) of its
         # centre, that is if its way along the centre's direction is sqrt(d^2 - r^2) or more.
         # BLAS may round as it likes here: the margin covers it.
@@ -166,22 +167,22 @@ class Painter:
         geoms, normals = hits.geoms[rays], hits.normals[rays]
         # Diffuse light, where nothing stands between the lamp and the surface.
         from_light = self._origin + hits.distance[rays, None] * directions - look.light  # (R, 3)
-        light_distance = np.sqrt(dot(from_light, from_light))
+        light_distance = np.sqrt(dot(from_light, from_light))  # (R,)
         from_light /= light_distance[:, None]
         lambert = np.maximum(-dot(normals, from_light), 0)  # (R,)
         if data is not None:
             _, blocked, _ = cast(self._model, data, look.light, from_light)
             lambert *= blocked > light_distance - SHADOW_BIAS
         # More of the ambient light comes from above, so that shapes also show in the shade.
-        ambient = look.ambient * (0.75 + 0.25 * normals[:, 2])
+        ambient = look.ambient * (0.75 + 0.25 * normals[:, 2])  # (R,)
         brightness = ambient + (1 - look.ambient) * lambert
         # Highlights, of lit surfaces only.
-        halfway = unit(directions + from_light)
-        highlight = np.maximum(-dot(normals, halfway), 0) ** look.shininess
+        halfway = unit(directions + from_light)  # (R, 3)
+        highlight = np.maximum(-dot(normals, halfway), 0) ** look.shininess  # (R,)
         highlight *= look.highlights[geoms] * (lambert > 0)
         colors = look.colors[geoms]  # (R, 3)
         if look.planks is not None:
-            x = self._origin[0] + hits.distance[rays] * directions[:, 0]
+            x = self._origin[0] + hits.distance[rays] * directions[:, 0]  # in metres
             colors[(geoms == 0) & (np.floor(x / look.plank_width) % 2 == 1)] = look.planks
         return colors * brightness[:, None] + highlight[:, None]
 

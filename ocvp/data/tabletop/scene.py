@@ -27,8 +27,8 @@ PALETTE = {
 TABLE = (0.72, 0.67, 0.58)
 PLANKS = (0.50, 0.44, 0.37)
 WALL = (0.36, 0.40, 0.45)
-PLANK_WIDTH = 0.8
-LIGHT = (-2.2, -2.0, 4.5)
+PLANK_WIDTH = 0.8  # metres
+LIGHT = (-2.2, -2.0, 4.5)  # metres: to the left, on the camera's side, above
 # Objects start at least this far from each other, in metres.
 START_GAP = 0.12
 # The part of the table on which they start: lowest and highest y, in metres.
@@ -51,7 +51,7 @@ def camera_of(resolution: tuple[int, int]) -> Camera:
     return Camera(
         position=(0.0, -3.75, 3.3),
         target=(0.0, 0.12, 0.1),
-        field_of_view=30.0,
+        field_of_view=30.0,  # degrees
         height=height,
         width=width,
     )
@@ -87,10 +87,10 @@ def sample_bodies(
 def sample_look(rng: np.random.Generator, num_objects: int) -> Look:
     """Draw the colours of `num_objects` objects; table, wall and light are always the same."""
     palette = np.array(list(PALETTE.values()))
-    objects = palette[rng.permutation(len(palette))[:num_objects]]
+    objects = palette[rng.permutation(len(palette))[:num_objects]]  # (K, 3)
     objects = np.clip(objects + rng.uniform(-0.03, 0.03, objects.shape), 0, 1)
-    colors = np.concatenate([[TABLE, WALL], objects])
-    highlights = np.concatenate([[0.0, 0.0], rng.choice([0.15, 0.35, 0.6], num_objects)])
+    colors = np.concatenate([[TABLE, WALL], objects])  # (G, 3)
+    highlights = np.concatenate([[0.0, 0.0], rng.choice([0.15, 0.35, 0.6], num_objects)])  # (G,)
     return Look(
         colors=colors,
         highlights=highlights,
@@ -103,7 +103,7 @@ def sample_look(rng: np.random.Generator, num_objects: int) -> Look:
 def _place(rng: np.random.Generator, count: int, camera: Camera) -> list[Body]:
     """Place up to `count` objects one after the other, fewer where the last finds no room."""
     bodies: list[Body] = []
-    for _ in range(100):
+    for _ in range(100):  # draws, of which not all find room
         body = _sample_body(rng, camera)
         apart = all(
             np.hypot(body.x - other.x, body.y - other.y) > body.reach + other.reach + START_GAP
@@ -136,8 +136,8 @@ def _sample_body(rng: np.random.Generator, camera: Camera) -> Body:
 def _in_view(body: Body, camera: Camera) -> bool:
     """Tell whether the frame shows all of the box that holds a body."""
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (0, 2)])
-    corners = [body.x, body.y, 0] + signs * [body.reach, body.reach, body.half_height]
-    pixels = camera.project(corners)
+    corners = [body.x, body.y, 0] + signs * [body.reach, body.reach, body.half_height]  # (8, 3)
+    pixels = camera.project(corners)  # (8, 2)
     return bool((pixels > 0).all() and (pixels < (camera.height, camera.width)).all())
 
 
@@ -152,9 +152,11 @@ def _aim(rng: np.random.Generator, bodies: list[Body], duration: float) -> list[
             time = min(float(rng.uniform(0.5, 1.6)), 0.6 * duration)
             if rng.random() < SHARE_AIMED:
                 target = aimed[int(rng.integers(len(aimed)))]
+                # where the other one will be by then, if nothing turns it aside
                 meeting = np.array([target.x, target.y]) + time * np.array(target.velocity)
             else:
                 meeting = np.array([rng.uniform(-1.6, 1.6), rng.uniform(*START_Y)])
+        # aimed a little beside it, by some 5 cm
         velocity = (meeting + rng.normal(0, 0.05, 2) - [body.x, body.y]) / time
         speed = float(np.sqrt((velocity**2).sum()))
         velocity *= np.clip(speed, *SPEEDS) / max(speed, 1e-6)

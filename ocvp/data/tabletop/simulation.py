@@ -59,7 +59,8 @@ def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDAr
     bodies, model, motion = _simulate_until_contact(dataset, purpose, camera)
     look = sample_look(generator(*purpose, "look"), len(bodies))
     views, flow = _draw_all(model, motion, camera, look, "flow" in dataset.fields)
-    geoms = np.stack([view.geoms for view in views])
+    geoms = np.stack([view.geoms for view in views])  # (T, H, W)
+    # table and wall, geoms 0 and 1, both become the background
     masks = np.maximum(geoms - (FIRST_OBJECT_GEOM - 1), 0).astype(np.uint8)
     most = dataset.max_objects
     arrays: dict[str, NDArray] = {
@@ -71,7 +72,7 @@ def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDAr
         arrays["flow"] = flow
     if "depth" in dataset.fields:
         arrays["depth"] = np.stack([view.distance for view in views]).astype(np.float32)
-    sizes = np.array([[body.radius, body.half_height] for body in bodies])
+    sizes = np.array([[body.radius, body.half_height] for body in bodies])  # (objects, 2)
     shapes = np.array([SHAPES.index(body.shape) + 1 for body in bodies])
     return arrays | {
         "states": _pad(motion.states, most, axis=1).astype(np.float32),
@@ -94,6 +95,7 @@ def _simulate_until_contact(
         motion = simulate_bodies(model, bodies, num_frames, fps, camera)
         if motion.contacts.any():
             break
+    # the last try stands, with or without a contact
     return bodies, model, motion
 
 
@@ -129,7 +131,7 @@ def _flow(
     """Return how far a view's surface points move (H, W, 2), given poses in two frames."""
     (rotations, positions), (next_rotations, next_positions) = now, later
     flow = np.zeros((*view.geoms.shape, 2))
-    rows, columns = np.nonzero(view.geoms >= FIRST_OBJECT_GEOM)
+    rows, columns = np.nonzero(view.geoms >= FIRST_OBJECT_GEOM)  # the pixels of objects
     objects = view.geoms[rows, columns] - FIRST_OBJECT_GEOM
     offset = view.points[rows, columns] - positions[objects]  # (pixels of objects, 3)
     # Into the object's own axes by the transposed rotation, then out of them a frame later.
