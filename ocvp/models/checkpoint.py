@@ -9,16 +9,13 @@ build the module), `config` (the stage's config), `weights`, `weights_digest`, `
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ocvp.models.tensor_files import IMPORT_HINT, read_tensors, save_tensors
 from ocvp.runtime.environment import software_versions
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = "ocvp checkpoint 1"
 ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}
