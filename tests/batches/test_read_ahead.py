@@ -1,6 +1,5 @@
 """Reading ahead: the order of the plan, errors as they are, and no process that stays behind."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import time
 import psutil
 import pytest
 import torch
-from tiny import quiet_environment
+from tiny import quiet_environment, reading_processes
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ocvp.batches.read_ahead import read_ahead
@@ -35,7 +34,7 @@ def test_items_come_in_the_order_of_the_plan(workers):
     items = list(read_ahead(Squares(), PLAN, workers, "numbers"))
     assert [item for item, _ in items] == PLAN
     assert all(values.tolist() == [item * item] * 2 for item, values in items)
-    assert not multiprocessing.active_children()
+    assert not reading_processes()
     assert list(read_ahead(Squares(), [], workers, "numbers")) == []
 
 
@@ -59,9 +58,9 @@ def test_errors_come_out_as_they_are(workers, error):
 def test_leaving_early_leaves_nobody_behind():
     batches = read_ahead(Squares(), PLAN, 2, "numbers")
     next(batches)
-    assert len(multiprocessing.active_children()) == 2
+    assert len(reading_processes()) == 2
     batches.close()
-    assert not multiprocessing.active_children()
+    assert not reading_processes()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cau
     former = signal.getsignal(signal.SIGCHLD)
     batches = read_ahead(Squares(), PLAN, 2, "a.h5, b.h5")
     next(batches)
-    victim = multiprocessing.active_children()[0]
+    victim = reading_processes()[0]
     os.kill(victim.pid, number)
     deadline = time.monotonic() + 20
     while victim.is_alive() and time.monotonic() < deadline:
@@ -88,7 +87,7 @@ def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cau
     assert "runtime.num_workers is 2" in str(caught.value)
     assert "Traceback" not in str(caught.value)
     del batches, caught
-    assert not multiprocessing.active_children()
+    assert not reading_processes()
 
 
 # Prints the readers' numbers while they still have much to read.

@@ -1,6 +1,5 @@
 """Windows: every video once an epoch, every start, and the same batches however they are read."""
 
-import multiprocessing
 import os
 import pickle
 
@@ -8,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny import NUM_FRAMES, spoil, squares, write_videos
+from tiny import NUM_FRAMES, reading_processes, spoil, squares, write_videos
 
 from ocvp.batches.windows import (
     Window,
@@ -134,7 +133,7 @@ def test_only_streaming_has_processes_two_where_the_config_says_nothing(videos):
                 first_windows(5, 1), workers
             )
             next(batches)
-            numbers[residency, workers] = len(multiprocessing.active_children())
+            numbers[residency, workers] = len(reading_processes())
             batches.close()
     streaming = {("disk", 1): 1, ("disk", None): 2}
     assert numbers == dict.fromkeys(numbers, 0) | streaming

@@ -121,7 +121,9 @@ def run_snakemake(
 def _reader(folder: Path) -> Connection:
     """Return the way to a process that has read a folder's code; it forks one for each run."""
     ours, theirs = _context.Pipe()
-    _context.Process(target=_read_and_serve, args=(theirs, folder), daemon=True).start()
+    _context.Process(
+        name="Snakemake", target=_read_and_serve, args=(theirs, folder), daemon=True
+    ).start()
     theirs.close()
     return ours
 

@@ -7,6 +7,7 @@ pixel a frame to the right. So where everything is at any time is known.
 import contextlib
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -198,6 +199,11 @@ def run(module, *arguments, **options):
         env=quiet_environment(),
         **options,
     )
+
+
+def reading_processes():
+    """Return the processes that this one has started, but for those that run Snakemake in tests."""
+    return [child for child in multiprocessing.active_children() if child.name != "Snakemake"]
 
 
 def quiet_environment():
