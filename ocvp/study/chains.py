@@ -1,9 +1,11 @@
 """The chains of a study: a SAVi on a data set with one seed, and what builds on it."""
 
 import itertools
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
 
@@ -63,6 +65,16 @@ def _names_in(pattern: str, chain: Chain) -> Iterable[tuple[str, str]]:
     if "{predictor}" in pattern:
         return [(predictor, "") for predictor in chain.predictors]
     return [("", "")]
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return a regular expression that matches these names only."""
+    return "|".join(sorted(map(re.escape, names))) or "(?!)"
+
+
+def names_of(entries: Mapping[str, ModelEntry], is_pretrained: bool) -> str:
+    """Return the expression for the entries that are, or are not, pretrained."""
+    return any_of(n for n, entry in entries.items() if bool(entry.pretrained) == is_pretrained)
 
 
 # --- which splits a chain needs -----------------------------------------------------------------

@@ -16,7 +16,7 @@ from ocvp.config.tree import Config
 from ocvp.data.chunks import num_chunks
 from ocvp.data.raw_files import Listing, listing
 from ocvp.records import origins
-from ocvp.records.rules import RULES
+from ocvp.records.rules import RULES, stage_config, stage_digest
 from ocvp.study.chains import chains, paths
 
 
@@ -31,6 +31,18 @@ class Jobs:
         self._config = config
         self._chains = {chain[:3]: chain for chain in chains(config)}
         self.listing = functools.cache(self._listing)  # files are listed once for all jobs
+
+    # --- what makes a job stale -------------------------------------------------------------------
+
+    def config_part(self, rule: str, wildcards: Any) -> str:
+        """Return the part of the config that a job's product depends on."""
+        return stage_config(self._config, rule, dict(wildcards.items()))
+
+    def code(self, rule: str, wildcards: Any) -> str:
+        """Return the digest of the code that a job runs."""
+        makes_videos = rule in ("make_chunk", "make_videos")
+        kind = self._config.datasets[wildcards.dataset].kind if makes_videos else None
+        return stage_digest(rule, kind)
 
     # --- videos -----------------------------------------------------------------------------------
 

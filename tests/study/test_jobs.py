@@ -1,6 +1,8 @@
 """What rules ask of a job, from its wildcards: written out by hand for a small study."""
 
 import contextlib
+import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
-from ocvp.study.chains import paths
+from ocvp.study.chains import any_of, names_of, paths
 from ocvp.study.jobs import Jobs
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
@@ -39,6 +41,22 @@ def jobs(tmp_path: Path) -> Any:
 
 
 CHAIN = {"dataset": "first", "savi": "small", "seed": "1"}
+
+
+def test_what_makes_a_job_stale(jobs):
+    small = Wildcards(**CHAIN)
+    assert json.loads(jobs.config_part("fit_savi", small)).keys() == {"model", "training"}
+    first, obj3d = (Wildcards(dataset=name, split="val") for name in ("first", "obj3d"))
+    codes = {jobs.code("make_videos", first), jobs.code("make_videos", obj3d)}
+    assert len(codes | {jobs.code("fit_savi", small)}) == 3, "each kind of data set has its own"
+
+
+def test_expressions_for_names_match_these_alone():
+    config = config_of()
+    assert names_of(config.savi, is_pretrained=True) == "fetched"
+    assert "fetched" not in names_of(config.savi, is_pretrained=False).split("|")
+    assert re.fullmatch(any_of(["a-1.5", "b"]), "a-1x5") is None
+    assert re.fullmatch(any_of([]), "") is None, "no names: nothing"
 
 
 def test_videos_are_made_in_chunks(jobs):

@@ -7,7 +7,6 @@ knows what a job reads; and what rules put into params and resources (`stage_con
 
 import functools
 import os
-import re
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
@@ -18,7 +17,7 @@ from ocvp.config.section import SPLITS
 from ocvp.config.whole import read_as_written, runtime_json
 from ocvp.records import rules as table
 from ocvp.study import plan
-from ocvp.study.chains import chains, paths, slot_splits, video_splits
+from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
 from ocvp.study.jobs import Jobs
 from ocvp.study.products import trained_models
 
@@ -69,18 +68,6 @@ plan.put_python_on_path()
 container: str(PROJECT / "envs" / "ocvp.sif")
 
 
-def any_of(names):
-    """Return a regular expression that matches these names only."""
-    return "|".join(sorted(map(re.escape, names))) or "(?!)"
-
-
-def names_of(entries, is_pretrained):
-    """Return the pattern of the entries that are, or are not, pretrained."""
-    return any_of(
-        {name for name in entries if bool(entries[name].pretrained) == is_pretrained}
-    )
-
-
 wildcard_constraints:
     dataset=any_of({chain.dataset for chain in CHAINS}),
     savi=any_of({chain.savi for chain in CHAINS}),
@@ -96,19 +83,14 @@ wildcard_constraints:
 
 def stage_config(rule):
     """Return a params function: the part of the config that a rule's product depends on."""
-    return lambda wildcards: table.stage_config(CONFIG, rule, dict(wildcards.items()))
+    return lambda wildcards: JOBS.config_part(rule, wildcards)
 
 
 def stage_code(rule):
     """Return a params function: the digest of the code that a rule runs."""
 
     # Not while the rules are read: each job reads them, and needs the digest of its own alone.
-    def of(wildcards):
-        makes_videos = rule in ("make_chunk", "make_videos")
-        kind = CONFIG.datasets[wildcards.dataset].kind if makes_videos else None
-        return table.stage_digest(rule, kind)
-
-    return of
+    return lambda wildcards: JOBS.code(rule, wildcards)
 
 
 def uncounted(function):
