@@ -257,6 +257,7 @@ def pictures(i: int) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_500_drawings_of_a_training(tmp_path):
     with TrainingLog(tmp_path, 0) as log:
         assert growth(lambda i: log.images(pictures(i), i + 1), 500) < MOST_GROWTH

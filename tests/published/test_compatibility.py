@@ -124,6 +124,7 @@ def work(finished_study, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     COMMANDS,
@@ -207,6 +208,7 @@ def check_command(command: Command, products: list[Path]) -> None:
         assert content["imported"]["checkpoint"] == Path(argument(command, "--checkpoint")).name
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_runs(work):
     # What `make tensorboard` runs, on a port of its own.
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")

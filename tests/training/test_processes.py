@@ -195,6 +195,7 @@ def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, pair,
     assert digests(tmp_path / "broken") == digests(pair[0])
 
 
+@pytest.mark.slow
 def test_the_death_of_one_ends_all_and_nothing_is_saved_after_it(data, tmp_path):
     process = start_together(data, tmp_path)
     ranks = ranks_of(process)

@@ -218,12 +218,14 @@ def test_the_image_installs_the_lock_that_it_copies():
     assert command.endswith(f"--requirement {copied['envs/requirements.lock']}")
 
 
+@pytest.mark.slow
 def test_the_image_holds_all_that_the_workflow_and_its_programs_need(image):
     done = run_section(image, "test")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^total +\d+$", done.stdout + done.stderr, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_what_the_image_runs_is_a_program_of_the_package(image):
     done = run_section(image, "runscript", "python", "-m", "ocvp.show_results", "--help")
     assert done.returncode == 0, done.stderr
@@ -239,6 +241,7 @@ PATH="$image/bin:/usr/bin:/bin" exec "${@: -3}"
 """
 
 
+@pytest.mark.slow
 def test_jobs_run_in_the_image(tmp_path):
     project, work = copy_project(tmp_path / "project"), tmp_path / "work"
     image = project / "envs" / "ocvp.sif"

@@ -51,6 +51,7 @@ def run_without_package(
     return done
 
 
+@pytest.mark.slow
 def test_real_programs_train_into_the_folder(finished_study, project, scratch, tmp_path):
     """The package is not installed; config, profile and package are found in the project."""
     videos = "results/tiny/videos"
