@@ -13,7 +13,7 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
-from ocvp.study.chains import any_of, names_of, paths
+from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
 from ocvp.study.jobs import Jobs
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
@@ -141,6 +141,13 @@ def test_what_is_scored(jobs):
         f"results/first/small/seed1/{name}/evaluation/short.json" for name in ("lstm", "ocvp")
     ]
     assert sorted(jobs.protocol_scores(short)) == scores
+
+
+def test_slots_are_extracted_of_what_is_trained_on_and_of_what_is_scored():
+    config = config_of(TINY)
+    (chain,) = chains(config)
+    assert slot_splits(config, chain) == ["test", "train", "val"]
+    assert video_splits(config, chain) == ["test", "train", "val"]
 
 
 def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
