@@ -39,7 +39,7 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minu
 
 # Tests side by side share few cores: threads that wait must not spin. (A training alone must.)
 test test-all: export GOMP_SPINCOUNT ?= 0
-test: $(STAMP) ## Run the tests, in about 10 minutes on 2 cores
+test: $(STAMP) ## Run the tests, in about 6 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-all: $(STAMP) ## Run the slow tests too, as CI does
