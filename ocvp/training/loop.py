@@ -101,9 +101,9 @@ class _Loop:
 
     def run(self) -> None:
         """Go through all epochs that are left."""
-        if self.state.step == 0:
-            self._save(is_milestone=True)  # what a first epoch that fails goes back to
         with signals_to(self._stop.note):
+            if self.state.step == 0:
+                self._save(is_milestone=True)  # what a first epoch that fails goes back to
             while not self.state.is_complete:
                 try:
                     self._run_epoch()
