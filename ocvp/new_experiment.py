@@ -10,13 +10,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from ocvp.config.experiments import new_experiment
 from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_as_written
+from ocvp.config.yaml_files import load
 from ocvp.runtime.files import write_text
 from ocvp.runtime.logs import logger, start_logging
 from ocvp.runtime.program import program_parser, run
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictors=args.predictors,
     )
     text = commented_yaml(config, _header(args.name, template, output))
-    assert read_as_written(yaml.safe_load(text)) == config  # comments change nothing
+    assert read_as_written(load(text, str(output))) == config  # comments change nothing
     write_text(output, text)
     logger.info(
         "wrote %s; edit it, see what would run, and run it:\n"
@@ -111,9 +110,10 @@ def read_template(path: Path) -> Config:
         ValueError: If it is no YAML, no whole config, or not valid.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no YAML: {error}") from None
+    value = load(text, str(path))
     if not isinstance(value, dict) or not {"datasets", "study"} <= value.keys():
         raise ValueError(f"{path} is no whole config: it needs datasets and a study")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from ocvp.config.entries import ModelEntry
+from ocvp.config.messages import fault_list, shortened
 from ocvp.config.predictors import PredictorEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.section import VALUES_PATTERN, Section, validate
@@ -143,8 +144,8 @@ def _text(value: Any, where: str) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     if not re.fullmatch(VALUES_PATTERN, text):
         raise _error(
-            f"{where} holds {value!r}; its values stand in paths: allowed are numbers, true, "
-            "false, null, single words, and lists of these"
+            f"{where} holds {shortened(value)}; its values stand in paths: allowed are numbers, "
+            "true, false, null, single words, and lists of these"
         )
     return text
 
@@ -165,4 +166,4 @@ def _studies(studies: list[Study], named: dict[tuple[str, str], list[str]]) -> l
 
 
 def _error(text: str) -> ValueError:
-    return ValueError(f"config is not valid:\n  {text}")
+    return ValueError(fault_list("config", [text]))

@@ -1,11 +1,15 @@
 """What all parts of the config are made of: sections, types of keys, and clear messages."""
 
 import difflib
+import functools
 import json
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ocvp.config.messages import MOST_LINES, fault_list, shortened
+from ocvp.config.scalars import as_meant, kinds_of
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -25,9 +29,30 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A mapping of the config: refuses unknown keys, and cannot be changed after validation."""
+    """A mapping of the config: refuses unknown keys, and cannot be changed after validation.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    The type of a key decides what a scalar means (`ocvp.config.scalars`); no number is infinite.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    # of the section, since pydantic lets no validator of keys look at `kind`
+    @model_validator(mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kinds = _kinds(cls)
+        meant = {key: as_meant(key, value[key], kinds[key]) for key in value if key in kinds}
+        return {**value, **meant}
+
+
+@functools.cache
+def _kinds(model: type[Section]) -> dict[str, frozenset[type]]:
+    """Return the types of scalars that each key of a section takes."""
+    return {key: kinds_of(field.annotation) for key, field in model.model_fields.items()}
 
 
 # --- validation ---------------------------------------------------------------------------------
@@ -47,8 +72,11 @@ def validate(model: type[Model], value: Any, where: str = "config") -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        lines = [f"  {_explain(fault, model, value)}" for fault in error.errors()]
-        raise ValueError("\n".join([f"{where} is not valid:", *lines])) from None
+        faults = error.errors(include_url=False)
+        shown = [_explain(fault, model, value) for fault in faults[:MOST_LINES]]
+        raise ValueError(fault_list(where, shown, len(faults))) from None
+    except RecursionError:
+        raise ValueError(fault_list(where, ["it is nested too deeply"])) from None
 
 
 def canonical_json(section: BaseModel | dict[str, Any]) -> str:
@@ -62,14 +90,14 @@ def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
     # --- what is wrong where
     keys = _keys(fault["loc"], value)
     key = ".".join(keys) or "the top level"
-    found, context = fault["input"], fault.get("ctx", {})
+    found, context = shortened(fault["input"]), fault.get("ctx", {})
     # --- faults with words of their own
     match fault["type"]:
         case "extra_forbidden":
             siblings = _siblings(fault["loc"], model.model_json_schema())
             close = difflib.get_close_matches(keys[-1], siblings, n=1, cutoff=0.75)
             hint = f"did you mean {close[0]}?" if close else f"allowed are {', '.join(siblings)}"
-            return f"{key}: unknown key (value {found!r}); {hint}"
+            return f"{key}: unknown key (value {found}); {hint}"
         case "missing" if isinstance(fault["loc"][-1], int):
             return f"{key}: this value is missing"
         case "missing":
@@ -77,21 +105,25 @@ def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
         case "union_tag_not_found":
             return f"{key}.kind: this key is required"
         case "union_tag_invalid":
-            return f"{key}.kind is {context['tag']!r}: allowed are {context['expected_tags']}"
+            return (
+                f"{key}.kind is {shortened(context['tag'])}: allowed are {context['expected_tags']}"
+            )
+        case "string_type":
+            return f"{key} is {found}: text is needed; in YAML, put it into quotes"
         case "string_pattern_mismatch" if keys[-1] == "[key]":
             return (
                 f"{'.'.join(keys[:-1])}: a name consists of lower-case letters, digits and "
                 "underscores, with a letter first"
             )
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{key} is {found!r}: a mapping of keys to values is needed"
+            return f"{key} is {found}: a mapping of keys to values is needed"
     # --- all others, in the words of pydantic or of our validators
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "value_error":
         if re.match(r"\w+: ", message):  # it names one key of the section
             return f"{key}.{message}" if keys else message
         return f"{key}: {message}"
-    return f"{key} is {found!r}: {message[0].lower()}{message[1:]}"
+    return f"{key} is {found}: {message[0].lower()}{message[1:]}"
 
 
 def _keys(location: tuple[str | int, ...], value: Any) -> list[str]:

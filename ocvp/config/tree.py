@@ -17,6 +17,9 @@ from ocvp.config.section import Name, NameOfVariant, Section, Split
 
 RESERVED_NAMES = ("videos", "slots", "evaluation", "figures", "resume", "tensorboard")
 
+NOT_TEXT = ("na", "nan", "none", "null", "true", "false", "inf", "infinity")
+"""What tables that hold it as a name read as missing, as a truth value or as a number."""
+
 
 class Protocol(Section):
     """One evaluation protocol: a window from frame 0 to num_context + num_preds of each video."""
@@ -157,6 +160,11 @@ class Config(Section):
                     raise ValueError(
                         f"{section}.{name}: {name} is the name of a folder of the results; "
                         f"reserved are {', '.join(RESERVED_NAMES)}"
+                    )
+                if name in NOT_TEXT:
+                    raise ValueError(
+                        f"{section}.{name}: tables would read the name {name} as missing or as a "
+                        f"value; choose any but {', '.join(NOT_TEXT)}"
                     )
                 if "-" in name and not getattr(self, section)[name].pretrained:
                     raise ValueError(

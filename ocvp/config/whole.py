@@ -2,12 +2,12 @@
 
 import itertools
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.grid import expand
+from ocvp.config.messages import fault_list
 from ocvp.config.predictors import LstmEntry, TransformerEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.section import Section, validate
@@ -31,31 +31,17 @@ def read_config(value: dict[str, Any]) -> Config:
 
 def read_as_written(value: dict[str, Any]) -> Config:
     """Validate a whole config like `read_config`, and return it with its grids."""
-    if "datasets" in value and "study" not in value:
+    if isinstance(value, dict) and "datasets" in value and "study" not in value:
         raise ValueError(
             "the config defines datasets but no study, so the default config was not loaded; give "
             "the whole config first and overrides after it: --configfile config/config.yaml "
             "mine.yaml"
         )
-    config = validate(Config, _scalars(value))
+    config = validate(Config, value)
     # as keys: what several studies share is said once
     if faults := dict.fromkeys(_faults(expand(config))):
-        raise ValueError("\n".join(["config is not valid:", *(f"  {fault}" for fault in faults)]))
+        raise ValueError(fault_list("config", list(faults)))
     return config
-
-
-def _scalars(value: Any) -> Any:
-    """Return a config whose whole numbers, null, true and false are no text.
-
-    Within the mappings of its option `--config` Snakemake leaves them as text.
-    """
-    if isinstance(value, dict):
-        return {key: _scalars(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_scalars(item) for item in value]
-    if isinstance(value, str) and re.fullmatch(r"null|true|false|-?\d+", value):
-        return json.loads(value)
-    return value
 
 
 def runtime_json(config: Config, processes: int | None = None) -> str:

@@ -5,7 +5,6 @@ can get wrong into one line and a non-zero exit status.
 """
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -16,10 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ocvp.config.messages import readable
 from ocvp.config.section import Model, validate
 from ocvp.config.tree import Runtime
+from ocvp.config.yaml_files import load
 from ocvp.runtime.files import is_disk_full
 from ocvp.runtime.logs import logger, print_above_bar, rank, start_logging
 
@@ -128,7 +127,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
             logger.critical("unexpected error:\n%s", traceback.format_exc())
         else:
             logger.debug("traceback:\n%s", traceback.format_exc())
-            logger.error("error: %s", message)
+            logger.error("error: %s", readable(message))
         status, is_full = 1, is_disk_full(error)
     if is_full and "h5py" in sys.modules:
         leave_at_once(status)
@@ -183,16 +182,11 @@ def read_mapping(text: str, where: str) -> Any:
     """Read a part of a config without validating it (see `read_section`)."""
     if not text.lstrip().startswith("{"):
         path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"{where} is {text}: neither a file nor inline JSON")
-        text = path.read_text(encoding="utf-8")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{where} is neither valid YAML nor JSON: {error}") from None
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            raise ValueError(f"{where} is {text}: neither a text file nor inline JSON") from None
+    return load(text, where)
 
 
 def read_runtime(text: str) -> Runtime:

@@ -249,7 +249,7 @@ REFUSED = {
         ["mine", "--like", PROJECT / "config" / "small" / "movi_a.yaml"],
         ["small/movi_a.yaml", "datasets.movi_a.kind: this key is required"],
     ),
-    "no config": (["mine", "--like", PROJECT / "README.md"], ["README.md is no"]),
+    "no config": (["mine", "--like", PROJECT / "README.md"], ["README.md is neither valid YAML"]),
     "unknown SAVi": (
         ["mine", "--like", "obj3d", "--savi", "savi"],
         ["--savi is 'savi'", "the template has savi_obj3d"],

@@ -237,7 +237,7 @@ def test_a_section_comes_from_yaml_json_or_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("missing.yaml", "--config is missing.yaml: neither a file nor inline JSON"),
+        ("missing.yaml", "--config is missing.yaml: neither a text file nor inline JSON"),
         ('{"upscale": ', "--config is neither valid YAML nor JSON"),
         ('{"upscal": 4}', "upscal: unknown key .* did you mean upscale"),
         ('{"upscale": 0}', "upscale is 0: "),

@@ -12,7 +12,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ocvp.config import grid
+from ocvp.config import grid, yaml_files
 from ocvp.config.section import SPLITS
 from ocvp.config.whole import read_as_written, runtime_json
 from ocvp.records import rules as table
@@ -55,6 +55,7 @@ def refusing(function):
     return of
 
 
+refusing(yaml_files.check_files)(workflow.configfiles)
 WRITTEN = refusing(read_as_written)(config)
 CONFIG = grid.expand(WRITTEN)
 refusing(table.check_rules)(CONFIG)
