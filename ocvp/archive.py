@@ -87,8 +87,7 @@ def pack(output: Path, name: str) -> None:
         ValueError: If the study is not finished, or its products do not belong together.
     """
     # --- what goes in; faults are found before anything is written
-    written = read_study()
-    config = read_config(written)
+    config, written = read_study()
     check_products(config)
     files = files_of(config)
     texts = {
@@ -121,11 +120,11 @@ def name_of(output: Path) -> str:
     raise ValueError(f"--output is {output}; its name must end in {' or '.join(SUFFIXES)}")
 
 
-def read_study() -> dict[str, Any]:
-    """Return the config of the study in `results/`, as it was written.
+def read_study() -> tuple[Config, dict[str, Any]]:
+    """Return the config of the study in `results/`, validated, and as it was written.
 
     Raises:
-        ValueError: If there are no tables yet.
+        ValueError: If there are no tables yet, or the file is damaged.
     """
     path = companion(RESULTS / TABLES[0], "config.json")
     if not path.is_file():
@@ -133,7 +132,11 @@ def read_study() -> dict[str, Any]:
             f"{path} does not exist: there is no finished study in {RESULTS.absolute()}; run "
             "`snakemake --cores 2` first"
         )
-    return dict(read_json(path))
+    written = read_json(path)
+    try:
+        return read_config(written), written
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def files_of(config: Config) -> list[Path]:

@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
+from ocvp.records.contents import TrainingTime
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
-from ocvp.runtime.files import atomic_path, check_writable, read_json
+from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.json_files import read_content
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
 from ocvp.runtime.table_options import CHAIN, MODEL, names_in, study_of, table_parser
@@ -91,14 +93,15 @@ def training_row(checkpoint: Path, logs: Path) -> dict[str, Any]:
         logs: Folder of the benchmarks.
 
     Raises:
-        ValueError: If the file is not named as the workflow names it, or that other one is missing.
+        ValueError: If the file is not named as the workflow names it, or that other one is missing
+            or damaged.
     """
     names = names_in(
         checkpoint,
         PATH,
         "holds; expected DATASET/SAVI/seedN/savi.pt or DATASET/SAVI/seedN/PREDICTOR/predictor.pt",
     )
-    took = read_json(checkpoint.parent / TRAINING_TIME)
+    took = read_content(checkpoint.parent / TRAINING_TIME, TrainingTime)
     device = took.get("device") or {}
     # of the last job alone; a training that was interrupted had several
     benchmark = read_benchmark(logs / checkpoint / f"{RULES[checkpoint.name]}.tsv")

@@ -15,6 +15,7 @@ from ocvp.config.tree import Figures
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import BASELINES, METRICS
+from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import rollout
@@ -24,7 +25,7 @@ from ocvp.pictures.decoded import Decoded, decoded
 from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
 from ocvp.records.records import Making
-from ocvp.runtime.files import check_writable, read_json
+from ocvp.runtime.files import check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
@@ -215,12 +216,12 @@ def _part_of(path: Path, part: str) -> dict[str, Any]:
     Raises:
         ValueError: If the file is something else.
     """
-    scores = read_json(path)
-    if not isinstance(scores, dict) or "protocol" not in scores or part not in scores:
+    scores = read_score_file(path)
+    if scores.get("protocol") is None:
         raise ValueError(
             f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json"
         )
-    return scores[part]
+    return dict(scores[part])
 
 
 if __name__ == "__main__":

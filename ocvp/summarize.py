@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
+from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tables import (
     COMPARISON_COLUMNS,
     DECOMPOSITION,
@@ -21,7 +22,7 @@ from ocvp.evaluation.tables import (
     summary_rows,
 )
 from ocvp.records.records import Making
-from ocvp.runtime.files import atomic_path, check_writable, read_json
+from ocvp.runtime.files import atomic_path, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
 from ocvp.runtime.table_options import CHAIN, MODEL, NAME, names_in, study_of, table_parser
@@ -93,7 +94,7 @@ def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read one evaluation file, and the names of the study's entries from its path.
 
     Raises:
-        ValueError: If the file is missing, no JSON, or not named as the workflow names it.
+        ValueError: If the file is missing, damaged, or not named as the workflow names it.
     """
     names = names_in(
         path,
@@ -101,9 +102,7 @@ def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         "scores; expected DATASET/SAVI/seedN/evaluation.json or "
         "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json",
     )
-    scores = read_json(path)
-    if not isinstance(scores, dict) or not isinstance(scores.get("metrics"), dict):
-        raise ValueError(f"{path} holds no scores: it has no metrics")
+    scores = read_score_file(path)
     return names | {"protocol": names["protocol"] or DECOMPOSITION}, scores
 
 

@@ -7,16 +7,26 @@ sizes. Where the files lie does not count.
 
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_videos import MissingDataError, RawVideo
 from ocvp.data.sources import files_of
-from ocvp.runtime.files import read_json
+from ocvp.runtime.json_files import Content, read_content
+
+
+class Manifest(Content):
+    """What `manifest` writes down and `listing` reads."""
+
+    num_videos: int = Field(ge=0)
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -120,10 +130,13 @@ def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
     """
     try:
         videos = list_videos(dataset, split)
-    except MissingDataError:
-        if not record.is_file():
+    except MissingDataError as missing:
+        if not os.path.lexists(record):
             raise
-        stored = read_json(record)
+        try:
+            stored = read_content(record, Manifest)
+        except ValueError as damage:
+            raise MissingDataError(f"{missing}; what they were is not known: {damage}") from None
         return Listing(stored["num_videos"], stored["digest"])
     sizes = file_sizes(dataset, videos)
     return Listing(len(videos), videos_digest(videos, sizes), videos, sizes)

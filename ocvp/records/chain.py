@@ -41,7 +41,7 @@ def chain_of(path: Path, verify: bool = False) -> Node:
         verify: Whether to compare the content of files with their records.
 
     Raises:
-        ValueError: If it does not exist, or nothing says what made it.
+        ValueError: If it does not exist, or nothing says what made it, or its record is damaged.
     """
     if not path.is_file():
         raise ValueError(
@@ -56,9 +56,13 @@ def chain_of(path: Path, verify: bool = False) -> Node:
 
 def _node(role: str, path: Path, digest: str | None, verify: bool, seen: set[Path]) -> Node:
     """Return one node; `digest` is what the file held when it was read."""
-    record = find_record(path) if path.parent.is_dir() else None
+    record, damage = None, ""
+    try:
+        record = find_record(path) if path.parent.is_dir() else None
+    except ValueError as error:
+        damage = str(error)
     # Large files are the inputs of many products: each is read once.
-    fault = _fault(path, record, digest, verify and path not in seen)
+    fault = damage or _fault(path, record, digest, verify and path not in seen)
     if path in seen:
         return Node(role, path, record, fault, is_repeated=True)
     seen.add(path)
@@ -124,7 +128,8 @@ def _note(node: Node) -> str:
     if node.is_repeated:
         return "see above"
     gone = "" if node.path.is_file() else "gone"
-    return ", ".join(filter(None, ["" if node.record else "from outside", gone]))
+    is_from_outside = node.record is None and not node.fault  # or its record is damaged
+    return ", ".join(filter(None, ["from outside" if is_from_outside else "", gone]))
 
 
 def _about(path: Path, record: Record) -> Iterator[str]:

@@ -5,11 +5,15 @@ be gone: what they held is written beside the product.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ocvp.config.entries import Origin
-from ocvp.runtime.files import file_digest, read_json, write_json
+from ocvp.records.contents import OriginRecord
+from ocvp.runtime.files import file_digest, write_json
+from ocvp.runtime.json_files import read_content
 
 RECORD = "origin.json"
 PARAMS = "experiment_params.json"
@@ -64,15 +68,27 @@ def origin_digest(entry: Origin, folder: Path) -> str:
     Raises:
         ValueError: If a file is missing and was not used before, naming it.
     """
-    record = folder / RECORD
     try:
         return files_digest(origin_files(entry))
-    except ValueError:
-        stored = read_json(record) if record.is_file() else {}
+    except ValueError as missing:
         named = _named(entry.pretrained or entry.start_from, entry.pretrained_params)
+        try:
+            stored = read_origin(folder)
+        except ValueError as damage:
+            raise ValueError(f"{missing}; what it was is not known, for {damage}") from None
         if stored.get("named") == named:
             return str(stored["digest"])
         raise
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """Return the record of what a model's weights came from; empty where there is none.
+
+    Raises:
+        ValueError: If it is damaged, naming it.
+    """
+    path = folder / RECORD
+    return read_content(path, OriginRecord) if os.path.lexists(path) else {}
 
 
 def files_digest(files: Sequence[Path]) -> str:

@@ -20,19 +20,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from ocvp.config.section import canonical_json
+from ocvp.records.contents import FORMAT, Provenance
 from ocvp.records.rules import RULES, stage_digest
 from ocvp.runtime.environment import made_by, processor_name
-from ocvp.runtime.files import companion, file_digest, read_json, write_json, write_text
+from ocvp.runtime.files import companion, file_digest, write_json, write_text
+from ocvp.runtime.json_files import read_content
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = "ocvp provenance 1"
 NAME = "provenance.json"
 TRAINING_TIME = "training_time.json"
 """Beside a checkpoint: steps, epochs, seconds and device of its training, all sessions together."""
-PARTS = ("rule", "products", "inputs", "config", "code", "made_by")
-"""What every record holds that is read again."""
 
 Inputs = Mapping[str, Path | Sequence[Path] | None]
 """What a program read, by its role: `{"savi": ..., "videos": ...}`."""
@@ -139,13 +138,21 @@ def find_record(product: Path) -> Record | None:
     """Return the record of a product; None where nothing says what made it.
 
     Raises:
-        ValueError: If a file of that name is no record.
+        ValueError: If there is none, but one that is damaged and may have been it.
     """
+    damage: ValueError | None = None
     for path in dict.fromkeys([companion(product, NAME), *sorted(product.parent.glob(f"*{NAME}"))]):
-        if path.is_file():
+        if not os.path.lexists(path):
+            continue
+        try:
             record = read_record(path)
-            if product.name in record.content["products"]:
-                return record
+        except ValueError as error:
+            damage = damage or error
+            continue
+        if product.name in record.content["products"]:
+            return record
+    if damage is not None:
+        raise damage
     return None
 
 
@@ -153,14 +160,12 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        ValueError: If the file is missing or no record, naming it.
+        ValueError: If the file is missing, damaged or no record, naming it.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is no record of a product: it has no format {FORMAT!r}")
-    if missing := [part for part in PARTS if part not in content]:
-        raise ValueError(f"{path} is damaged: it has no {missing[0]}; make its product again")
-    return Record(path, content)
+    try:
+        return Record(path, read_content(path, Provenance))
+    except ValueError as error:
+        raise ValueError(f"{error}; make its product again") from None
 
 
 def content_digest(path: Path, known: str | None = None) -> str:

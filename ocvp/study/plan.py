@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 from ocvp.config.savi import SaviModel
 from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing
+from ocvp.records.contents import TrainingTime
 from ocvp.records.records import TRAINING_TIME
 from ocvp.records.rules import RULES
 from ocvp.runtime.benchmark_files import number, read_benchmark
-from ocvp.runtime.files import read_json
-from ocvp.study.staleness import other_versions, unknown_faults
+from ocvp.runtime.json_files import read_content
+from ocvp.study.staleness import damaged_records, other_versions, unknown_faults
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
 TRAINING_BYTES = 60e6
@@ -77,12 +78,13 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
 def show_differences(config: Config) -> None:
     """Print what Snakemake does not notice of results that are there.
 
-    That is: products that other versions of packages made; and, of those that were copied without
-    `.snakemake`, the ones that do not belong to the study as it is now.
+    That is: records that are damaged; products that other versions of packages made; and, of those
+    that were copied without `.snakemake`, the ones that do not belong to the study as it is now.
     """
     if not Path("results").is_dir():
         return
-    for text in filter(None, (other_versions(config), unknown_faults(config))):
+    texts = (damaged_records(config), other_versions(config), unknown_faults(config))
+    for text in filter(None, texts):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -180,9 +182,9 @@ def _seconds(benchmark: Path, folder: Path) -> float | None:
     """
     # A training's benchmark is that of its last session, or of writing its results again.
     product = folder / benchmark.relative_to(folder / "logs").parent
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(ValueError):
         if benchmark.stem in TRAININGS:
-            return float(read_json(product.parent / TRAINING_TIME)["seconds"])
+            return float(read_content(product.parent / TRAINING_TIME, TrainingTime)["seconds"])
     return number(read_benchmark(benchmark).get("s"))
 
 

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 from ocvp.config.tree import Config
 from ocvp.records.changes import changes_between, describe_changes
-from ocvp.records.origins import RECORD as ORIGIN
+from ocvp.records.origins import read_origin
 from ocvp.records.records import Record, find_record
 from ocvp.runtime.environment import software_versions
-from ocvp.runtime.files import read_json
 from ocvp.study.products import Product, outside_digest, products
 
 MOST_LISTED = 5
@@ -48,9 +47,11 @@ def faults(config: Config) -> Iterator[Fault]:
             continue
         try:
             record = find_record(Path(product.path))
-        except ValueError as error:
-            yield Fault(product.path, f"its record is damaged ({error})")
-            continue
+        except ValueError as error:  # counts as missing; `damaged_records` tells of it
+            record = None
+            if product.rule != "make_videos":
+                yield Fault(product.path, f"its record is damaged ({error})")
+                continue
         if record is not None:
             records.append((product, record))
         elif product.rule != "make_videos":  # a workflow that imports this one may make its own
@@ -80,19 +81,26 @@ def difference(config: Config, product: Product, record: Record) -> str:
     if record.content["code"] != product.code:
         return "made with other code"
     try:
-        is_other = outside_digest(config, product) != _outside_digest(product, record)
+        wanted_digest = outside_digest(config, product)
     except ValueError:  # it is gone, and Snakemake says so where it is needed
         return ""
+    try:
+        is_other = _outside_digest(product, record) != wanted_digest
+    except ValueError as error:
+        return f"its record is damaged ({error})"
     return "made of other raw files or weights than the config names" if is_other else ""
 
 
 def _outside_digest(product: Product, record: Record) -> str:
-    """Return the digest of what a product was made of from outside (see `outside_digest`)."""
-    origin = Path(product.path).with_name(ORIGIN)
+    """Return the digest of what a product was made of from outside (see `outside_digest`).
+
+    Raises:
+        ValueError: If what says so is damaged.
+    """
     if product.rule == "make_videos":
-        return str(record.content.get("raw", {}).get("digest", ""))
-    if product.rule.startswith(("fit_", "import_")) and origin.is_file():
-        return str(read_json(origin).get("digest", ""))
+        return str((record.content.get("raw") or {}).get("digest", ""))
+    if product.rule.startswith(("fit_", "import_")):
+        return str(read_origin(Path(product.path).parent).get("digest", ""))
     return ""
 
 
@@ -151,6 +159,21 @@ def _has_metadata(product: str) -> bool:
     return len(name) >= MOST_CHARACTERS or Path(".snakemake", "metadata", name).exists()
 
 
+def damaged_records(config: Config) -> str:
+    """Return what to say of records that are damaged; empty where none is."""
+    found: list[str] = []
+    for product in products(config):
+        path = Path(product.path)
+        for read in (find_record, lambda path: read_origin(path.parent)):
+            try:
+                _ = path.exists() and read(path)
+            except ValueError as error:
+                found.append(str(error))
+    if not found:
+        return ""
+    return f"These records count as missing:\n{_bullets(list(dict.fromkeys(found)))}"
+
+
 def other_versions(config: Config) -> str:
     """Return what to say of products that other versions of packages made; empty where none did."""
     now = software_versions()
@@ -159,7 +182,7 @@ def other_versions(config: Config) -> str:
         path = Path(product.path)
         try:
             record = find_record(path) if path.exists() else None
-        except ValueError:  # damaged; `faults` tells of it
+        except ValueError:  # `damaged_records` tells of it
             continue
         if record is None:
             continue

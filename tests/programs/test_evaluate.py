@@ -433,7 +433,7 @@ def test_files_that_hold_no_scores_are_named(tmp_path, capsys):
     assert_one_error(capsys.readouterr().err, "does not say what it scores", stray)
     path = tmp_path / "squares" / "small" / "seed1" / "evaluation.json"
     path.parent.mkdir(parents=True)
-    for content, reason in (('{"metrics": ', "cannot be read as JSON"), ("[]", "holds no scores")):
+    for content, reason in (('{"metrics": ', "cannot be read as JSON"), ("[]", "is damaged")):
         path.write_text(content)
         assert summarize_files(tmp_path, path) == 1
         assert_one_error(capsys.readouterr().err, path, reason)

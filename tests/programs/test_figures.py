@@ -32,7 +32,7 @@ def chain(tmp_path_factory):
     entry |= {f"{name}_per_frame": [2.0, 2.0, 2.0] for name in ("copy_last_slots", "ceiling")}
     nothing = {"mean": None, "per_frame": None, "reason": "no weights"}
     metrics = dict.fromkeys(METRICS, entry) | {"lpips_vgg": nothing}
-    scores = {"protocol": {"num_context": 3, "num_preds": 4}, "metrics": metrics}
+    scores = {"protocol": {"num_context": 3, "num_preds": 4, "split": "test"}, "metrics": metrics}
     for predictor in ("lstm", "ocvp_seq"):
         path = folder / predictor / "evaluation" / "short.json"
         path.parent.mkdir(parents=True)

@@ -115,3 +115,13 @@ def test_what_has_no_record_is_an_error(copied, capsys, path, message):
     status, _, error = show(capsys, path)
     assert status == 1
     assert_one_error(error, message)
+
+
+def test_a_damaged_record_breaks_the_chain_there_and_the_rest_is_shown(copied, capsys):
+    Path(SAVI).with_name("provenance.json").write_text("[]")
+    status, text, error = show(capsys, FIGURE)
+    assert status == 1
+    damage = f"BROKEN: {Path(SAVI).parent}/provenance.json is damaged: it holds no mapping"
+    assert f"savi: {SAVI}  ({damage}" in text
+    assert "made by fit_predictor (python -m ocvp.train_predictor), seed 1" in text
+    assert_one_error(error, "the chain is broken", "provenance.json is damaged")

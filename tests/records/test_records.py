@@ -104,9 +104,9 @@ def test_of_a_checkpoint_the_weights_count_and_not_its_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "is no record of a product"),
+        ("{}", "is damaged: format: field required; make its product again"),
         ("[", "cannot be read as JSON"),
-        ('{"format": "ocvp provenance 1", "rule": "x"}', "is damaged: it has no products"),
+        ('{"format": "ocvp provenance 1", "rule": "x"}', "is damaged: program: field required"),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path, text, message):
@@ -145,3 +145,10 @@ def test_the_command_beside_a_product_makes_it_again(tmp_path):
     script = tmp_path / "val.command.sh"
     subprocess.run(["sh", script], check=True, env=os.environ | {"PATH": path}, capture_output=True)
     assert output.read_bytes() == before
+
+
+def test_a_damaged_record_of_another_product_counts_as_none(product):
+    (product.parent / "a.provenance.json").write_text("{")
+    assert find_record(product.parent / "picture.gif") is not None
+    with pytest.raises(ValueError, match=r"a\.provenance\.json cannot be read as JSON"):
+        find_record(product.parent / "a.png")

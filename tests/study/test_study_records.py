@@ -14,8 +14,15 @@ from staleness_rows import set_key
 
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
+from ocvp.study.plan import Job, estimate_seconds, show_differences
 from ocvp.study.products import figures, products, trained_models
-from ocvp.study.staleness import check_products, faults, other_versions, unknown_faults
+from ocvp.study.staleness import (
+    check_products,
+    damaged_records,
+    faults,
+    other_versions,
+    unknown_faults,
+)
 
 CHAIN = Path("results/tiny/small/seed1")
 
@@ -138,11 +145,62 @@ def test_a_damaged_record_is_told_and_stops_nothing_else(copied, finished_study)
     (CHAIN / "lstm/provenance.json").write_text("")
     edit_record(CHAIN / "ocvp_par/provenance.json", made_by={})
     found = list(faults(study()))
-    assert [fault.product for fault in found] == [str(CHAIN / "lstm/predictor.pt")]
-    assert "its record is damaged" in found[0].reason
+    models = [CHAIN / name / "predictor.pt" for name in ("lstm", "ocvp_par")]
+    assert [fault.product for fault in found] == list(map(str, models))
+    assert all("its record is damaged" in fault.reason for fault in found)
     assert other_versions(study()) == ""
+    assert damaged_records(study()).splitlines()[1:] == [
+        f"  {CHAIN}/lstm/provenance.json cannot be read as JSON: Expecting value: line 1 column 1 "
+        "(char 0); make its product again",
+        f"  {CHAIN}/ocvp_par/provenance.json is damaged: made_by.versions: field required; make "
+        "its product again",
+    ]
+
+
+DAMAGES = {
+    "empty": b"",
+    "cut": b'{"format": "ocvp provenance 1", "rule": "fit',
+    "of another type": b"[1, 2]",
+    "a number": b"5",
+    "without keys": b"{}",
+    "no text": bytes(range(128, 256)),
+    "deep": b"[" * 100_000,
+    "not finite": b'{"seconds": NaN}',
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_whatever_became_of_the_records_the_workflow_names_them_and_goes_on(copied, damage):
+    """All records at once, of each kind."""
+    (CHAIN / "origin.json").write_text("{}")
+    paths = [path for path in Path("results").rglob("*.json") if path.name.endswith(RECORDS)]
+    assert len(paths) > 30
+    for path in paths:
+        path.unlink()
+        path.mkdir() if damage is None else path.write_bytes(damage)
+    show_differences(study())
+    told = damaged_records(study())
+    assert "results/tiny/videos/train.provenance.json" in told
+    assert "and 16 more" in told
+    with pytest.raises(ValueError, match="its record is damaged"):
+        check_products(study())
+    jobs = [Job("fit_savi", {}, 1, Path(f"logs/{CHAIN}/savi.pt/fit_savi.tsv"))]
+    estimate_seconds(jobs, Path.cwd(), 1)
+
+
+RECORDS = ("provenance.json", "manifest.json", "origin.json", "training_time.json")
+
+
+def test_videos_whose_record_is_damaged_are_named_and_stop_nothing(copied, finished_study):
+    Path("results/tiny/videos/train.provenance.json").write_bytes(DAMAGES["cut"])
+    Path(CHAIN / "origin.json").write_text("[]")
+    assert [fault.product for fault in faults(study())] == [str(CHAIN / "savi.pt")]
     run = run_snakemake(*("--dry-run", "--configfile", TINY), folder=copied, **of(finished_study))
     assert run.status == 0, run.text
+    assert run.text.count("videos/train.provenance.json cannot be read as JSON") == 1
+    assert run.text.count("origin.json is damaged: it holds no mapping") == 1
+    assert "Nothing to be done" in run.text
 
 
 def test_videos_without_a_record_are_those_of_an_importing_workflow(copied):

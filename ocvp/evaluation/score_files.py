@@ -1,0 +1,79 @@
+"""Files of scores (`evaluation.json`, `evaluation/PROTOCOL.json`), read for tables and figures."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from ocvp.config.section import Split
+from ocvp.runtime.json_files import Content, read_content
+
+Value = float | None
+Curve = list[Value] | None
+
+
+class Metric(Content):
+    """One metric of a file; a baseline that is not there has no value."""
+
+    mean: Value
+    per_frame: Curve
+    copy_last_frame: Value = None
+    copy_last_slots: Value = None
+    ceiling: Value = None
+    copy_last_frame_per_frame: Curve = None
+    copy_last_slots_per_frame: Curve = None
+    ceiling_per_frame: Curve = None
+    kmeans_colour: Value = None
+    held_boxes: Value = None
+
+
+class Window(Content):
+    """The protocol of a predictor's scores."""
+
+    num_context: int = Field(ge=1)
+    num_preds: int = Field(ge=1)
+    split: Split
+
+
+class Interval(Content):
+    """A paired bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Comparison(Content):
+    """One compared metric, or why it is not compared."""
+
+    reason: str | None = None
+    prediction: Value = None
+    copy_last_slots: Value = None
+    ceiling: Value = None
+    gap_closed: Value = None
+    gain: Interval | None = None
+    beyond_half_gap: Interval | None = None
+
+
+class ScoreFile(Content):
+    """A file of scores, of a SAVi (`split`) or of a predictor (`protocol`)."""
+
+    metrics: dict[str, Metric]
+    split: Split | None = None
+    protocol: Window | None = None
+    comparisons: dict[str, Comparison | str | int] = Field(default={})
+
+    @model_validator(mode="after")
+    def _check_window(self) -> "ScoreFile":
+        if (self.split is None) == (self.protocol is None):
+            raise ValueError("either split or protocol is needed")
+        return self
+
+
+def read_score_file(path: Path) -> dict[str, Any]:
+    """Read a file of scores.
+
+    Raises:
+        ValueError: If it is missing, damaged or something else, naming it.
+    """
+    return read_content(path, ScoreFile)
