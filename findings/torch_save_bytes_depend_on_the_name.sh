@@ -5,7 +5,7 @@
 # Expected:  torch.save of the same tensors writes the same bytes, so that a digest of the file tells
 #            whether two runs ended with the same weights.
 # Behaviour: the archive's inner folder is named after the file, without its ending. savi.pt and
-#            copy.pt differ in size, though their tensors are equal; best/savi.pt and last/savi.pt are
+#            copy.pt differ, though their tensors are equal; best/savi.pt and last/savi.pt are
 #            the same to the bit; and a file that was written under a temporary name and renamed keeps
 #            the temporary name inside. Saving to an open file names the folder `archive`.
 # Whom it hurts: who compares checkpoints, caches or results of a pipeline by the digests of files,
