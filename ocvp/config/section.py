@@ -44,13 +44,13 @@ class Section(BaseModel):
     def _as_meant(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        kinds = _kinds(cls)
+        kinds = kinds_of_keys(cls)
         meant = {key: as_meant(key, value[key], kinds[key]) for key in value if key in kinds}
         return {**value, **meant}
 
 
 @functools.cache
-def _kinds(model: type[Section]) -> dict[str, frozenset[type]]:
+def kinds_of_keys(model: type[Section]) -> dict[str, frozenset[type]]:
     """Return the types of scalars that each key of a section takes."""
     return {key: kinds_of(field.annotation) for key, field in model.model_fields.items()}
 

@@ -5,6 +5,7 @@ What Snakemake makes of a file does not show that any more, so its text is looke
 """
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ import yaml
 
 from ocvp.config.messages import fault_list, readable
 from ocvp.config.scalars import LEADING_ZERO
+from ocvp.config.section import Section, kinds_of_keys
 from ocvp.config.tree import Config
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -22,6 +24,9 @@ NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 MERGE = "tag:yaml.org,2002:merge"
 BASE_60 = re.compile(r"[-+]?[\d_]+(:[0-5]?\d)+(\.[\d_]*)?")
 """A number that YAML 1.1 takes for minutes and seconds."""
+
+
+DECIMAL = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 
 
 def load(text: str, where: str) -> Any:
@@ -93,7 +98,7 @@ def _faults_of(
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _faults_of(item, (*keys, str(index)), seen)
-    elif isinstance(node, yaml.ScalarNode) and _is_misread(node):
+    elif isinstance(node, yaml.ScalarNode) and _is_misread(node, keys):
         read = yaml.load(node.value, LOADER)
         yield (
             keys,
@@ -102,10 +107,26 @@ def _faults_of(
         )
 
 
-def _is_misread(node: yaml.ScalarNode) -> bool:
-    """Tell whether a node is a number to YAML and may be another one to who wrote it."""
-    is_number = not node.style and node.tag in NUMBERS  # not in quotes
-    return is_number and any(form.fullmatch(node.value) for form in (LEADING_ZERO, BASE_60))
+def _is_misread(node: yaml.ScalarNode, keys: tuple[str, ...]) -> bool:
+    """Tell whether a node is a number to YAML and may be something else to who wrote it."""
+    if node.style or node.tag not in NUMBERS:  # in quotes, or no number
+        return False
+    if any(form.fullmatch(node.value) for form in (LEADING_ZERO, BASE_60)):
+        return True
+    # where text is meant, a whole number is taken as text
+    is_whole = node.tag == NUMBERS[0]
+    return is_whole and not DECIMAL.fullmatch(node.value) and not _text_keys().isdisjoint(keys[-1:])
+
+
+@functools.cache
+def _text_keys() -> set[str]:
+    """Return the keys of all sections that take text."""
+    sections, found = [Section], set()
+    while sections:
+        section = sections.pop()
+        sections += section.__subclasses__()
+        found |= {key for key, kinds in kinds_of_keys(section).items() if str in kinds}
+    return found
 
 
 def _is_scalar(node: yaml.Node) -> bool:

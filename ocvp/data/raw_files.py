@@ -136,7 +136,7 @@ def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
         try:
             stored = read_content(record, Manifest)
         except ValueError as damage:
-            raise MissingDataError(f"{missing}; what they were is not known: {damage}") from None
+            raise MissingDataError(f"{damage}; and {str(missing).splitlines()[0]}") from None
         return Listing(stored["num_videos"], stored["digest"])
     sizes = file_sizes(dataset, videos)
     return Listing(len(videos), videos_digest(videos, sizes), videos, sizes)

@@ -203,6 +203,14 @@ def test_what_means_one_thing_is_read(tmp_path, text):
     check_files([path])
 
 
+@pytest.mark.parametrize("token", ["0x20", "1_000", "+4", "0b11"])
+def test_a_number_that_text_would_not_be_the_same_as_is_refused(token):
+    with pytest.raises(ValueError, match=r"datasets\.own\.root is .*put it into quotes"):
+        load(f"datasets: {{own: {{root: {token}}}}}", "config")
+    load(f"savi: {{small: {{training: {{num_steps: {token}}}}}}}", "config")
+    load(f"datasets: {{own: {{root: '{token}'}}}}", "config")
+
+
 def test_a_key_that_stands_twice_is_refused():
     with pytest.raises(ValueError, match=r"savi\.a stands there twice"):
         load("savi: {a: 1, b: 2, a: 3}", "config")
