@@ -13,7 +13,7 @@ ARCHIVE ?= study.tar.gz
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-slurm lint format tensorboard archive clean
+.PHONY: help install demo test test-all test-slurm fuzz kills lint format tensorboard archive clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,15 @@ test: $(STAMP) ## Run the tests, in about 6 minutes on 2 cores
 
 test-all: $(STAMP) ## Run the slow tests too, as CI does
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+TRIES ?= 1000
+KILLS ?= 100
+SEED ?= 0
+fuzz: $(STAMP) ## Try damaged configs and files (TRIES=1000 SEED=0; about 10 minutes)
+	$(BIN)/python tests/fuzz/fuzz.py --tries $(TRIES) --seed $(SEED)
+
+kills: $(STAMP) ## Kill small trainings at random, and compare bits (KILLS=100 SEED=0; about 10 minutes)
+	$(BIN)/python tests/fuzz/kills.py --kills $(KILLS) --seed $(SEED)
 
 # All its tests at once: they mostly wait.
 test-slurm: $(STAMP) ## Run the workflow on a Slurm of its own (as root, on Debian, about 4 minutes)

@@ -14,6 +14,9 @@ from ocvp.config.messages import shortened
 LEADING_ZERO = re.compile(r"[-+]?0[\d_][\d_.:e+-]*", re.ASCII | re.IGNORECASE)
 """A number that starts with a zero without a meaning: YAML 1.1 reads `010` as 8."""
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half of a letter, as which YAML reads JSON's two escapes for a letter."""
+
 WHOLE = re.compile(r"[-+]?\d+", re.ASCII)
 MOST_DIGITS = 18
 LARGEST = 10**MOST_DIGITS
@@ -41,13 +44,15 @@ def as_meant(key: str, value: Any, kinds: frozenset[type]) -> Any:
 
     Raises:
         ValueError: If a number is needed, and it is a truth value, has zeros in front, or is too
-            large.
+            large; or if text holds halves of letters.
     """
     if isinstance(value, list | tuple):
         return [as_meant(key, item, kinds) for item in value]
     if isinstance(value, str) and value == "null" and NoneType in kinds:
         return None
     if str in kinds:
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise ValueError(f"{key}: it is {shortened(value)}; write letters as they are, not \\u")
         return str(value) if type(value) is int else value
     if not kinds & {int, float}:
         return value

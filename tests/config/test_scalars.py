@@ -54,6 +54,12 @@ def test_text_stays_text(text):
     assert found("datasets.own.root", text) == text
 
 
+def test_halves_of_letters_are_no_text():
+    read = yaml.safe_load('"\\ud83d\\ude00"')  # JSON's way to write a letter
+    assert "datasets.own.root: it is '\\ud83d\\ude00'" in message("datasets.own.root", read)
+    assert found("datasets.own.root", "\U0001f600 ü") == "\U0001f600 ü"
+
+
 def test_a_whole_number_is_text_where_text_is_meant():
     assert found("datasets.own.root", 2024) == "2024"
     assert found("datasets.own.frames", 7) == "7"

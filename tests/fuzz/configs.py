@@ -29,6 +29,7 @@ from ocvp.config.experiments import evaluation_config
 from ocvp.config.text import commented_yaml
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_as_written, read_config, runtime_json
+from ocvp.data.sources import SOURCES
 from ocvp.records import rules
 from ocvp.study.chains import any_of, chains, paths
 from ocvp.study.jobs import Jobs
@@ -179,6 +180,13 @@ def _apply(config: dict[str, Any], edit: Edit, mark: str) -> bool:
 # --- reading --------------------------------------------------------------------------------------
 
 
+def read_code() -> None:
+    """Take the digests of the code of all rules, which every try asks for."""
+    for rule in rules.RULES:
+        for kind in (None, *SOURCES):
+            rules.stage_digest(rule, kind)
+
+
 def tried(case: Case) -> Outcome:
     """Read a config as the Snakefile does, with all that it computes from it at once."""
     folder = Path(tempfile.mkdtemp(prefix="ocvp-fuzz-config-"))
@@ -240,7 +248,12 @@ def _refuse(constant: str) -> None:
 
 def _names(message: str, case: Case, path: Path) -> bool:
     """Tell whether a message is short, and names a key that was edited, or the file."""
-    keys = {str(path), "study", *(key for edit in case.edits for key in edit.keys)}
+    keys = {
+        str(path),
+        "study",
+        "the top level is",
+        *(key for edit in case.edits for key in edit.keys),
+    }
     keys |= {edit.token for edit in case.edits if edit.how == "rename"}
     is_short = message.count("\n") <= 21 and all(len(line) < 700 for line in message.split("\n"))
     return is_short and any(key in message for key in keys)

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def fuzz_configs(number: int, seed: int, kept: Path) -> list[Outcome]:
     """Return how so many configs went."""
     cases = configs.cases(number, seed)
+    configs.read_code()
     outcomes = run_all(len(cases), lambda index: configs.tried(cases[index]), configs.SECONDS)
     for index, outcome in enumerate(outcomes):
         if outcome.is_violation:

@@ -39,7 +39,7 @@ from trainings import (  # noqa: E402
 from ocvp import evaluate_predictor, evaluate_savi  # noqa: E402
 from ocvp.models.checkpoint import read_checkpoint  # noqa: E402
 
-STEPS = 40
+STEPS = 100
 SAVE = {"save_interval_minutes": 0.002}
 """Saves in between, so that kills hit them too; not after each step, so that steps are lost."""
 
@@ -131,7 +131,7 @@ def _kill(
             status, text = ended(process)
             break
         try:
-            process.wait(chance.uniform(0.1, 0.9) * seconds)
+            process.wait(chance.uniform(0.05, 1.0) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
         status, text = ended(process)
