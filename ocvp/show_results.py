@@ -7,10 +7,23 @@ from pathlib import Path
 import pandas as pd
 
 from ocvp.evaluation.metrics import BASELINES
-from ocvp.evaluation.tables import BOUNDS, OUTCOME, QUANTITIES
+from ocvp.evaluation.tables import (
+    BOUNDS,
+    COMPARISON_COLUMNS,
+    OUTCOME,
+    QUANTITIES,
+    SUMMARY_COLUMNS,
+)
 from ocvp.runtime.program import run
 
-TABLES = ("summary.csv", "comparisons.csv")
+TABLES = {
+    "summary.csv": (SUMMARY_COLUMNS, ("value", *BASELINES)),
+    "comparisons.csv": (
+        COMPARISON_COLUMNS,
+        ("value", *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS)),
+    ),
+}
+"""The columns of each table, and those that hold numbers."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,15 +44,21 @@ def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read both tables of a study.
 
     Raises:
-        ValueError: If they were not made yet.
+        ValueError: If they were not made yet, or are damaged.
     """
-    for name in TABLES:
-        if not (results / name).is_file():
-            raise ValueError(
-                f"{results / name} does not exist; run `snakemake --cores 1 summarize`"
-            )
-    summary = pd.read_csv(results / TABLES[0], keep_default_na=False, na_values=[""])
-    return summary.fillna({"predictor": ""}), pd.read_csv(results / TABLES[1])
+    summary, comparisons = (_read_table(results / name, *TABLES[name]) for name in TABLES)
+    return summary.fillna({"predictor": ""}), comparisons
+
+
+def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    again = "run `snakemake --cores 1 summarize`"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; {again}")
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return table[list(columns)].astype(dict.fromkeys(numbers, float))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and {again}") from None
 
 
 def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:

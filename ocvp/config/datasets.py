@@ -7,14 +7,18 @@ from pydantic import Field, RootModel, model_validator
 from ocvp.config.section import PositiveInt, Resolution, Section
 
 
+MOST_VIDEOS = 1_000_000
+"""Of a split: the workflow makes a list of them while it parses."""
+
+
 class NumVideos(Section):
     """How many videos each split holds."""
 
-    train: int = Field(ge=1)
+    train: int = Field(ge=1, le=MOST_VIDEOS)
     """Videos to train on."""
-    val: int = Field(ge=1)
+    val: int = Field(ge=1, le=MOST_VIDEOS)
     """Videos to validate on."""
-    test: int = Field(ge=1)
+    test: int = Field(ge=1, le=MOST_VIDEOS)
     """Videos to report on."""
 
 

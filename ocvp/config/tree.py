@@ -50,7 +50,7 @@ class PredictorScoring(Section):
 class Figures(Section):
     """What the figures show."""
 
-    num_videos: int = Field(default=3, ge=1)
+    num_videos: int = Field(default=3, ge=1, le=10_000)
     """Rollouts to draw for each predictor and protocol, of the first videos of the split."""
     upscale: int = Field(default=3, ge=1)
     """Pixels of a figure for each pixel of a frame."""

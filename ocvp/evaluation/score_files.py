@@ -54,6 +54,13 @@ class Comparison(Content):
     gain: Interval | None = None
     beyond_half_gap: Interval | None = None
 
+    @model_validator(mode="after")
+    def _check_gain(self) -> "Comparison":
+        values = (self.prediction, self.copy_last_slots, self.ceiling)
+        if self.reason is None and None in (*values, self.gain, self.beyond_half_gap):
+            raise ValueError("a compared metric needs three values and two intervals")
+        return self
+
 
 class ScoreFile(Content):
     """A file of scores, of a SAVi (`split`) or of a predictor (`protocol`)."""
@@ -62,11 +69,17 @@ class ScoreFile(Content):
     split: Split | None = None
     protocol: Window | None = None
     comparisons: dict[str, Comparison | str | int] = Field(default={})
+    """By metric; besides, `subset` and `num_videos`, or the `reason` why nothing is compared."""
 
     @model_validator(mode="after")
-    def _check_window(self) -> "ScoreFile":
+    def _check(self) -> "ScoreFile":
         if (self.split is None) == (self.protocol is None):
             raise ValueError("either split or protocol is needed")
+        is_compared = any(isinstance(entry, Comparison) for entry in self.comparisons.values())
+        if is_compared and not (
+            self.protocol and {"subset", "num_videos"} <= set(self.comparisons)
+        ):
+            raise ValueError("comparisons need protocol, subset and num_videos")
         return self
 
 

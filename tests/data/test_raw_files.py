@@ -285,3 +285,13 @@ def test_what_is_simulated_needs_no_files(tmp_path):
     simulated = listing(toy, "train", tmp_path / "none.json")
     assert (simulated.num_videos, simulated.digest, simulated.part_digest(0, 2)) == (3, "", "")
     assert list_videos(toy, "test") == [RawVideo("test_00000", ())]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"num_videos": -1, "digest": "x"}', None])
+def test_a_damaged_manifest_counts_as_none_and_is_named(obj3d, tmp_path, damage):
+    record = tmp_path / "val.manifest.json"
+    record.mkdir() if damage is None else record.write_text(damage)
+    assert listing(obj3d, "val", record).num_videos > 0, "the raw files say it"
+    gone = obj3d.model_copy(update={"root": str(tmp_path / "gone")})
+    with pytest.raises(MissingDataError, match=r"val\.manifest\.json .*; and .*gone/val does not"):
+        listing(gone, "val", record)
