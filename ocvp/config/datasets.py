@@ -6,7 +6,6 @@ from pydantic import Field, RootModel, model_validator
 
 from ocvp.config.section import PositiveInt, Resolution, Section
 
-
 MOST_VIDEOS = 1_000_000
 """Of a split: the workflow makes a list of them while it parses."""
 
