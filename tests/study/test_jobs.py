@@ -157,7 +157,21 @@ def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
     assert paths(config, "{predictor}") == sorted(config.predictors)
     pairs = [f"{p}/{e}" for p in config.predictors for e in config.evaluation]
     assert paths(config, "{predictor}/{protocol}") == sorted(pairs)
-    videos = [
-        f"{e}_{video}" for e in config.evaluation for video in range(config.figures.num_videos)
-    ]
-    assert paths(config, "{protocol}_{video}") == sorted(videos)
+    videos = [f"{e}_{video}" for e in config.evaluation for video in range(2)]
+    assert paths(config, "{protocol}_{video}", range(2)) == sorted(videos)
+    assert paths(config, "{protocol}_video0") == sorted(f"{e}_video0" for e in config.evaluation)
+
+
+def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
+    config = config_of(TINY | {"figures": {"num_videos": 3}})
+    assert {protocol.split for protocol in config.evaluation.values()} == {"test"}
+
+    def listings(dataset, split):
+        if number == 0:
+            raise ValueError("the raw files are gone")
+        return Listing({"test": number, "train": 1, "val": 1}[split], "")
+
+    drawn = {}
+    for number in (0, 1, 2, 3, 4):
+        drawn[number] = num_rollouts(config, listings)
+    assert drawn == {0: 3, 1: 1, 2: 2, 3: 3, 4: 3}
