@@ -13,7 +13,17 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
-from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
+from ocvp.data.raw_files import Listing
+from ocvp.data.raw_videos import MissingDataError
+from ocvp.study.chains import (
+    any_of,
+    chains,
+    names_of,
+    num_rollouts,
+    paths,
+    slot_splits,
+    video_splits,
+)
 from ocvp.study.jobs import Jobs
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
@@ -163,15 +173,18 @@ def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
 
 
 def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
-    config = config_of(TINY | {"figures": {"num_videos": 3}})
-    assert {protocol.split for protocol in config.evaluation.values()} == {"test"}
+    config = config_of(TINY, figures={"num_videos": 3})
+    assert {protocol.split for protocol in config.evaluation.values()} == {"test", "val"}
 
-    def listings(dataset, split):
-        if number == 0:
-            raise ValueError("the raw files are gone")
-        return Listing({"test": number, "train": 1, "val": 1}[split], "")
+    def drawn(**numbers: int) -> int:
+        return num_rollouts(config, lambda dataset, split: Listing(numbers[split], ""))
 
-    drawn = {}
-    for number in (0, 1, 2, 3, 4):
-        drawn[number] = num_rollouts(config, listings)
-    assert drawn == {0: 3, 1: 1, 2: 2, 3: 3, 4: 3}
+    assert drawn(test=2, val=5) == drawn(test=5, val=2, train=1) == 2
+    assert drawn(test=3, val=9) == drawn(test=4, val=5) == 3
+
+
+def test_a_missing_data_set_limits_no_figures():
+    def missing(dataset: str, split: str) -> Listing:
+        raise MissingDataError(f"{dataset} is elsewhere")
+
+    assert num_rollouts(config_of(TINY, figures={"num_videos": 3}), missing) == 3

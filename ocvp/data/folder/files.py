@@ -142,8 +142,8 @@ def _masks_of_film(dataset: FolderDataset, folder: Path) -> list[Path]:
     if spacing > 1 and list(by_frame) == list(range(0, max(by_frame) + 1, spacing)):
         count = len([frame for frame in by_frame if frame >= dataset.start])
         text += (
-            f": there are masks of every {spacing}th frame, so give start and stride in steps of "
-            f"{spacing}, and with stride {spacing} a num_frames of at most {count}"
+            f": one frame in {spacing} has a mask, so give start and stride in steps of {spacing}, "
+            f"and with stride {spacing} a num_frames of at most {count}"
         )
     raise ValueError(text)
 
