@@ -11,13 +11,14 @@ import itertools
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from ocvp.data.raw_videos import PICTURES, natural_order, visible
+from ocvp.data.raw_videos import PICTURES, visible
 
+NUMBER = re.compile(r"(\d+)")
 MOMENT = "%Y%m%d%H%M%S"
 MOMENT_DIGITS = 14
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -29,6 +30,21 @@ class Picture(NamedTuple):
     path: Path
     number: int | None
     """What its name counts; None where no name of the folder holds a number."""
+
+
+class Name(NamedTuple):
+    """A picture's name, taken apart."""
+
+    path: Path
+    texts: tuple[str, ...]
+    """What stands before, between and after the numbers, without the ending."""
+    numbers: tuple[int, ...]
+
+    def starred(self, index: int) -> str:
+        """Return the name without its ending, and with a star in place of one of its numbers."""
+        parts = NUMBER.split(self.path.stem)
+        parts[2 * index + 1] = "*"
+        return "".join(parts)
 
 
 class Series(NamedTuple):
@@ -51,18 +67,22 @@ def read_series(folder: Path, pattern: str | None = None) -> list[Picture]:
     Raises:
         ValueError: If there are several series, two pictures of one frame, or none that matches.
     """
-    files = [path for path in visible(folder) if path.suffix.lower() in PICTURES]
+    files = [path for path in visible(folder) if path.name.lower().endswith(PICTURES)]
     matching = [path for path in files if pattern is None or _matches(path, pattern)]
     if files and not matching:
         raise ValueError(
             f"pattern is {pattern!r}, which fits none of the {len(files)} pictures in {folder} "
             f"(such as {min(path.name for path in files)})"
         )
-    matching.sort(key=lambda path: natural_order(path.name))
-    _check_doubles(folder, matching)
-    if not any(_numbers(path) for path in matching):
-        return [Picture(path, None) for path in matching]
-    series = _split(matching)
+    groups: defaultdict[tuple[str, ...], list[Name]] = defaultdict(list)
+    for path in matching:
+        parts = NUMBER.split(path.name.rpartition(".")[0])
+        name = Name(path, tuple(parts[::2]), tuple(map(int, parts[1::2])))
+        groups[name.texts].append(name)
+    _check_doubles(folder, groups.values())
+    if all(len(texts) == 1 for texts in groups):
+        return [Picture(path, None) for path in sorted(matching)]
+    series = [one for texts in sorted(groups) for one in _series_of(groups[texts])]
     # `*` fits 0001_mask too, and yet it is the name of the series without anything else.
     series = [one for one in series if one.name == pattern] or series
     if len(series) > 1:
@@ -105,65 +125,40 @@ def _matches(path: Path, pattern: str) -> bool:
     return fnmatchcase(path.name, pattern) or fnmatchcase(path.stem, pattern)
 
 
-def _parts(path: Path) -> list[str]:
-    """Return text and numbers of a name without its ending, in turn: text comes first and last."""
-    return re.split(r"(\d+)", path.stem)
+def _check_doubles(folder: Path, groups: Iterable[list[Name]]) -> None:
+    """Sort names by their numbers, and raise ValueError where two differ in no text or number."""
+    for names in groups:
+        names.sort(key=lambda name: (name.numbers, name.path.name))
+        for before, after in itertools.pairwise(names):
+            if before.numbers == after.numbers:  # another ending, or leading zeros
+                raise ValueError(
+                    f"{folder} holds two pictures of one frame, {before.path.name} and "
+                    f"{after.path.name}; keep one of them"
+                )
 
 
-def _numbers(path: Path) -> list[int]:
-    return [int(part) for part in _parts(path)[1::2]]
-
-
-def _check_doubles(folder: Path, paths: Sequence[Path]) -> None:
-    """Raise ValueError where two names differ in nothing but the ending, or leading zeros."""
-    seen: dict[tuple, Path] = {}
-    for path in paths:
-        other = seen.setdefault((*_parts(path)[::2], *_numbers(path)), path)
-        if other is not path:
-            raise ValueError(
-                f"{folder} holds two pictures of one frame, {other.name} and {path.name}; keep one "
-                "of them"
-            )
-
-
-def _split(paths: Sequence[Path]) -> list[Series]:
-    """Return the series among pictures in natural order, without doubles."""
-    groups: defaultdict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for path in paths:
-        groups[tuple(_parts(path)[::2])].append(path)
-    return [series for group in groups.values() for series in _series_of(group)]
-
-
-def _series_of(paths: Sequence[Path]) -> list[Series]:
-    """Return the series of pictures whose names differ in numbers only."""
-    moments = [_moment(path) for path in paths]
+def _series_of(names: list[Name]) -> list[Series]:
+    """Return the series among names in the order of their numbers, in which they differ."""
+    moments = [_moment(name) for name in names]
     if None not in moments:
-        name = "*".join(_parts(paths[0])[::2])
-        return [_named(name, list(map(Picture, paths, moments)))]
-    rows = [_numbers(path) for path in paths]
-    columns = list(zip(*rows, strict=True))
+        pictures = [Picture(name.path, time) for name, time in zip(names, moments, strict=True)]
+        return [_series("*".join(names[0].texts), pictures)]
+    columns = list(zip(*(name.numbers for name in names), strict=True))
     if not columns:  # one name without a number
-        return [_named("", [Picture(paths[0], None)])]
+        return [_series("", [Picture(names[0].path, None)])]
     rising = [i for i, column in enumerate(columns) if all(map(int.__lt__, column, column[1:]))]
     if rising:  # of names that count twice (0001_t0.5), what rises evenly
         frame = max(rising, key=lambda i: (_is_even(columns[i]), i))
-        pictures = [Picture(path, row[frame]) for path, row in zip(paths, rows, strict=True)]
-        return [_named(_starred(paths[0], frame), pictures)]
+        pictures = [Picture(name.path, name.numbers[frame]) for name in names]
+        return [_series(names[0].starred(frame), pictures)]
     frame = max(range(len(columns)), key=lambda i: (len(set(columns[i])), i))
     found: defaultdict[str, list[Picture]] = defaultdict(list)
-    for path, row in zip(paths, rows, strict=True):
-        found[_starred(path, frame)].append(Picture(path, row[frame]))
-    return [_named(name, pictures) for name, pictures in found.items()]
+    for name in names:
+        found[name.starred(frame)].append(Picture(name.path, name.numbers[frame]))
+    return [_series(name, pictures) for name, pictures in found.items()]
 
 
-def _starred(path: Path, number: int) -> str:
-    """Return a name without its ending, and with a star in place of one of its numbers."""
-    parts = _parts(path)
-    parts[2 * number + 1] = "*"
-    return "".join(parts)
-
-
-def _named(name: str, pictures: list[Picture]) -> Series:
+def _series(name: str, pictures: list[Picture]) -> Series:
     return Series(name if len(pictures) > 1 else pictures[0].path.name, pictures)
 
 
@@ -171,17 +166,18 @@ def _is_even(column: Sequence[int]) -> bool:
     return len({after - before for before, after in itertools.pairwise(column)}) == 1
 
 
-def _moment(path: Path) -> int | None:
+def _moment(name: Name) -> int | None:
     """Return the date and time that a name holds, in the unit of its last digit; None: it has none.
 
     2024-05-01T10-20-30, 20240501_102030_123 and the like.
     """
-    digits = "".join(_parts(path)[1::2])
+    digits = "".join(NUMBER.findall(name.path.stem))
     moment, fraction = digits[:MOMENT_DIGITS], digits[MOMENT_DIGITS:]
+    if len(moment) < MOMENT_DIGITS:
+        return None
     with contextlib.suppress(ValueError):
         seconds = (datetime.datetime.strptime(moment, MOMENT) - EPOCH) // datetime.timedelta(0, 1)
-        if seconds > 0 and len(moment) == MOMENT_DIGITS:
-            return seconds * 10 ** len(fraction) + int(fraction or 0)
+        return seconds * 10 ** len(fraction) + int(fraction or 0) if seconds > 0 else None
     return None
 
 
