@@ -106,6 +106,24 @@ def test_a_cover_is_no_film(tmp_path, ending, is_marked):
     assert Film(path).count() == 10
 
 
+def test_sound_with_a_cover_is_no_film(tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000, layout="mono")
+        cover = container.add_stream("mjpeg")
+        cover.height, cover.width, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), "rgb24")
+        container.mux(cover.encode(picture))
+        container.mux(cover.encode())
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        samples.sample_rate = 8000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode())
+    with pytest.raises(ValueError, match=r"sound\.mp4 cannot be read as a video: it holds no film"):
+        list(Film(path).read())
+
+
 def joined(path, sizes):
     """Write a stream of MPEG-2 whose size changes, as recorders of screens leave it."""
     content = b""
@@ -172,6 +190,8 @@ def test_a_gif_that_rests_shows_in_the_pace(tmp_path):
     assert film.pace == Pace(10.0, 0.1, 0.5, is_even=False)
     assert grays_of(Film(path, fps=10)) == [0, 20, 40, *[60] * 5, 80, 100, 120, 140, 160, 180]
     assert grays_of(Film(path, fps=5)) == [0, 40, 60, 60, 80, 120, 160]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:4], duration=[100] * 3 + [300])
+    assert grays_of(Film(path, fps=10)) == [0, 20, 40, 60, 60, 60]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])

@@ -116,6 +116,28 @@ def test_one_palette_leaves_numbers_whatever_its_colours(tmp_path, colours, opti
     assert labels.values == [1, 2, 3]
 
 
+def test_one_colour_with_two_numbers_is_two_objects_in_one_palette(tmp_path):
+    masks = truth((1,), (2,), (1,))
+    paths = [
+        write_palette(tmp_path / f"{t}.png", mask, [BLACK, RED, RED])
+        for t, mask in enumerate(masks)
+    ]
+    labels = read(paths)
+    np.testing.assert_array_equal(labels.masks, masks)
+    assert labels.values == [1, 2]
+
+
+def test_two_numbers_of_one_colour_in_a_mask_say_that_colours_mean_nothing(tmp_path):
+    masks = truth((1, 2), (1,), (2,))
+    paths = [
+        write_palette(tmp_path / f"{t}.png", mask, [BLACK, RED, RED, (t, 0, 0)])
+        for t, mask in enumerate(masks)
+    ]
+    labels = read(paths)
+    np.testing.assert_array_equal(labels.masks, masks)
+    assert labels.values == [1, 2]
+
+
 def test_a_palette_that_ends_with_the_last_number_of_its_mask_is_the_same(tmp_path):
     paths = [
         write_palette(tmp_path / f"{t}.png", mask, FIXED[: mask.max() + 1])
