@@ -29,7 +29,7 @@ def numbered(text, numbers):
         numbered("scene.{:04d}.png", range(12)),
         ["0001.png", "0002.JPG", "0003.jpeg"],
         [f"{k:04d}_t{k / 2}.png" for k in range(9, 13)],  # frame and time
-        [f"{k:04d}_{k * k:06d}.png" for k in range(9, 13)],  # frame and anything that rises
+        [f"{k:04d}_{k**3:06d}.png" for k in range(9, 13)],  # frame and anything that rises
         ["20240501_235958.png", "20240501_235959.png", "20240502_000000.png"],
         ["2024-05-01T10-20-59.png", "2024-05-01T10-21-00.png", "2024-05-01T10-21-01.png"],
         ["a.png", "b.png", "c.png"],

@@ -7,7 +7,7 @@ import collections
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,19 @@ from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame
 from ocvp.data.videos import Video
 
 logger = logging.getLogger(__name__)
+
+
+class Frames(NamedTuple):
+    """The frames of a video that are stored."""
+
+    pixels: NDArray[np.uint8]
+    """Shape (T, H, W, 3)."""
+    size: tuple[int, int]
+    """Height and width of the source."""
+    crop: Crop
+    """The part of the source that is used."""
+    pace: Pace | None
+    """How they lie in time; None where that is not known."""
 
 
 class FolderVideos:
@@ -66,11 +79,13 @@ class FolderVideos:
         """
         paces: dict[str, Pace] = {}
         for video in self._videos[start:stop]:
-            frames, size, crop = self._frames(video, paces)
-            arrays: dict[str, NDArray] = {"frames": frames}
-            metadata: dict[str, Any] = {"source": _source(video), "crop": list(crop)}
+            frames = self._frames(video)
+            if frames.pace is not None:
+                paces[_source(video)] = frames.pace
+            arrays: dict[str, NDArray] = {"frames": frames.pixels}
+            metadata: dict[str, Any] = {"source": _source(video), "crop": list(frames.crop)}
             if self._dataset.masks is not None:
-                masks, values = self._masks(video, size, crop)
+                masks, values = self._masks(video, frames.size, frames.crop)
                 arrays["masks"] = masks
                 arrays["boxes"] = mask_boxes(masks, self._dataset.max_objects)
                 metadata["mask_values"] = values
@@ -79,15 +94,13 @@ class FolderVideos:
         if text:
             logger.warning("%s: %s", self._root / self._dataset.frames, text)
 
-    def _frames(
-        self, video: RawVideo, paces: dict[str, Pace]
-    ) -> tuple[NDArray[np.uint8], tuple[int, int], Crop]:
-        """Return frames, and height and width of the source, and the part of it that is used."""
+    def _frames(self, video: RawVideo) -> Frames:
         dataset = self._dataset
         path = self._root / _source(video)
         film = Film(path, dataset.fps) if _is_film(video) else None
         size, crop, frames = (0, 0), WHOLE, []
-        for picture in self._pictures(video) if film is None else self._read(film):
+        files = (self._root / file for file in video.files)
+        for picture in read_pictures(files) if film is None else self._read(film):
             size = (picture.height, picture.width)
             crop = choose_crop(size, dataset.resolution, dataset.fit)
             frames.append(resize_frame(picture, dataset.resolution, dataset.resize, crop))
@@ -99,12 +112,7 @@ class FolderVideos:
                 f"video {video.name} ({path}) has {number} frames{rate}; start {dataset.start}, "
                 f"stride {dataset.stride} and num_frames {dataset.num_frames} need {needed}"
             )
-        if film is not None and film.pace is not None:
-            paces[_source(video)] = film.pace
-        return np.stack(frames), size, crop
-
-    def _pictures(self, video: RawVideo) -> Iterator[Image.Image]:
-        return read_pictures(self._root / file for file in video.files)
+        return Frames(np.stack(frames), size, crop, None if film is None else film.pace)
 
     def _read(self, film: Film) -> Iterator[Image.Image]:
         """Read the frames of a film that are stored."""
