@@ -348,6 +348,12 @@ def test_a_precision_that_is_not_there_is_named(monkeypatch):
         resolve_precision("bfloat16", "cuda:0")
 
 
+@pytest.fixture(scope="module")
+def compiled_folder(tmp_path_factory):
+    """Return an empty folder for what is compiled: headers are, once for all tests."""
+    return str(tmp_path_factory.mktemp("compiled"))
+
+
 def pure_loss(kind, frozen, num_preds=NUM_PREDS):
     """Return a module, a function from it and a batch to the loss, and a batch.
 
@@ -422,6 +428,8 @@ def test_the_lstm_is_compiled_in_parts(frozen):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "num_frames"), [("savi", 2), ("ocvp_seq", 1)])
-def test_compiled_losses_are_those_of_eager_mode(kind, num_frames, frozen, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_compiled_losses_are_those_of_eager_mode(
+    kind, num_frames, frozen, compiled_folder, monkeypatch
+):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", compiled_folder)
     check_compiled(kind, frozen, "float32", [4, 4, 4], num_preds=num_frames, fullgraph=True)
