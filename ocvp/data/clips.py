@@ -67,7 +67,7 @@ def read_clip(
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; give a film or a folder of pictures")
-    stop = None if max_frames is None else start + every * max_frames
+    stop = None if max_frames is None else start + every * (max_frames - 1) + 1
     film = None if path.is_dir() else Film(path, fps)
     if film is not None:
         source = film.read(start, stop, every)

@@ -117,7 +117,7 @@ class FolderVideos:
     def _read(self, film: Film) -> Iterator[Image.Image]:
         """Read the frames of a film that are stored."""
         dataset = self._dataset
-        stop = dataset.start + dataset.stride * dataset.num_frames
+        stop = dataset.start + dataset.stride * (dataset.num_frames - 1) + 1
         return film.read(dataset.start, stop, dataset.stride)
 
     def _first_film(self, paces: Mapping[str, Pace]) -> tuple[str, Pace] | None:

@@ -259,7 +259,7 @@ def test_uneven_films_are_told_in_one_warning(tmp_path, caplog):
         "a": [100] * 8,
         "b": [100, 100, 400, *[100] * 5],
         "c": [50, 50, 50, 200, *[50] * 4],  # with a rate of its own, which is not told again
-        "d": [*[100] * 6, 900, 900],  # beyond what is taken
+        "d": [*[100] * 5, 900, 900, 900],  # once the last one that is taken has come
     }.items():
         write_gif(folder / f"{name}.gif", durations)
     assert len(read(tmp_path, **TIMED)) == 4
@@ -268,6 +268,10 @@ def test_uneven_films_are_told_in_one_warning(tmp_path, caplog):
     assert f"{tmp_path}/frames: {told} to 0.4 s)" in warning
     assert "give fps to sample all at one rate" in warning
     assert "frames a second" not in warning
+    caplog.clear()
+    # Of all frames that pass between those that are taken, and of no other ones.
+    read(tmp_path, **TIMED | {"num_frames": 3, "stride": 2})
+    assert "in 2 of 4 films" in caplog.text
     caplog.clear()
     videos = read(tmp_path, **TIMED, fps=10)
     assert gray_levels(videos[1]) == [0, 1, 2, 2, 2, 2]
