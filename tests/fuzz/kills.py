@@ -83,13 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     while len(kills) < args.kills:
         program = programs[trainings % len(programs)]
         output = folder / f"killed{trainings}"
-        kills += _kill(program, output, chance, args.kills - len(kills), seconds[program.module])
+        steps = _kill(program, output, chance, args.kills - len(kills), seconds[program.module])
+        kills += steps
         found = _trained(program, output, folder / "data")
-        different += _different(wholes[program.module], found)
+        bits = _different(wholes[program.module], found)
+        different += bits
+        went_on = " ".join(map(str, steps)) or "none"
+        print(
+            f"{program.module}: {len(steps)} kills, went on from {went_on}; {bits} differ",
+            flush=True,
+        )
         trainings += 1
         shutil.rmtree(output)
     print(f"seed {args.seed}: {len(kills)} kills of {trainings} trainings of {STEPS} steps")
-    print(f"they went on from steps {' '.join(map(str, kills))}")
     values = sum(_size(whole) for whole in wholes.values())
     print(f"{different} values differ, of {values} in weights, curves and scores of each pair")
     if not different:
@@ -131,7 +137,7 @@ def _kill(
             status, text = ended(process)
             break
         try:
-            process.wait(chance.uniform(0.05, 1.0) * seconds)
+            process.wait(chance.uniform(0.05, 0.8) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
         status, text = ended(process)
