@@ -145,17 +145,24 @@ class FolderVideos:
             )
         paths = [self._root / file for file in video.masks]
         if _is_film(video):
-            _check_all_frames(path, paths[0].parent)
+            _check_numbering(path, paths[0].parent)
         return read_masks(paths, size, dataset.resolution, crop, dataset.max_objects)
 
 
-def _check_all_frames(film: Path, folder: Path) -> None:
-    """Raise ValueError where masks must be those of all frames of a film, and are not."""
+def _check_numbering(film: Path, folder: Path) -> None:
+    """Raise ValueError where the length of a film leaves open which frame a mask belongs to."""
     masks = read_series(folder)
-    if are_all_frames(masks) and len(masks) != (count := Film(film).count()):
+    is_from_one = masks[0].number == 1 and masks[-1].number == len(masks)
+    if not is_from_one and not are_all_frames(masks):
+        return
+    missing = (count := Film(film).count()) - len(masks)
+    # From 1 on, one mask less than frames: the last one may be missing, or that of a frame 0.
+    if missing and not (is_from_one and missing > 1):
+        first, last = masks[0].path.name, masks[-1].path.name
         raise ValueError(
-            f"{folder} holds {len(masks)} masks from {masks[0].path.name} on, and {film} has "
-            f"{count} frames; number masks like the frames, from 0 or 1"
+            f"{folder} holds {len(masks)} masks, {first} to {last}, and {film} has {count} frames, "
+            "so it is not clear which frame each belongs to; number masks like the frames, from 0, "
+            "or give one for each frame"
         )
 
 

@@ -277,6 +277,8 @@ def read_film(film, root, numbers, frames, **keys):
         (range(1, 13, 3), range(0, 12, 3), {"num_frames": 3, "stride": 3, "start": 3}),
         ([0, 1, 3, 4, 6], [0, 1, 3, 4, 6], {"num_frames": 3, "stride": 3}),
         (range(6), range(6), {"num_frames": 6}),  # of the first half alone
+        (range(1, 7), range(6), {"num_frames": 6}),
+        (range(11), range(11), {"num_frames": 6}),
     ],
 )
 def test_masks_belong_to_the_frames_of_their_numbers(film, tmp_path, numbers, frames, keys):
@@ -309,8 +311,12 @@ def test_masks_belong_to_the_frames_of_their_numbers(film, tmp_path, numbers, fr
             range(5, 12),
             range(7),
             {"num_frames": 4},
-            r"masks/train/a holds 7 masks from mask_5\.png on, and .*a\.mp4 has 12 frames; number",
+            r"masks/train/a holds 7 masks, mask_5\.png to mask_11\.png, and .*a\.mp4 has 12 "
+            r"frames, so it is not clear which frame each belongs to",
         ),
+        # Of all frames but the first, as trackers write them, or but the last?
+        (range(1, 12), range(1, 12), {"num_frames": 4}, r"holds 11 masks, .* has 12 frames, so it"),
+        (range(1, 14), [*range(12), 0], {"num_frames": 4}, r"holds 13 masks, .* has 12 frames, so"),
         (["1", "2", "2 (1)"], range(3), {"num_frames": 2}, r"several series .*mask_2 \(1\)\.png"),
     ],
 )
