@@ -110,12 +110,13 @@ def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, i
     """Return num_context and num_preds: as given, else as the predictor was trained."""
     if predictor is None:
         return 1, 0
-    training = (predictor.content.get("config") or {}).get("training") or {}
+    training = (predictor.content.get("config") or {}).get("training")
     lengths = []
     for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
-        value = training.get(name) if given is None else given
+        trained = training.get(name) if isinstance(training, dict) else None
+        value = trained if given is None else given
         option = f"--{name.replace('_', '-')}"
-        if value is None:
+        if not isinstance(value, int):
             raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
         if value < 1:
             raise ValueError(f"{option} is {value}; it must be at least 1")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocvp.models.loading import model_class
+from ocvp.models.loading import build_module
 from ocvp.models.tensor_files import read_tensors as read_plain_tensors
 from ocvp.published.names import Renamed, kind_of, listed, rename, unwrapped
 from ocvp.published.settings import predictor_arguments, savi_arguments
@@ -89,8 +89,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ValueError(f"{path}: {name!r:.80} of its model_state_dict is no tensor")
-        if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_meta:
-            raise ValueError(f"{path}: {name} is {tensor.dtype}, {tensor.layout}; no weights")
+        if not tensor.is_floating_point():
+            raise ValueError(f"{path}: {name} is {tensor.dtype}; no weights")
     return checkpoint
 
 
@@ -118,12 +118,12 @@ def load_published(params: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> 
                 f"the checkpoint holds the predictor {kind}, the parameters describe {described} "
                 "(model.predictor.predictor_name)"
             )
+    renamed = rename(state, kind)
     try:
-        model = model_class(kind)(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
+        model = build_module(kind, arguments, renamed.tensors)
+    except ValueError as error:
         text = f"the parameters describe a {kind} that cannot be built: {error}"
         raise ValueError(text) from error
-    renamed = rename(state, kind)
     _load(model, renamed)
     return Published(kind, arguments, model.eval(), renamed.dropped)
 
