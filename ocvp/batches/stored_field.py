@@ -64,7 +64,8 @@ class StoredField:
             Their values as they are stored, shape (B, L, ...).
 
         Raises:
-            ValueError: If the file is gone, cannot be read or is damaged, naming it.
+            ValueError: If the file is gone, cannot be read or is damaged, or a value is not
+                finite, naming it.
         """
         values = np.empty((len(stretches), length, *self.shape[2:]), self.dtype)  # (B, L, ...)
         with self._naming():
@@ -72,6 +73,7 @@ class StoredField:
             for (video, start), row in zip(stretches, values, strict=True):
                 dataset.read_direct(row, np.s_[video, start : start + length])  # (L, ...)
             self._check_whole()
+        self._check_finite(values, [video for video, _ in stretches])
         return values
 
     def load(self, device: torch.device | str) -> Tensor:
@@ -81,8 +83,8 @@ class StoredField:
             device: Where to; `cpu` for main memory.
 
         Raises:
-            ValueError: If the file is gone, cannot be read or is damaged, or the memory does not
-                suffice, naming the file.
+            ValueError: If the file is gone, cannot be read or is damaged, a value is not finite,
+                or the memory does not suffice, naming the file.
         """
         device = torch.device(device)
         try:
@@ -93,6 +95,7 @@ class StoredField:
                 loaded = torch.empty(self.shape, dtype=dtype, device=device)
             done = 0
             for piece in self._pieces():  # (some videos, T, ...)
+                self._check_finite(piece, range(done, done + len(piece)))
                 loaded[done : done + len(piece)].copy_(torch.from_numpy(piece))
                 done += len(piece)
         except (MemoryError, torch.OutOfMemoryError) as error:
@@ -129,6 +132,16 @@ class StoredField:
             )
         if found[2] != self._identity[2]:
             raise OSError(f"it has {found[2]} bytes now, it had {self._identity[2]}")
+
+    def _check_finite(self, values: NDArray[Any], videos: Sequence[int]) -> None:
+        """Raise ValueError where a model would be given NaN or infinity, naming the video."""
+        if self.dtype.kind != "f" or np.isfinite(values).all():
+            return
+        is_finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)  # (B,)
+        raise ValueError(
+            f"{self.path} holds NaN or infinity: {self._name} of video "
+            f"{videos[int(np.argmin(is_finite))]}; delete it and run the workflow again"
+        )
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:
