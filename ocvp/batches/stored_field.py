@@ -138,9 +138,10 @@ class StoredField:
         if self.dtype.kind != "f" or np.isfinite(values).all():
             return
         is_finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)  # (B,)
+        video = videos[int(np.argmin(is_finite))]
         raise ValueError(
-            f"{self.path} holds NaN or infinity: {self._name} of video "
-            f"{videos[int(np.argmin(is_finite))]}; delete it and run the workflow again"
+            f"{self.path}: {self._name} of video {video} are not finite (NaN or infinity); delete "
+            "the file and run the workflow again"
         )
 
     @contextlib.contextmanager
