@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ocvp.data.hdf5 import check_read
+
 PIECE_BYTES = 1 << 26
 """About how much `load` reads at once."""
 
@@ -72,6 +74,7 @@ class StoredField:
             dataset = self._file()[self._name]
             for (video, start), row in zip(stretches, values, strict=True):
                 dataset.read_direct(row, np.s_[video, start : start + length])  # (L, ...)
+                check_read(dataset, video, row[None])
             self._check_whole()
         self._check_finite(values, [video for video, _ in stretches])
         return values
@@ -113,7 +116,9 @@ class StoredField:
         step = max(PIECE_BYTES * num_videos // max(self.num_bytes, 1), 1)  # videos
         with self._naming(), h5py.File(self.path, "r") as file:
             for first in range(0, self.shape[0], step):
-                yield file[self._name][first : first + step]
+                piece = file[self._name][first : first + step]
+                check_read(file[self._name], first, piece)
+                yield piece
                 self._check_whole()
 
     def _file(self) -> h5py.File:

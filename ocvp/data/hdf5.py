@@ -141,6 +141,27 @@ def read_texts(file: h5py.File, name: str) -> list[str]:
     return list(file[name].asstr()[:])
 
 
+def check_read(dataset: h5py.Dataset, first: int, values: np.ndarray) -> None:
+    """Check that zeros that were read are in the file.
+
+    In a damaged older file the way that reading takes through the index may lead to no chunk,
+    though all of them are there; HDF5 then gives zeros.
+
+    Args:
+        dataset: The data set.
+        first: Index of the first entry of its first axis that was read.
+        values: What was read, with this axis.
+
+    Raises:
+        RuntimeError: If there is no chunk.
+    """
+    if dataset.chunks != (1, *dataset.shape[1:]):  # not of this project
+        return
+    for index, entry in enumerate(values, first):
+        if not entry.any():
+            dataset.id.read_direct_chunk((index, *(0 for _ in dataset.shape[1:])))
+
+
 def check_arrays(
     file: h5py.File, arrays: Mapping[str, Array], needed: Sequence[str]
 ) -> dict[str, int]:

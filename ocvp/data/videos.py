@@ -24,6 +24,7 @@ from ocvp.data.hdf5 import (
     Array,
     Unfit,
     check_arrays,
+    check_read,
     create_array,
     create_file,
     create_texts,
@@ -259,7 +260,10 @@ class VideoFile:
         # HDF5 reads the frames that are asked for, where the field has frames at all.
         frames = slice(start, stop) if FIELDS[field].axes.startswith("T") else slice(None)
         try:
-            return self._file[field][video, frames]
+            dataset = self._file[field]
+            values = dataset[video : video + 1, frames]
+            check_read(dataset, video, values)
+            return values[0]
         except (OSError, RuntimeError) as error:
             raise self._fault(f"is damaged: {field} of video {video} ({error})") from error
 

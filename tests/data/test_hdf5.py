@@ -149,6 +149,22 @@ def test_chunks_that_the_index_of_an_older_file_puts_elsewhere_are_told(tmp_path
         VideoFile(path)
 
 
+def test_flipped_bits_in_the_index_of_an_older_file_give_no_zeros(tmp_path):
+    path = write_older_videos(tmp_path / "val.h5")
+    whole, expected = path.read_bytes(), content_of(path)
+    node = whole.index(b"TREE\1")  # of chunks; two siblings' addresses, then keys and addresses
+    told = 0
+    for position in range(node, node + 24 + V * 64):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        path.write_bytes(bytes(changed))
+        try:
+            assert content_of(path) == expected
+        except ValueError as error:
+            told += "val.h5" in str(error)
+    assert told > 100
+
+
 # --- valid HDF5 of another structure --------------------------------------------------------------
 
 
