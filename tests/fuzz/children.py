@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,11 @@ def _work(tries: range, one: Callable[[int], Outcome], writer: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     with open(writer, "w", encoding="utf-8") as pipe:
         for number in tries:
-            pipe.write(json.dumps(one(number)) + "\n")
+            try:
+                outcome = one(number)
+            except BaseException:  # of the harness itself; nothing may reach the caller's stack
+                outcome = Outcome("crash", traceback.format_exc())
+            pipe.write(json.dumps(outcome) + "\n")
             pipe.flush()
     os._exit(0)
 
@@ -105,8 +110,6 @@ def judged(
     except MemoryError as error:
         return Outcome("memory", repr(error))
     except Exception as error:
-        import traceback
-
         message = _explanation(error)
         if message is None:
             return Outcome("traceback", traceback.format_exc())
