@@ -67,7 +67,12 @@ tensorboard: $(STAMP) ## Watch the trainings in the browser (options: make tenso
 archive: $(STAMP) ## Pack the finished study into one file (ARCHIVE=study.tar.gz)
 	@$(BIN)/python -m ocvp.archive --output $(ARCHIVE)
 
+# Where results or logs are links themselves, -H goes into them. A link within is deleted where it
+# leads to a file, which stays; one that leads to a folder is not followed.
 clean: ## Delete products and logs; spare what trainings resume from
-	find results -type f ! -name README.md ! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete
-	find results -mindepth 1 -type d -empty -delete
-	rm -rf logs
+	find -H results \( -type f -o -type l ! -exec test -d {} ';' \) ! -name README.md \
+		! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete
+	find -H results -mindepth 1 -type d -empty -delete
+	if [ -d logs ]; then find -H logs -mindepth 1 -delete; fi
+	@find -H results -type l ! -path '*/resume*/*' ! -path '*/tensorboard/*' \
+		-exec echo "not cleaned, since it is a link: {}" ';'

@@ -14,10 +14,11 @@ from ocvp.config.parts import entry_of
 from ocvp.config.section import Split
 from ocvp.config.tree import Config
 from ocvp.data.chunks import num_chunks
-from ocvp.data.raw_files import Listing, listing
+from ocvp.data.raw_files import Listing
 from ocvp.records import origins
 from ocvp.records.rules import RULES, stage_config, stage_digest
 from ocvp.study.chains import chains, paths
+from ocvp.study.products import raw_listing
 
 
 class Jobs:
@@ -54,8 +55,7 @@ class Jobs:
         """
         folder = Path(f"results/{dataset}/videos")
         try:
-            record = folder / f"{split}.manifest.json"
-            found = listing(self._config.datasets[dataset], cast(Split, split), record)
+            found = raw_listing(self._config, dataset, cast(Split, split))
         except ValueError as error:
             raise ValueError(f"datasets.{dataset}: {error}") from None
         if found.digest and not found.videos:

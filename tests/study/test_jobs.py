@@ -13,6 +13,7 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
+from ocvp.data import size_memory
 from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
 from ocvp.study.jobs import Jobs
 
@@ -79,6 +80,15 @@ def test_the_digest_of_a_chunk_is_of_its_own_files(jobs):
     jobs.listing.cache_clear()
     after = [jobs.chunk_digest(chunk) for chunk in chunks]
     assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_sizes_are_remembered_from_one_parse_to_the_next(jobs, monkeypatch):
+    monkeypatch.setattr(size_memory, "SETTLED_SECONDS", -1.0)
+    obj3d = Wildcards(dataset="obj3d", split="val")
+    digest = jobs.raw_digest(obj3d)
+    monkeypatch.setattr(size_memory, "size_of", None)
+    jobs.listing.cache_clear()
+    assert jobs.raw_digest(obj3d) == digest
 
 
 def test_missing_raw_files_are_named_with_their_data_set(jobs):

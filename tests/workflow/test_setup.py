@@ -117,6 +117,30 @@ def test_clean_spares_what_trainings_resume_from(folder: Path) -> None:
     assert not (seed / "slots").exists()
 
 
+def test_clean_goes_into_linked_results_and_logs_but_follows_no_link_within(tmp_path: Path) -> None:
+    """Neither the project's folder, with a space in its name, nor the links' targets are lost."""
+    project, disk = tmp_path / "my project", tmp_path / "disk"
+    project.mkdir()
+    deleted = [disk / "results/summary.csv", disk / "logs/a/b.log"]
+    kept = [disk / "elsewhere/savi.pt", disk / "videos/train.h5", disk / "videos/deep/val.h5"]
+    for path in deleted + kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    for name in ("results", "logs"):
+        (project / name).symlink_to(disk / name)
+    model, videos = disk / "results/savi.pt", disk / "results/videos"
+    model.symlink_to(kept[0])
+    videos.symlink_to(disk / "videos")
+    cleaned = run_make(project, "clean")
+    assert cleaned.returncode == 0
+    assert [path for path in kept if not path.exists()] == []
+    assert [path for path in [*deleted, model] if path.is_symlink() or path.exists()] == []
+    assert (project / "results").is_symlink()
+    assert (project / "logs").is_symlink()
+    assert "not cleaned, since it is a link: results/videos\n" in cleaned.stdout
+    assert videos.is_symlink()
+
+
 def lock() -> dict[str, str]:
     lines = (ROOT / "envs/requirements.lock").read_text().splitlines()
     pins = [line.split(";")[0].strip() for line in lines if line and not line.startswith("#")]
