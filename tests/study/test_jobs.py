@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,16 @@ from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
 from ocvp.data import size_memory
-from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
+from ocvp.data.raw_videos import MissingDataError
+from ocvp.study.chains import (
+    any_of,
+    chains,
+    names_of,
+    num_rollouts,
+    paths,
+    slot_splits,
+    video_splits,
+)
 from ocvp.study.jobs import Jobs
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
@@ -115,6 +125,33 @@ def test_slots_of_a_large_split_are_cut():
     assert found == [f"{folder}/chunk{chunk}.h5" for chunk in range(-(-num_videos // 2))]
 
 
+def test_chunks_of_slots_are_joined_without_a_gpu():
+    config = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    config["resources"] = {"encode_slots": {"gpu": 1}}
+    (name,), (dataset,) = config["savi"], config["datasets"]
+    wildcards = Wildcards(dataset=dataset, savi=name, seed="1", split="val")
+    assert Jobs(read_config(config)).extraction_gpus(wildcards) == 1
+    config["savi"][name]["extraction"] = {"videos_per_chunk": 2}
+    assert Jobs(read_config(config)).extraction_gpus(wildcards) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 3),
+        ({"resources": {"fit_savi": {"gpu": 2}}}, 6),
+        ({"resources": {"fit_savi": {"gpu": 2}}, "runtime": {"processes": 4}}, 12),
+        ({"resources": {"fit_savi": {"gpu": 2, "threads": 5}}}, 5),
+    ],
+)
+def test_a_training_has_the_threads_of_all_its_processes(changes, expected):
+    config = yaml.safe_load(TINY.read_text(encoding="utf-8")) | changes
+    (name,), (dataset,) = config["savi"], config["datasets"]
+    config["savi"][name]["training"]["num_threads"] = 3
+    wildcards = Wildcards(dataset=dataset, savi=name, seed="1")
+    assert Jobs(read_config(config)).training_threads("fit_savi", wildcards) == expected
+
+
 def test_what_models_are_made_of(jobs):
     names = {"dataset": "second", "seed": "1"}
     fetched, tuned = (Wildcards(savi=savi, **names) for savi in ("fetched", "tuned"))
@@ -167,7 +204,38 @@ def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
     assert paths(config, "{predictor}") == sorted(config.predictors)
     pairs = [f"{p}/{e}" for p in config.predictors for e in config.evaluation]
     assert paths(config, "{predictor}/{protocol}") == sorted(pairs)
-    videos = [
-        f"{e}_{video}" for e in config.evaluation for video in range(config.figures.num_videos)
-    ]
-    assert paths(config, "{protocol}_{video}") == sorted(videos)
+    videos = [f"{e}_{video}" for e in config.evaluation for video in range(2)]
+    assert paths(config, "{protocol}_{video}", range(2)) == sorted(videos)
+    assert paths(config, "{protocol}_video0") == sorted(f"{e}_video0" for e in config.evaluation)
+
+
+def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
+    config = config_of(TINY, figures={"num_videos": 3})
+    assert {protocol.split for protocol in config.evaluation.values()} == {"test", "val"}
+
+    def drawn(**numbers: int) -> int:
+        return num_rollouts(config, lambda dataset, split: numbers[split])
+
+    assert drawn(test=2, val=5) == drawn(test=5, val=2, train=1) == 2
+    assert drawn(test=3, val=9) == drawn(test=4, val=5) == 3
+
+
+def test_videos_are_counted_as_they_lie_there_or_as_they_once_did(jobs):
+    splits = ("train", "val", "test")
+    counts = [[jobs.num_videos(name, split) for split in splits] for name in ("obj3d", "own")]
+    assert counts == [[3, 3, 3], [2, 1, 1]]
+    shutil.rmtree("raw/OBJ3D/val")
+    jobs.listing.cache_clear()
+    with pytest.raises(ValueError, match="val does not exist"):
+        jobs.num_videos("obj3d", "val")
+    Path("results/obj3d/videos").mkdir(parents=True)
+    record = {"num_videos": 7, "digest": "x"}
+    Path("results/obj3d/videos/val.manifest.json").write_text(json.dumps(record))
+    assert jobs.num_videos("obj3d", "val") == 7
+
+
+def test_a_missing_data_set_limits_no_figures():
+    def missing(dataset: str, split: str) -> int:
+        raise MissingDataError(f"{dataset} is elsewhere")
+
+    assert num_rollouts(config_of(TINY, figures={"num_videos": 3}), missing) == 3

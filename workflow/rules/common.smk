@@ -18,7 +18,15 @@ from ocvp.config.section import SPLITS
 from ocvp.config.whole import read_as_written, runtime_json
 from ocvp.records import rules as table
 from ocvp.study import plan
-from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
+from ocvp.study.chains import (
+    any_of,
+    chains,
+    names_of,
+    num_rollouts,
+    paths,
+    slot_splits,
+    video_splits,
+)
 from ocvp.study.jobs import Jobs
 from ocvp.study.products import trained_models
 
@@ -138,22 +146,6 @@ def resource_of(rule, kind):
     if kind not in table.GROWING:
         return table.resource(CONFIG, rule, kind)
     return lambda wildcards, attempt: table.resource(CONFIG, rule, kind, attempt)
-
-
-def training_threads(rule):
-    """Return a threads function: those of each process of a training, or the override."""
-
-    def of(wildcards):
-        num_processes = CONFIG.runtime.processes or max(resource_of(rule, "gpu"), 1)
-        num_threads = JOBS.entry(wildcards).training.num_threads
-        return resource_of(rule, "threads") or num_processes * num_threads
-
-    return of
-
-
-def gpu_of_extraction(wildcards):
-    """Return the GPUs that encode a split; chunks are joined without any."""
-    return 0 if JOBS.slot_chunks(wildcards) else resource_of("encode_slots", "gpu")
 
 
 onstart:
