@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from ocvp.data.chunks import Chunk, check_order
+from ocvp.data.new_file import NewFile
 from ocvp.runtime.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
@@ -46,8 +47,9 @@ def write_slots(
         weights_digest: Of the SAVi that made the slots.
         first_video: Index of the first video, where the file is a chunk of a split (`join_slots`).
     """
-    check_writable(path, 4 * math.prod(shape))  # bytes of float32
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+    num_bytes = 4 * math.prod(shape)  # of float32
+    check_writable(path, num_bytes)
+    with atomic_path(path, num_bytes) as temporary, NewFile(temporary) as file:
         file.attrs["format"] = FORMAT if first_video is None else CHUNK_FORMAT
         file.attrs["weights_digest"] = weights_digest
         if first_video is not None:
@@ -58,6 +60,7 @@ def write_slots(
         position = 0
         for batch in batches:
             dataset[position : position + len(batch)] = batch
+            file.check()
             position += len(batch)
         if position != shape[0]:
             raise AssertionError(f"{position} videos were written, {shape[0]} announced")

@@ -19,6 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ocvp.data.new_file import NewFile
+
 FORMAT_VERSION = 1
 
 
@@ -57,6 +59,11 @@ class Video(NamedTuple):
     """What else is known of it: labels, in plain numbers, strings, lists and mappings."""
 
 
+def least_bytes(video: Video) -> int:
+    """Return how much a video takes on disk at least: what is stored as it is."""
+    return sum(values.nbytes for field, values in video.arrays.items() if field not in COMPRESSED)
+
+
 class VideoWriter:
     """Writes a video file; one video is in memory at a time.
 
@@ -74,7 +81,7 @@ class VideoWriter:
         self._num_videos = num_videos
         self._names: list[str] = []
         self._metadata: list[Mapping[str, Any] | None] = []
-        self._file = h5py.File(self._path, "w")
+        self._file = NewFile(self._path)
         self._file.attrs["format_version"] = FORMAT_VERSION
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
@@ -85,6 +92,7 @@ class VideoWriter:
         Raises:
             ValueError: If a field is unknown, missing, of another type or shape than in the first
                 video, or if the file is full.
+            OSError: If the file cannot be written, or the disk has no space for all videos.
         """
         name, arrays, metadata = video
         index = len(self._names)
@@ -106,6 +114,7 @@ class VideoWriter:
                     f"the first video it is {dataset.dtype} {dataset.shape[1:]}"
                 )
             dataset[index] = values
+            self._file.check()
         self._names.append(name)
         self._metadata.append(metadata)
 
