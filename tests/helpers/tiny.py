@@ -203,8 +203,8 @@ def reading_processes():
 
 
 def quiet_environment():
-    """Return an environment in which programs compute with one thread that does not spin."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+    """Return an environment in which programs compute with one thread."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 @contextlib.contextmanager
