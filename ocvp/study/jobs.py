@@ -16,7 +16,7 @@ from ocvp.config.tree import Config
 from ocvp.data.chunks import num_chunks
 from ocvp.data.raw_files import Listing, listing
 from ocvp.records import origins
-from ocvp.records.rules import RULES, stage_config, stage_digest
+from ocvp.records.rules import RULES, resource, stage_config, stage_digest
 from ocvp.study.chains import chains, paths
 
 
@@ -177,6 +177,22 @@ class Jobs:
             for predictor, protocol in chain.scored
             if protocol == wildcards.protocol
         ]
+
+    # --- resources --------------------------------------------------------------------------------
+
+    def training_threads(self, rule: str, wildcards: Any) -> int:
+        """Return the threads of all processes of a training, or the override of `resources`."""
+        num_gpus = resource(self._config, rule, "gpu") or 0
+        num_processes = self._config.runtime.processes or max(num_gpus, 1)
+        entry: Any = self.entry(wildcards)  # of a SAVi or a predictor that is trained
+        own = resource(self._config, rule, "threads")
+        return own or num_processes * int(entry.training.num_threads)
+
+    def extraction_gpus(self, wildcards: Any) -> int:
+        """Return the GPUs that encode a split; chunks are joined without any."""
+        if self.slot_chunks(wildcards):
+            return 0
+        return resource(self._config, "encode_slots", "gpu") or 0
 
 
 def _chain_folder(wildcards: Any) -> str:

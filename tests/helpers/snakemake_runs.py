@@ -1,12 +1,13 @@
 """Snakemake runs within tests: real ones, ones whose programs only make files, and dry runs.
 
-Importing Snakemake takes longer than a dry run. A fork server that has imported it, and nothing of
-this package, forks a fresh process for each run: what one run imports, the next one does not see.
-Where many runs read the same code, a process that has read it forks them.
+Importing Snakemake takes longer than a dry run. A process that has imported it, and nothing of this
+package, forks a fresh one for each run: what one run imports, the next one does not see. Where many
+runs read the same code, a process that has read it forks them.
 """
 
 import contextlib
 import functools
+import gc
 import importlib
 import multiprocessing
 import os
@@ -35,6 +36,7 @@ _context.set_forkserver_preload(
         "snakemake.linting",
         "snakemake.report.html_reporter",
         "snakemake.scheduling.greedy",
+        "snakemake.storage",
         "snakemake.workflow",
     ]
 )
@@ -103,39 +105,36 @@ def run_snakemake(
     argv = ["--snakefile", str(project / "Snakefile"), *map(str, arguments)]
     output = folder / f".output-{os.getpid()}.txt"
     what = (argv, folder, project, python, environment or {}, output)
-    if read is not None:
-        reader = _reader(read)
-        reader.send(what)
-        status = reader.recv()
-    else:
-        process = _context.Process(target=_run_and_exit, args=what)
-        process.start()
-        process.join()
-        status = process.exitcode
+    server = _server(read)
+    server.send(what)
+    status = server.recv()
     text = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
     return Run(status, text)
 
 
 @functools.cache
-def _reader(folder: Path) -> Connection:
-    """Return the way to a process that has read a folder's code; it forks one for each run."""
+def _server(read: Path | None) -> Connection:
+    """Return the way to a process that forks one for each run, and has read a folder's code."""
     ours, theirs = _context.Pipe()
     _context.Process(
-        name="Snakemake", target=_read_and_serve, args=(theirs, folder), daemon=True
+        name="Snakemake", target=_load_and_serve, args=(theirs, read), daemon=True
     ).start()
     theirs.close()
     return ours
 
 
-def _read_and_serve(requests: Connection, folder: Path) -> None:
-    sys.path.insert(0, str(folder))
-    importlib.import_module("ocvp.study.plan")
-    rules = importlib.import_module("ocvp.records.rules")
-    kinds = importlib.import_module("ocvp.data.sources").SOURCES
-    for rule in rules.RULES:
-        for kind in (None, *kinds):
-            rules.stage_digest(rule, kind)
+def _load_and_serve(requests: Connection, read: Path | None) -> None:
+    importlib.import_module("snakemake.cli").get_argument_parser()  # imports all plugins
+    if read is not None:
+        sys.path.insert(0, str(read))
+        importlib.import_module("ocvp.study.jobs")
+        rules = importlib.import_module("ocvp.records.rules")
+        sources = importlib.import_module("ocvp.data.sources")
+        for rule in rules.RULES:
+            for kind in (None, *sources.SOURCES):
+                rules.stage_digest(rule, kind)
+    gc.freeze()  # what is loaded needs no collecting in each run
     while True:
         what = requests.recv()
         if (child := os.fork()) == 0:

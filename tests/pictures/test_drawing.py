@@ -239,6 +239,8 @@ def growth(draw: Callable[[int], object], num_times: int, num_before: int = 40) 
     before = process.memory_info().rss
     for i in range(num_times):
         draw(num_before + i)
+        if i % 20 == 19:
+            gc.collect()  # else what waits for it counts, which depends on what ran before
     gc.collect()
     return process.memory_info().rss - before
 

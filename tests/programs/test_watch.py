@@ -18,8 +18,9 @@ import psutil
 import pytest
 from tiny import assert_one_error, command, quiet_environment
 
+from ocvp.runtime.tensorboard_server import find_runs, how_to_see, show
 from ocvp.runtime.training_log import TrainingLog
-from ocvp.watch import find_runs, how_to_see, main, show
+from ocvp.watch import main
 
 SAVI, PREDICTOR = "tabletop/savi/seed0", "tabletop/savi/seed0/ocvp_seq-num_layers2"
 

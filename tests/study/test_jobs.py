@@ -105,6 +105,33 @@ def test_slots_of_a_large_split_are_cut():
     assert found == [f"{folder}/chunk{chunk}.h5" for chunk in range(-(-num_videos // 2))]
 
 
+def test_chunks_of_slots_are_joined_without_a_gpu():
+    config = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    config["resources"] = {"encode_slots": {"gpu": 1}}
+    (name,), (dataset,) = config["savi"], config["datasets"]
+    wildcards = Wildcards(dataset=dataset, savi=name, seed="1", split="val")
+    assert Jobs(read_config(config)).extraction_gpus(wildcards) == 1
+    config["savi"][name]["extraction"] = {"videos_per_chunk": 2}
+    assert Jobs(read_config(config)).extraction_gpus(wildcards) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 3),
+        ({"resources": {"fit_savi": {"gpu": 2}}}, 6),
+        ({"resources": {"fit_savi": {"gpu": 2}}, "runtime": {"processes": 4}}, 12),
+        ({"resources": {"fit_savi": {"gpu": 2, "threads": 5}}}, 5),
+    ],
+)
+def test_a_training_has_the_threads_of_all_its_processes(changes, expected):
+    config = yaml.safe_load(TINY.read_text(encoding="utf-8")) | changes
+    (name,), (dataset,) = config["savi"], config["datasets"]
+    config["savi"][name]["training"]["num_threads"] = 3
+    wildcards = Wildcards(dataset=dataset, savi=name, seed="1")
+    assert Jobs(read_config(config)).training_threads("fit_savi", wildcards) == expected
+
+
 def test_what_models_are_made_of(jobs):
     names = {"dataset": "second", "seed": "1"}
     fetched, tuned = (Wildcards(savi=savi, **names) for savi in ("fetched", "tuned"))

@@ -116,7 +116,7 @@ def test_killed_at_random_through_the_workflow_it_ends_with_the_same_weights(
     finished_study, tmp_path
 ):
     """Snakemake starts the job again (`--retries`), and it goes on."""
-    override = {"savi": {"small": {"training": {"num_steps": 200}}}, "runtime": ALWAYS}
+    override = {"savi": {"small": {"training": {"num_steps": 100}}}, "runtime": ALWAYS}
     folders = {
         name: workflow_folder(finished_study, tmp_path / name, **override)
         for name in ("killed", "whole")

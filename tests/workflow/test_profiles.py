@@ -115,14 +115,15 @@ def test_every_rule_that_runs_a_program_asks_for_what_the_table_says() -> None:
     assert blocks.keys() == RULES.keys()
     # Parts of slots are joined without a GPU.
     blocks["encode_slots"] = blocks["encode_slots"].replace(
-        "gpu=gpu_of_extraction", 'gpu=resource_of("encode_slots", "gpu")'
+        "gpu=JOBS.extraction_gpus", 'gpu=resource_of("encode_slots", "gpu")'
     )
     for name, block in blocks.items():
         for kind in ("mem_mb", "runtime", "gpu"):
             assert f'\n        {kind}=resource_of("{name}", "{kind}"),' in block, name
         assert f'"logs/results/{RULES[name].product}/{name}.log"' in block, name
-        threads = "resource_of" if RULES[name].threads else "training_threads"
-        assert f'\n    threads: {threads}("{name}"' in block, name
+        is_training = not RULES[name].threads
+        threads = "functools.partial(JOBS.training_threads, " if is_training else "resource_of("
+        assert f'\n    threads: {threads}"{name}"' in block, name
 
 
 def test_rules_leave_retries_and_the_cluster_to_the_profiles() -> None:

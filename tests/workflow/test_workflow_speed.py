@@ -41,7 +41,7 @@ def test_a_small_study_is_measured(benchmark):
     num_jobs, taken = benchmark("--jobs", "1", **few)
     assert 10 <= num_jobs < 30
     assert taken.keys() == {*MEASURED, "running programs that do nothing"}
-    assert 0 < taken["reading the rules"] < taken["dry run, nothing built"]
+    assert all(seconds > 0 for seconds in taken.values())
 
 
 @pytest.mark.slow

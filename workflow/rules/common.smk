@@ -132,22 +132,6 @@ def resource_of(rule, kind):
     return lambda wildcards, attempt: table.resource(CONFIG, rule, kind, attempt)
 
 
-def training_threads(rule):
-    """Return a threads function: those of each process of a training, or the override."""
-
-    def of(wildcards):
-        num_processes = CONFIG.runtime.processes or max(resource_of(rule, "gpu"), 1)
-        num_threads = JOBS.entry(wildcards).training.num_threads
-        return resource_of(rule, "threads") or num_processes * num_threads
-
-    return of
-
-
-def gpu_of_extraction(wildcards):
-    """Return the GPUs that encode a split; chunks are joined without any."""
-    return 0 if JOBS.slot_chunks(wildcards) else resource_of("encode_slots", "gpu")
-
-
 onstart:
     plan.show(workflow, CONFIG, JOBS.listing)
 

@@ -34,7 +34,7 @@ rule fit_predictor:
         predictor=names_of(CONFIG.predictors, is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
-    threads: training_threads("fit_predictor")
+    threads: functools.partial(JOBS.training_threads, "fit_predictor")
     resources:
         mem_mb=resource_of("fit_predictor", "mem_mb"),
         runtime=resource_of("fit_predictor", "runtime"),

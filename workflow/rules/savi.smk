@@ -33,7 +33,7 @@ rule fit_savi:
         savi=names_of(CONFIG.savi, is_pretrained=False),
     conda:
         "../../envs/ocvp.yaml"
-    threads: training_threads("fit_savi")
+    threads: functools.partial(JOBS.training_threads, "fit_savi")
     resources:
         mem_mb=resource_of("fit_savi", "mem_mb"),
         runtime=resource_of("fit_savi", "runtime"),

@@ -67,7 +67,7 @@ rule encode_slots:
     resources:
         mem_mb=resource_of("encode_slots", "mem_mb"),
         runtime=resource_of("encode_slots", "runtime"),
-        gpu=gpu_of_extraction,
+        gpu=JOBS.extraction_gpus,
     params:
         config=stage_config("encode_slots"),
         code=stage_code("encode_slots"),
