@@ -1,6 +1,7 @@
 """Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time."""
 
 import argparse
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from ocvp.runtime.files import all_or_none, check_writable, read_json
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
+logger = logging.getLogger(__name__)
+
 # Shapes: T frames, H W pixels, N slots, D slot_dim.
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     making = Making(f"draw_{args.command}", argv)
+    if args.command == "rollouts":
+        _limit_rollouts(args)
     outputs = [args.output] if "output" in args else [*args.pictures, *args.animations]
     for path in outputs:
         check_writable(path)
@@ -158,8 +163,7 @@ def draw_rollouts(
     )
     reader = WindowReader(sources, num_context + num_preds, residency="disk")
     for index, picture in enumerate(args.pictures):
-        # A split smaller than the number of figures is drawn from its start again.
-        _, batch = reader[[Window(index % num_videos, 0)]]
+        _, batch = reader[[Window(index, 0)]]
         context = batch["slots"][:, :num_context].to(device)  # (1, num_context, N, D)
         predicted = rollout(predictor, context, num_preds)  # (1, num_preds, N, D)
         found = decoded(savi.decode(torch.cat([context, predicted], dim=1)[0]))
@@ -179,6 +183,16 @@ def draw_rollouts(
             )
             save_gif(args.animations[index], moving, settings.gif_fps)
     return device
+
+
+def _limit_rollouts(args: argparse.Namespace) -> None:
+    """Leave as many pictures and animations as there are videos."""
+    with VideoFile(args.videos) as videos:
+        num_videos = videos.num_videos
+    if len(args.pictures) > num_videos:
+        text = "%s holds %d videos: the last %d of --pictures are not drawn"
+        logger.warning(text, args.videos, num_videos, len(args.pictures) - num_videos)
+    args.pictures, args.animations = args.pictures[:num_videos], args.animations[:num_videos]
 
 
 def _colours(found: Decoded, true_labels: np.ndarray | None, last: int) -> np.ndarray:

@@ -36,6 +36,7 @@ PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"
 PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif")
 NUM_THREADS = 2
+MAX_FPS = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "video": str(args.video),
         "start": args.start,
         "every": args.every,
+        **({} if args.fps is None else {"fps": args.fps}),
         "crop": json.dumps(clip.crop),
         "seed": args.seed,
         **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
@@ -136,6 +138,8 @@ def _clip(args: argparse.Namespace, savi: SAVi, num_context: int, num_preds: int
         start=args.start,
         every=args.every,
         max_frames=num_context + num_preds if args.predictor else None,
+        fps=args.fps,
+        pattern=args.pattern,
     )
     if len(clip.frames) < num_context:
         raise ValueError(
@@ -206,6 +210,18 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "trained on (default: 1)",
     )
     frames.add_argument(
+        "--fps",
+        type=float,
+        metavar="RATE",
+        help="sample a film at this rate, before --start and --every, where its frames are not "
+        "evenly spaced in time (default: its own frames)",
+    )
+    frames.add_argument(
+        "--pattern",
+        metavar="NAMES",
+        help="which pictures of a folder are its frames, 'rgba_*' for instance (default: all)",
+    )
+    frames.add_argument(
         "--fit",
         choices=get_args(Fit),
         default="crop",
@@ -218,6 +234,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name, least in (("start", 0), ("every", 1)):
         if getattr(args, name) < least:
             parser.error(f"--{name} is {getattr(args, name)}; it must be at least {least}")
+    if args.fps is not None and not 0 < args.fps <= MAX_FPS:
+        parser.error(f"--fps is {args.fps:g}; it must be above 0 and at most {MAX_FPS}")
     return args
 
 

@@ -190,6 +190,9 @@ class FolderDataset(RawDataset):
     """Folder of everything; it does not count as a setting, what it holds does."""
     frames: str = "."
     """Folder of the videos, in `root`."""
+    pattern: str | None = Field(default=None, min_length=1)
+    """Which pictures of a folder are the frames of its video, such as `rgba_*` where others lie
+    beside them; null: all."""
     masks: str | None = None
     """Folder of the masks, in `root`, laid out and named like the videos; null: none."""
     shares: SplitShares | None = None
@@ -197,6 +200,10 @@ class FolderDataset(RawDataset):
     lie in folders `train`, `val` and `test`."""
     num_frames: int = Field(ge=2)
     """Frames of a video to store; a shorter video is an error."""
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    """Frames a second to make of films before `start` and `stride`: those that are shown at 0,
+    1 / fps, 2 / fps, ... seconds; null: the films' own frames. Not for folders of pictures, nor
+    with masks."""
     start: int = Field(default=0, ge=0)
     """Frames of a video to skip."""
     fit: Literal["crop", "stretch"] = "crop"
@@ -212,6 +219,11 @@ class FolderDataset(RawDataset):
             raise ValueError(
                 f"masks is {self.masks!r} and max_objects is {self.max_objects}; data sets with "
                 "masks need max_objects of at least 1, and those without need none"
+            )
+        if self.fps is not None and self.masks is not None:
+            raise ValueError(
+                f"fps is {self.fps:g} and masks is {self.masks!r}; masks belong to a film's own "
+                "frames: take those with stride, or make films of that rate and masks for them"
             )
         return self
 

@@ -48,7 +48,8 @@ class Figures(Section):
     """What the figures show."""
 
     num_videos: int = Field(default=3, ge=1)
-    """Rollouts to draw for each predictor and protocol, of the first videos of the split."""
+    """Rollouts to draw for each predictor and protocol, of the first videos of the split; as many
+    as there are where a split that is scored holds fewer."""
     upscale: int = Field(default=3, ge=1)
     """Pixels of a figure for each pixel of a frame."""
     gif_fps: float = Field(default=5.0, gt=0)

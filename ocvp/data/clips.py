@@ -4,18 +4,17 @@ T frames, H W pixels, K objects.
 """
 
 import csv
-import itertools
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from ocvp.data.frame_files import read_film, read_pictures
-from ocvp.data.raw_videos import PICTURES, natural_order
+from ocvp.data.films import Film
+from ocvp.data.frame_files import read_pictures
+from ocvp.data.picture_series import check_spacing, read_series
+from ocvp.data.raw_videos import PICTURES
 from ocvp.data.resizing import WHOLE, Crop, Fit, choose_crop, resize_frame
 
 logger = logging.getLogger(__name__)
@@ -44,6 +43,8 @@ def read_clip(
     start: int = 0,
     every: int = 1,
     max_frames: int | None = None,
+    fps: float | None = None,
+    pattern: str | None = None,
 ) -> Clip:
     """Read a film, or the pictures of a folder in the order of the numbers in their names.
 
@@ -55,23 +56,38 @@ def read_clip(
         start: Frames to skip.
         every: Take each n-th frame, for a film that is faster than what the model was trained on.
         max_frames: Frames to take at most; None: all.
+        fps: Frames a second to make of a film before `start` and `every` (`ocvp.data.films.Film`);
+            None: its own.
+        pattern: Which pictures of a folder are the frames (`ocvp.data.picture_series`).
 
     Raises:
-        ValueError: If the path is missing, no video, damaged, or has no frame from `start` on.
+        ValueError: If the path is missing, no video, damaged, or has no frame from `start` on; if a
+            folder holds several series of pictures, or one is missing among those that are taken;
+            if `fps` is given for a folder.
     """
     if not path.exists():
         raise ValueError(f"{path} does not exist; give a film or a folder of pictures")
-    stop = None if max_frames is None else start + every * max_frames
-    if path.is_dir():
-        source: Iterator[Image.Image] = itertools.islice(_pictures(path), start, stop, every)
+    stop = None if max_frames is None else start + every * (max_frames - 1) + 1
+    film = None if path.is_dir() else Film(path, fps)
+    if film is not None:
+        source = film.read(start, stop, every)
+    elif fps is None:
+        source = read_pictures(_pictures(path, pattern, slice(start, stop, every)))
     else:
-        source = read_film(path, start, stop, every)
+        raise ValueError(f"fps is {fps:g}, but {path} is a folder of pictures, which says no times")
     crop, frames = WHOLE, []
     for picture in source:
         crop = choose_crop((picture.height, picture.width), resolution, fit)
         frames.append(resize_frame(picture, resolution, crop=crop))
     if not frames:
         raise ValueError(f"{path} has no frames from frame {start} on")
+    if film is not None and fps is None and film.pace is not None and not film.pace.is_even:
+        logger.warning(
+            "%s: the time from frame to frame is %s, so motion jumps; give --fps to sample it at "
+            "one rate",
+            path,
+            film.pace.span(),
+        )
     return Clip(np.stack(frames), crop)
 
 
@@ -126,11 +142,12 @@ def crop_boxes(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     return cut
 
 
-def _pictures(folder: Path) -> Iterator[Image.Image]:
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
-    if not paths:
+def _pictures(folder: Path, pattern: str | None, taken: slice) -> list[Path]:
+    pictures = read_series(folder, pattern)
+    if not pictures:
         raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
-    return read_pictures(sorted(paths, key=lambda path: natural_order(path.name)))
+    check_spacing(pictures, taken.start, taken.stop)
+    return [picture.path for picture in pictures[taken]]
 
 
 def _csv_rows(text: str) -> list[list[float]]:

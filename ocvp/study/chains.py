@@ -1,13 +1,15 @@
 """The chains of a study: a SAVi on a data set with one seed, and what builds on it."""
 
+import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
+from ocvp.data.raw_files import Listing
 
 
 class Chain(NamedTuple):
@@ -39,9 +41,8 @@ def chains(config: Config) -> list[Chain]:
     ]
 
 
-def paths(config: Config, pattern: str) -> list[str]:
+def paths(config: Config, pattern: str, videos: Iterable[int] = (0,)) -> list[str]:
     """Return a pattern's paths for all chains of a study, for every wildcard that it has."""
-    videos = range(config.figures.num_videos) if "{video}" in pattern else [0]
     found = {
         pattern.format(
             dataset=chain.dataset,
@@ -109,3 +110,20 @@ def slot_splits(config: Config, chain: Chain) -> list[str]:
     """Return the splits whose slots a chain needs: to train on, and those that are scored."""
     training = {"train", "val"} if needs_training_slots(config, chain) else set()
     return sorted(training | scored_splits(config, chain))
+
+
+def num_rollouts(config: Config, listings: Callable[[str, str], Listing]) -> int:
+    """Return how many rollouts are drawn of each predictor under each protocol.
+
+    Args:
+        config: The study's config: `figures.num_videos` are drawn.
+        listings: From the names of a data set and a split to what it consists of: where one that
+            is scored holds fewer videos, as many are drawn everywhere.
+    """
+    scored = {(c.dataset, split) for c in chains(config) for split in scored_splits(config, c)}
+    counts = [config.figures.num_videos]
+    for dataset, split in sorted(scored):
+        # What is missing is named where it is needed, and other products need none of it.
+        with contextlib.suppress(ValueError):
+            counts.append(listings(dataset, split).num_videos)
+    return min(counts)

@@ -18,6 +18,7 @@ from ocvp.records.records import TRAINING_TIME
 from ocvp.records.rules import RULES
 from ocvp.runtime.benchmark_files import number, read_benchmark
 from ocvp.runtime.files import read_json
+from ocvp.study.chains import num_rollouts
 from ocvp.study.staleness import other_versions, unknown_faults
 
 # A trained model with its optimiser's state, best and last weights, and TensorBoard's files.
@@ -100,6 +101,10 @@ def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, 
     in_order = {rule: counts[rule] for rule in RULES if rule in counts}
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
     lines = [f"This run: {len(jobs)} jobs ({names})."]
+    if "draw_rollouts" in counts:
+        drawn, asked = num_rollouts(config, listings), config.figures.num_videos
+        if drawn < asked:
+            lines.append(f"Rollouts: {drawn}, not {asked}: a scored split holds no more videos.")
     seconds, unknown = estimate_seconds(jobs, folder, cores)
     if seconds is not None:
         rest = f", and {', '.join(unknown)}, never run so far" if unknown else ""

@@ -23,6 +23,8 @@ def write_raw_files(folder: Path) -> None:
             for video in range(4):
                 for frame in range(20):
                     _write(root / name / f"clip{video}/{frame:03d}.png")
+        for video in range(4):
+            _write(root / f"films/clip{video}.mp4")
     for place in ("published", "elsewhere"):
         _write(raw / place / "models/checkpoint.pth")
         _write(raw / place / "models/other.pth")

@@ -168,6 +168,17 @@ KEYS: dict[str, Edit] = {
     "MoviDataset.max_objects": raw("movi", "max_objects", 3),
     "MoviDataset.fields": raw("movi", "fields", ["flow"]),
     "FolderDataset.frames": raw("own", "frames", "other_videos"),
+    "FolderDataset.pattern": raw("own", "pattern", "0*"),
+    "FolderDataset.fps": raw(
+        "own",
+        "fps",
+        5,
+        also={
+            "datasets.own.frames": "films",  # pictures have no times
+            "datasets.own.masks": None,  # and masks belong to a film's own frames
+            "datasets.own.max_objects": 0,
+        },
+    ),
     "FolderDataset.masks": raw("own", "masks", "other_masks"),
     "FolderDataset.start": raw("own", "start", 1),
     "FolderDataset.fit": raw("own", "fit", "stretch"),
@@ -582,8 +593,10 @@ MODULES: dict[str, Rows] = {
     "compute.process_group": of((FROM_SAVI, TRAINED)),
     "compute.randomness": of((FROM_VIDEOS, TABLETOP), FROM_SAVI),
     "data.clips": of(NOTHING),
+    "data.films": of((FROM_VIDEOS, OWN)),
     "data.frame_files": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}")),
     "data.mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
+    "data.picture_series": of((FROM_VIDEOS, OWN)),
     "data.resizing": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}|{MOVI}")),
     "data.slot_files": of(FROM_SLOTS | {"draw_slots"}),  # the figures' one program imports it
     "models.predictors": of(FROM_PREDICTORS | {"import_predictor"}),

@@ -60,12 +60,11 @@ def draw_rollouts(chain, output, num_videos=2, upscale=2, **changes):
 
 
 def test_rollouts_are_drawn_as_pictures_and_animations(chain, tmp_path):
-    status, pictures, animations = draw_rollouts(chain, tmp_path, num_videos=3)
+    status, pictures, animations = draw_rollouts(chain, tmp_path)
     assert status == 0
     drawn = [np.asarray(Image.open(path)) for path in pictures]
     assert drawn[0].shape == drawn[1].shape
     assert not np.array_equal(drawn[0], drawn[1])
-    assert np.array_equal(drawn[0], drawn[2])  # two videos: the third figure is of the first again
     for path in animations:
         animation = Image.open(path)
         assert animation.n_frames == 7
@@ -73,6 +72,15 @@ def test_rollouts_are_drawn_as_pictures_and_animations(chain, tmp_path):
     status, larger, _ = draw_rollouts(chain, tmp_path / "large", num_videos=1, upscale=4)
     assert status == 0
     assert Image.open(larger[0]).size[0] > drawn[0].shape[1]
+
+
+def test_as_many_rollouts_are_drawn_as_there_are_videos(chain, tmp_path, caplog):
+    status, _, animations = draw_rollouts(chain, tmp_path, num_videos=4)
+    assert status == 0
+    assert [path.name for path in sorted(tmp_path.glob("*.png"))] == ["0.png", "1.png"]
+    assert [path.is_file() for path in animations] == [True, True, False, False]
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "test.h5 holds 2 videos: the last 2 of --pictures are not drawn" in warning
 
 
 def test_slots_of_the_first_video_are_drawn(chain, tmp_path):

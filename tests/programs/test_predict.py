@@ -123,6 +123,39 @@ def test_boxes_that_are_none_are_named(tmp_path, name, text, reason):
         read_boxes(tmp_path / name)
 
 
+def test_one_series_of_a_folder_is_a_clip(tmp_path):
+    frames = VIDEO["frames"]
+    folder = write_pictures(tmp_path / "folder", frames, "rgba_{:05d}.png")
+    for index in range(len(frames)):
+        Image.fromarray(255 - frames[index]).save(folder / f"depth_{index + 1:05d}.png")
+    with pytest.raises(ValueError, match=r"folder holds several series of .*depth_\* .*rgba_\*"):
+        read_clip(folder, resolution=SIZE)
+    clip = read_clip(folder, resolution=SIZE, pattern="rgba_*")
+    np.testing.assert_array_equal(clip.frames, frames)
+    with pytest.raises(ValueError, match=r"fps is 10, but .*folder is a folder of pictures"):
+        read_clip(folder, resolution=SIZE, pattern="rgba_*", fps=10)
+    (folder / "rgba_00004.png").unlink()
+    with pytest.raises(ValueError, match=r"rgba_00005\.png follows rgba_00003\.png"):
+        read_clip(folder, resolution=SIZE, pattern="rgba_*")
+    clip = read_clip(folder, resolution=SIZE, pattern="rgba_*", max_frames=3)
+    np.testing.assert_array_equal(clip.frames, frames[:3])
+
+
+def test_a_film_that_rests_is_told_once_or_sampled(tmp_path, caplog):
+    pictures = [Image.fromarray(frame) for frame in VIDEO["frames"]]
+    path, durations = tmp_path / "film.gif", [100, 300, *[100] * 6]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations)
+    assert len(read_clip(path, resolution=SIZE).frames) == 8
+    (warning,) = caplog.messages
+    assert "film.gif: the time from frame to frame is 0.1 to 0.3 s" in warning
+    assert "--fps" in warning
+    clip, sampled = (read_clip(path, resolution=SIZE, fps=fps).frames for fps in (None, 10))
+    np.testing.assert_array_equal(sampled, clip[[0, 1, 1, 1, *range(2, 8)]])
+    assert len(caplog.messages) == 2  # of the first of these two
+    assert len(read_clip(path, resolution=SIZE, start=2).frames) == 6
+    assert len(caplog.messages) == 2
+
+
 def test_what_is_no_video_is_named(tmp_path):
     film = write_film(tmp_path / "film.mp4", VIDEO["frames"])
     (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:-300])
@@ -223,6 +256,7 @@ def test_what_is_missing_or_does_not_fit_is_named(models, tmp_path, capsys):
             ["has 2 frames from frame 6 on", "the context alone needs 3"],
         ),
         (boxes, {"video": "missing.mp4"}, ["missing.mp4 does not exist"]),
+        ((*boxes, "--fps", 10), {"video": "."}, ["fps is 10, but", "is a folder of pictures"]),
     ]
     for further, changes, parts in cases:
         assert run_predict(models, tmp_path / "out", *further, **changes) == 1

@@ -13,7 +13,17 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
-from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
+from ocvp.data.raw_files import Listing
+from ocvp.data.raw_videos import MissingDataError
+from ocvp.study.chains import (
+    any_of,
+    chains,
+    names_of,
+    num_rollouts,
+    paths,
+    slot_splits,
+    video_splits,
+)
 from ocvp.study.jobs import Jobs
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
@@ -184,7 +194,24 @@ def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
     assert paths(config, "{predictor}") == sorted(config.predictors)
     pairs = [f"{p}/{e}" for p in config.predictors for e in config.evaluation]
     assert paths(config, "{predictor}/{protocol}") == sorted(pairs)
-    videos = [
-        f"{e}_{video}" for e in config.evaluation for video in range(config.figures.num_videos)
-    ]
-    assert paths(config, "{protocol}_{video}") == sorted(videos)
+    videos = [f"{e}_{video}" for e in config.evaluation for video in range(2)]
+    assert paths(config, "{protocol}_{video}", range(2)) == sorted(videos)
+    assert paths(config, "{protocol}_video0") == sorted(f"{e}_video0" for e in config.evaluation)
+
+
+def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
+    config = config_of(TINY, figures={"num_videos": 3})
+    assert {protocol.split for protocol in config.evaluation.values()} == {"test", "val"}
+
+    def drawn(**numbers: int) -> int:
+        return num_rollouts(config, lambda dataset, split: Listing(numbers[split], ""))
+
+    assert drawn(test=2, val=5) == drawn(test=5, val=2, train=1) == 2
+    assert drawn(test=3, val=9) == drawn(test=4, val=5) == 3
+
+
+def test_a_missing_data_set_limits_no_figures():
+    def missing(dataset: str, split: str) -> Listing:
+        raise MissingDataError(f"{dataset} is elsewhere")
+
+    assert num_rollouts(config_of(TINY, figures={"num_videos": 3}), missing) == 3

@@ -162,6 +162,17 @@ def test_a_disk_that_is_too_small_is_told(config, tmp_path, monkeypatch):
     assert "WARNING: the disk will be full before this run ends." in text
 
 
+def test_fewer_rollouts_than_asked_for_are_told_once():
+    asked = CONFIG.model_copy(
+        update={"figures": CONFIG.figures.model_copy(update={"num_videos": 5})}
+    )
+    jobs = [job("draw_rollouts", **TRAINING)] * 2
+    text = describe(jobs, asked, listings, Path.cwd(), cores=2)  # of val there are 3 videos
+    assert text.count("Rollouts: 3, not 5: a scored split holds no more videos.") == 1
+    assert "Rollouts" not in describe(jobs, CONFIG, listings, Path.cwd(), cores=2)
+    assert "Rollouts" not in describe([job("summarize")], asked, listings, Path.cwd(), cores=2)
+
+
 def test_jobs_run_the_python_of_the_workflow(monkeypatch):
     monkeypatch.setenv("PATH", "/somewhere")
     put_python_on_path()

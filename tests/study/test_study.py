@@ -273,8 +273,13 @@ NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.", "Extraction.")
 GRIDS = (".grid",)
 # Files from outside of the workflow: their contents are params of their own.
 OUTSIDE = (".root", ".pretrained", ".pretrained_params", ".start_from")
-# Keys that are never valid by themselves.
-JOINT = ("SplitShares.", "LstmEntry.pretrained_params", "TransformerEntry.pretrained_params")
+# Keys that are not valid by themselves, ever or in this study.
+JOINT = (
+    "SplitShares.",
+    "FolderDataset.fps",
+    "LstmEntry.pretrained_params",
+    "TransformerEntry.pretrained_params",
+)
 EDITED = [n for n in KEYS if not n.startswith(NOT_IN_PARAMS) and not n.endswith(OUTSIDE + GRIDS)]
 
 

@@ -17,7 +17,15 @@ from ocvp.config.section import SPLITS
 from ocvp.config.whole import read_as_written, runtime_json
 from ocvp.records import rules as table
 from ocvp.study import plan
-from ocvp.study.chains import any_of, chains, names_of, paths, slot_splits, video_splits
+from ocvp.study.chains import (
+    any_of,
+    chains,
+    names_of,
+    num_rollouts,
+    paths,
+    slot_splits,
+    video_splits,
+)
 from ocvp.study.jobs import Jobs
 from ocvp.study.products import trained_models
 

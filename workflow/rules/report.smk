@@ -5,6 +5,8 @@ figures/slots.png, figures/{protocol}_curves.png, {predictor}/figures/{protocol}
 and .gif.
 """
 
+VIDEOS = range(num_rollouts(CONFIG, JOBS.listing))
+
 
 rule figures:
     """Collect the figures of the study."""
@@ -16,10 +18,12 @@ rule figures:
         paths(
             CONFIG,
             "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png",
+            VIDEOS,
         ),
         paths(
             CONFIG,
             "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.gif",
+            VIDEOS,
         ),
 
 
@@ -72,7 +76,7 @@ rule draw_rollouts:
         pictures=report(
             expand(
                 "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.png",
-                video=range(CONFIG.figures.num_videos),
+                video=VIDEOS,
             ),
             caption="../report/rollout.rst",
             category="Rollouts",
@@ -81,7 +85,7 @@ rule draw_rollouts:
         ),
         animations=expand(
             "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.gif",
-            video=range(CONFIG.figures.num_videos),
+            video=VIDEOS,
         ),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video0.png/draw_rollouts.log",

@@ -3,9 +3,11 @@
 T frames, H W pixels, K objects.
 """
 
-from collections.abc import Iterator, Sequence
+import collections
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +15,31 @@ from PIL import Image
 
 from ocvp.config.datasets import FolderDataset
 from ocvp.config.section import Split
-from ocvp.data.frame_files import count_frames, load_picture, read_film, read_pictures
+from ocvp.data.films import Film, Pace
+from ocvp.data.folder.files import are_all_frames, first_film
+from ocvp.data.folder.masks import read_masks
+from ocvp.data.folder.paces import describe_paces
+from ocvp.data.frame_files import read_pictures
 from ocvp.data.mask_boxes import mask_boxes
+from ocvp.data.picture_series import read_series
 from ocvp.data.raw_videos import FILMS, RawVideo
-from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame, resize_labels
+from ocvp.data.resizing import WHOLE, Crop, choose_crop, resize_frame
 from ocvp.data.videos import Video
 
-LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B")
-"""Pillow's modes of pictures with one number a pixel: black and white, gray, palette."""
-MAX_OBJECTS = 255  # masks are stored as uint8, 0 is the background
-VOID = 255  # what several data sets write where nobody knows which object it is
+logger = logging.getLogger(__name__)
+
+
+class Frames(NamedTuple):
+    """The frames of a video that are stored."""
+
+    pixels: NDArray[np.uint8]
+    """Shape (T, H, W, 3)."""
+    size: tuple[int, int]
+    """Height and width of the source."""
+    crop: Crop
+    """The part of the source that is used."""
+    pace: Pace | None
+    """How they lie in time; None where that is not known."""
 
 
 class FolderVideos:
@@ -41,8 +58,9 @@ class FolderVideos:
         self.num_videos = len(videos)
 
     def attributes(self) -> dict[str, Any]:
-        """Return nothing: the videos of a folder need not share a rate."""
-        return {}
+        """Return the rate, where films are sampled at one; else they need not share any."""
+        fps = self._dataset.fps
+        return {} if fps is None else {"fps": fps / self._dataset.stride}
 
     def videos(self, start: int, stop: int) -> Iterator[Video]:
         """Yield the videos `start` to `stop` - 1.
@@ -52,106 +70,100 @@ class FolderVideos:
         The objects of a video are numbered from 1 in the order of the values in its masks;
         metadata say what these values were (`mask_values`).
 
+        At the end, films whose frames are not evenly spaced in time, or not as in other films, are
+        told in one warning.
+
         Raises:
             ValueError: If a file is missing or damaged, a video is too short, a picture has
                 another size than the others of its video, or a mask is none, naming the file.
         """
+        paces: dict[str, Pace] = {}
         for video in self._videos[start:stop]:
-            frames, size, crop = self._frames(video)
-            arrays: dict[str, NDArray] = {"frames": frames}
-            metadata: dict[str, Any] = {"source": _source(video), "crop": list(crop)}
+            frames = self._frames(video)
+            if frames.pace is not None:
+                paces[_source(video)] = frames.pace
+            arrays: dict[str, NDArray] = {"frames": frames.pixels}
+            metadata: dict[str, Any] = {"source": _source(video), "crop": list(frames.crop)}
             if self._dataset.masks is not None:
-                masks, values = self._masks(video, size, crop)
+                masks, values = self._masks(video, frames.size, frames.crop)
                 arrays["masks"] = masks
                 arrays["boxes"] = mask_boxes(masks, self._dataset.max_objects)
                 metadata["mask_values"] = values
             yield Video(video.name, arrays, metadata)
+        text = describe_paces(paces, self._dataset.fps, self._first_film(paces))
+        if text:
+            logger.warning("%s: %s", self._root / self._dataset.frames, text)
 
-    def _frames(self, video: RawVideo) -> tuple[NDArray[np.uint8], tuple[int, int], Crop]:
-        """Return frames, and height and width of the source, and the part of it that is used."""
+    def _frames(self, video: RawVideo) -> Frames:
         dataset = self._dataset
+        path = self._root / _source(video)
+        film = Film(path, dataset.fps) if _is_film(video) else None
         size, crop, frames = (0, 0), WHOLE, []
-        for picture in self._pictures(video):
+        files = (self._root / file for file in video.files)
+        for picture in read_pictures(files) if film is None else self._read(film):
             size = (picture.height, picture.width)
             crop = choose_crop(size, dataset.resolution, dataset.fit)
             frames.append(resize_frame(picture, dataset.resolution, dataset.resize, crop))
         if len(frames) < dataset.num_frames:
             needed = dataset.start + dataset.stride * (dataset.num_frames - 1) + 1
-            number = count_frames(self._root / video.files[0]) if _is_film(video) else len(frames)
+            number = len(frames) if film is None else film.count()
+            rate = "" if dataset.fps is None else f" at fps {dataset.fps:g}"
             raise ValueError(
-                f"video {video.name} ({self._root / _source(video)}) has {number} frames; start "
-                f"{dataset.start}, stride {dataset.stride} and num_frames {dataset.num_frames} "
-                f"need {needed}"
+                f"video {video.name} ({path}) has {number} frames{rate}; start {dataset.start}, "
+                f"stride {dataset.stride} and num_frames {dataset.num_frames} need {needed}"
             )
-        return np.stack(frames), size, crop
+        return Frames(np.stack(frames), size, crop, None if film is None else film.pace)
 
-    def _pictures(self, video: RawVideo) -> Iterator[Image.Image]:
+    def _read(self, film: Film) -> Iterator[Image.Image]:
+        """Read the frames of a film that are stored."""
         dataset = self._dataset
-        paths = [self._root / file for file in video.files]
-        if not _is_film(video):
-            return read_pictures(paths)
-        stop = dataset.start + dataset.stride * dataset.num_frames
-        return read_film(paths[0], dataset.start, stop, dataset.stride)
+        stop = dataset.start + dataset.stride * (dataset.num_frames - 1) + 1
+        return film.read(dataset.start, stop, dataset.stride)
+
+    def _first_film(self, paces: Mapping[str, Pace]) -> tuple[str, Pace] | None:
+        """Return the film that the others of all splits are compared with, and its pace."""
+        path = first_film(self._dataset) if paces and self._dataset.fps is None else None
+        if path is None:
+            return None
+        name = path.relative_to(self._root).as_posix()
+        if name not in paces:
+            film = Film(path)
+            collections.deque(self._read(film), maxlen=0)
+            return None if film.pace is None else (name, film.pace)
+        return name, paces[name]
 
     def _masks(
         self, video: RawVideo, size: tuple[int, int], crop: Crop
-    ) -> tuple[NDArray[np.uint8], list[int]]:
+    ) -> tuple[NDArray[np.uint8], list[int] | list[str]]:
         """Return masks with the objects numbered from 1, and the value that each had."""
         dataset = self._dataset
+        path = self._root / _source(video)
         if len(video.masks) != dataset.num_frames:
             raise ValueError(
-                f"video {video.name} ({self._root / _source(video)}) has {len(video.masks)} masks; "
+                f"video {video.name} ({path}) has {len(video.masks)} masks; "
                 f"num_frames is {dataset.num_frames}, and each frame needs a mask"
             )
-        labels = np.stack(  # (T, H, W)
-            [
-                resize_labels(_read_mask(self._root / file, size), dataset.resolution, crop)
-                for file in video.masks
-            ]
-        )
-        # Values may be any; 0 keeps its place as the background, and the others follow in order.
-        values = [int(value) for value in np.unique(labels) if value != 0]
-        self._check_values(video, values)
-        return np.searchsorted([0, *values], labels).astype(np.uint8), values
-
-    def _check_values(self, video: RawVideo, values: list[int]) -> None:
-        folder = self._root / Path(video.masks[0]).parent
-        if len(values) > 1 and values[-1] == VOID:
-            raise ValueError(
-                f"the masks in {folder} hold {VOID} beside {_listed(values[:-1])}; {VOID} marks an "
-                "object only in black and white masks, elsewhere it often stands for what is "
-                "unknown: write 0 (background) or another number there"
-            )
-        if len(values) > self._dataset.max_objects:
-            raise ValueError(
-                f"the masks in {folder} hold {len(values)} objects ({_listed(values)}), but "
-                f"max_objects is {self._dataset.max_objects}; give at least {len(values)}"
-            )
-        if len(values) > MAX_OBJECTS:
-            raise ValueError(
-                f"the masks in {folder} hold {len(values)} objects; at most {MAX_OBJECTS} can be "
-                "stored"
-            )
+        paths = [self._root / file for file in video.masks]
+        if _is_film(video):
+            _check_numbering(path, paths[0].parent)
+        return read_masks(paths, size, dataset.resolution, crop, dataset.max_objects)
 
 
-def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the values of one mask, whose frame has this height and width."""
-    picture = load_picture(path)
-    if picture.format == "JPEG":
+def _check_numbering(film: Path, folder: Path) -> None:
+    """Raise ValueError where the length of a film leaves open which frame a mask belongs to."""
+    masks = read_series(folder)
+    is_from_one = masks[0].number == 1 and masks[-1].number == len(masks)
+    if not is_from_one and not are_all_frames(masks):
+        return
+    missing = (count := Film(film).count()) - len(masks)
+    # From 1 on, one mask less than frames: the last one may be missing, or that of a frame 0.
+    if missing and not (is_from_one and missing > 1):
+        first, last = masks[0].path.name, masks[-1].path.name
         raise ValueError(
-            f"{path} is a JPEG picture, which blurs the objects' numbers; masks must be PNG"
+            f"{folder} holds {len(masks)} masks, {first} to {last}, and {film} has {count} frames, "
+            "so it is not clear which frame each belongs to; number masks like the frames, from 0, "
+            "or give one for each frame"
         )
-    if picture.mode not in LABEL_MODES:
-        raise ValueError(
-            f"{path} is a picture in colour (Pillow's mode {picture.mode}); a mask must be a gray "
-            "or palette PNG, whose values are the objects' numbers, 0 for the background"
-        )
-    if (picture.height, picture.width) != size:
-        raise ValueError(
-            f"{path} is {picture.width}x{picture.height}, the frames of its video are "
-            f"{size[1]}x{size[0]}; a mask must have the size of its frame"
-        )
-    return np.asarray(picture).astype(np.int64)
 
 
 def _is_film(video: RawVideo) -> bool:
@@ -162,7 +174,3 @@ def _source(video: RawVideo) -> str:
     """Return the film, or the folder of the pictures, relative to the data set's root."""
     first = Path(video.files[0])
     return (first if _is_film(video) else first.parent).as_posix()
-
-
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -199,6 +199,191 @@ def test_damaged_pictures_and_other_sizes_are_named(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_as_viewers_do(tmp_path, orientation):
+    frame = np.zeros((16, 24, 3), np.uint8)
+    frame[:8, :8] = 255  # the corner of row 0 and column 0
+    folder = tmp_path / "frames/train/a"
+    folder.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for index in range(2):
+        Image.fromarray(frame).save(folder / f"{index}.jpg", quality=95, exif=exif)
+    size = (16, 24) if orientation < 5 else (24, 16)
+    video = read(tmp_path, masks=None, max_objects=0, num_frames=2, resolution=size)[0]
+    # As the EXIF standard says: where row 0 and column 0 are, seen by the viewer.
+    is_right, is_below = orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    corner = np.zeros(size, bool)
+    corner[8 * is_below * (size[0] // 8 - 1) :][:8, 8 * is_right * (size[1] // 8 - 1) :][:, :8] = (
+        True
+    )
+    for stored in video.arrays["frames"]:
+        np.testing.assert_array_equal(stored.mean(axis=-1) > 128, corner)
+
+
+def test_pictures_that_are_turned_midway_must_agree_in_size(tmp_path):
+    folder = tmp_path / "frames/train/a"
+    folder.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = [Image.new("RGB", (24, 16), (index, 0, 0)) for index in range(4)]
+    for index, picture in enumerate(pictures):
+        picture.save(folder / f"{index}.jpg", **({"exif": exif} if index == 2 else {}))
+    keys = {"masks": None, "max_objects": 0, "num_frames": 4}
+    with pytest.raises(ValueError, match=r"2\.jpg is 16x24, the pictures before it are 24x16"):
+        read(tmp_path, **keys)
+    pictures[2].transpose(Image.Transpose.ROTATE_90).save(folder / "2.jpg", exif=exif)
+    assert len(read(tmp_path, **keys)) == 1  # the camera was turned, and turned back by the viewer
+
+
+# --- times -------------------------------------------------------------------------------------
+
+
+def write_gif(path, durations):
+    """Write a film of gray frames that are shown for so many milliseconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = [Image.new("L", (8, 8), 6 * k) for k in range(len(durations))]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations)
+
+
+def gray_levels(video):
+    return (video.arrays["frames"][:, 0, 0, 0] // 6).tolist()
+
+
+TIMED = {"masks": None, "max_objects": 0, "num_frames": 6, "resolution": (8, 8)}
+
+
+def test_uneven_films_are_told_in_one_warning(tmp_path, caplog):
+    folder = tmp_path / "frames/train"
+    for name, durations in {
+        "a": [100] * 8,
+        "b": [100, 100, 400, *[100] * 5],
+        "c": [50, 50, 50, 200, *[50] * 4],  # with a rate of its own, which is not told again
+        "d": [*[100] * 5, 900, 900, 900],  # once the last one that is taken has come
+    }.items():
+        write_gif(folder / f"{name}.gif", durations)
+    assert len(read(tmp_path, **TIMED)) == 4
+    (warning,) = caplog.messages
+    told = "in 2 of 4 films the time from frame to frame changes (in frames/train/b.gif it is 0.1"
+    assert f"{tmp_path}/frames: {told} to 0.4 s)" in warning
+    assert "give fps to sample all at one rate" in warning
+    assert "frames a second" not in warning
+    caplog.clear()
+    # Of all frames that pass between those that are taken, and of no other ones.
+    read(tmp_path, **TIMED | {"num_frames": 3, "stride": 2})
+    assert "in 2 of 4 films" in caplog.text
+    caplog.clear()
+    videos = read(tmp_path, **TIMED, fps=10)
+    assert gray_levels(videos[1]) == [0, 1, 2, 2, 2, 2]
+    assert gray_levels(videos[2]) == [0, 2, 3, 3, 5, 7]
+    assert caplog.messages == []
+
+
+def test_films_of_other_rates_are_told_by_each_chunk_and_split(tmp_path, caplog):
+    for split, name, duration in (
+        ("train", "a", 100),
+        ("train", "b", 50),
+        ("train", "c", 40),
+        ("val", "d", 200),
+        ("test", "e", 100),
+    ):
+        write_gif(tmp_path / f"frames/{split}/{name}.gif", [duration] * 12)
+
+    def warnings_of(split, start, stop):
+        caplog.clear()
+        dataset = dataset_of(tmp_path, **TIMED)
+        list(FolderVideos(dataset, split, list_videos(dataset, split)).videos(start, stop))
+        return caplog.messages
+
+    first = "frames/train/a.gif has 10: things move at different speeds"
+    (warning,) = warnings_of("train", 0, 3)
+    assert (
+        f"2 of 3 films have 20 to 25 frames a second (frames/train/b.gif), and {first}" in warning
+    )
+    assert warnings_of("train", 0, 1) == warnings_of("test", 0, 1) == []
+    (warning,) = warnings_of("train", 1, 2)
+    assert f"1 of 1 films have 20 frames a second (frames/train/b.gif), and {first}" in warning
+    (warning,) = warnings_of("val", 0, 1)
+    assert f"1 of 1 films have 5 frames a second (frames/val/d.gif), and {first}" in warning
+
+
+def test_films_are_sampled_before_start_and_stride(tmp_path, caplog):
+    write_gif(tmp_path / "frames/train/a.gif", [100] * 8)
+    write_gif(tmp_path / "frames/train/b.gif", [20] * 40)
+    keys = TIMED | {"num_frames": 3, "fps": 10, "start": 1, "stride": 2}
+    a, b = read(tmp_path, **keys)
+    assert gray_levels(a) == [1, 3, 5]
+    assert gray_levels(b) == [5, 15, 25]
+    assert caplog.messages == []
+    dataset = dataset_of(tmp_path, **keys)
+    assert FolderVideos(dataset, "train", []).attributes() == {"fps": 5}
+
+
+def test_a_rate_above_the_films_own_is_told(tmp_path, caplog):
+    write_gif(tmp_path / "frames/train/a.gif", [100] * 8)
+    (video,) = read(tmp_path, **TIMED, fps=20)
+    assert gray_levels(video) == [0, 0, 1, 1, 2, 2]
+    (warning,) = caplog.messages
+    assert "fps is 20, but 1 of 1 films have 10 frames a second" in warning
+
+
+def test_a_sampled_film_that_is_too_short_is_named_with_its_length(tmp_path):
+    write_gif(tmp_path / "frames/train/a.gif", [100] * 8)
+    reason = (
+        r"video a \(.*a\.gif\) has 4 frames at fps 5; start 0, stride 1 and num_frames 6 need 6"
+    )
+    with pytest.raises(ValueError, match=reason):
+        read(tmp_path, **TIMED, fps=5)
+
+
+def test_a_rate_is_for_films_without_masks(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES)
+    with pytest.raises(ValueError, match=r"fps is 10 and masks is 'masks'; masks belong to a film"):
+        dataset_of(tmp_path, fps=10)
+    with pytest.raises(ValueError, match=r"fps is 10, but .*train_1 is a folder of pictures"):
+        read(tmp_path, masks=None, max_objects=0, fps=10)
+
+
+# --- series ------------------------------------------------------------------------------------
+
+
+def test_a_pattern_names_the_frames_beside_other_pictures(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES, masks=False)
+    folder = tmp_path / "frames/train/train_1"
+    for path in list(folder.iterdir()):
+        Image.new("RGB", (64, 48), (7, 7, 7)).save(folder / f"backward_flow_{path.name}")
+        path.rename(folder / f"rgba_{path.name}")
+    keys = {"masks": None, "max_objects": 0}
+    series = r"train_1 holds several series of pictures: backward_flow_\* \(12 pictures\), rgba_\*"
+    with pytest.raises(ValueError, match=series):
+        read(tmp_path, **keys)
+    video = read(tmp_path, **keys, pattern="rgba_*", resolution=(48, 64))[0]
+    frames = simulated("train", 0, NUM_FRAMES)["frames"]
+    np.testing.assert_array_equal(video.arrays["frames"], frames)
+
+
+def test_a_lost_picture_is_named_where_it_would_be_taken(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES, masks=False)
+    (tmp_path / "frames/train/train_1/00004.png").unlink()
+    keys = {"masks": None, "max_objects": 0}
+    with pytest.raises(ValueError, match=r"00005\.png follows 00003\.png"):
+        read(tmp_path, **keys, num_frames=5)
+    with pytest.raises(ValueError, match=r"00005\.png follows 00003\.png"):
+        read(tmp_path, **keys, num_frames=3, stride=2, start=1)
+    for part in ({"num_frames": 4}, {"num_frames": 7, "start": 4}):
+        assert len(read(tmp_path, **keys, **part)) == 1
+
+
+def test_two_masks_of_one_frame_are_named(tmp_path):
+    write_folder(tmp_path, {"train": 1}, NUM_FRAMES)
+    folder = tmp_path / "masks/train/train_1"
+    (folder / "00002.bmp").write_bytes((folder / "00002.png").read_bytes())
+    with pytest.raises(
+        ValueError, match=r"holds two masks of one frame, 00002\.bmp and 00002\.png"
+    ):
+        read(tmp_path)
+
+
 # --- masks -------------------------------------------------------------------------------------
 
 
