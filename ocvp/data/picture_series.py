@@ -133,7 +133,8 @@ def _check_doubles(folder: Path, groups: Iterable[list[Name]]) -> None:
             if before.numbers == after.numbers:  # another ending, or leading zeros
                 raise ValueError(
                     f"{folder} holds two pictures of one frame, {before.path.name} and "
-                    f"{after.path.name}; keep one of them"
+                    f"{after.path.name}; keep one of them (of frames, `pattern` may name those "
+                    "that count, such as *.png)"
                 )
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS
 from ocvp.config.tree import Config
-from ocvp.data.raw_files import Listing
 
 
 class Chain(NamedTuple):
@@ -112,18 +111,18 @@ def slot_splits(config: Config, chain: Chain) -> list[str]:
     return sorted(training | scored_splits(config, chain))
 
 
-def num_rollouts(config: Config, listings: Callable[[str, str], Listing]) -> int:
+def num_rollouts(config: Config, num_videos: Callable[[str, str], int]) -> int:
     """Return how many rollouts are drawn of each predictor under each protocol.
 
     Args:
         config: The study's config: `figures.num_videos` are drawn.
-        listings: From the names of a data set and a split to what it consists of: where one that
-            is scored holds fewer videos, as many are drawn everywhere.
+        num_videos: From the names of a data set and a split to how many videos it holds: where one
+            that is scored holds fewer, as many are drawn everywhere.
     """
     scored = {(c.dataset, split) for c in chains(config) for split in scored_splits(config, c)}
     counts = [config.figures.num_videos]
     for dataset, split in sorted(scored):
         # What is missing is named where it is needed, and other products need none of it.
         with contextlib.suppress(ValueError):
-            counts.append(listings(dataset, split).num_videos)
+            counts.append(num_videos(dataset, split))
     return min(counts)

@@ -14,7 +14,8 @@ from ocvp.config.parts import entry_of
 from ocvp.config.section import Split
 from ocvp.config.tree import Config
 from ocvp.data.chunks import num_chunks
-from ocvp.data.raw_files import Listing, listing
+from ocvp.data.raw_files import Listing, list_videos, listing
+from ocvp.data.raw_videos import MissingDataError
 from ocvp.records import origins
 from ocvp.records.rules import RULES, resource, stage_config, stage_digest
 from ocvp.study.chains import chains, paths
@@ -54,14 +55,28 @@ class Jobs:
         """
         folder = Path(f"results/{dataset}/videos")
         try:
-            record = folder / f"{split}.manifest.json"
-            found = listing(self._config.datasets[dataset], cast(Split, split), record)
+            found = self._listed(dataset, split)
         except ValueError as error:
             raise ValueError(f"datasets.{dataset}: {error}") from None
         if found.digest and not found.videos:
             text = f"The raw files of {folder / split}.h5 are gone; it is used as it is."
             print(text, file=sys.stderr)
         return found
+
+    def _listed(self, dataset: str, split: str) -> Listing:
+        record = Path(f"results/{dataset}/videos/{split}.manifest.json")
+        return listing(self._config.datasets[dataset], cast(Split, split), record)
+
+    def num_videos(self, dataset: str, split: str) -> int:
+        """Return how many videos a split has, without a look at the size of each file.
+
+        Raises:
+            ValueError: As for `listing`.
+        """
+        try:
+            return len(list_videos(self._config.datasets[dataset], cast(Split, split)))
+        except MissingDataError:
+            return self._listed(dataset, split).num_videos
 
     def raw_digest(self, wildcards: Any) -> str:
         """Return the digest of names and sizes of a split's raw files."""

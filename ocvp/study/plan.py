@@ -102,7 +102,8 @@ def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, 
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
     lines = [f"This run: {len(jobs)} jobs ({names})."]
     if "draw_rollouts" in counts:
-        drawn, asked = num_rollouts(config, listings), config.figures.num_videos
+        asked = config.figures.num_videos
+        drawn = num_rollouts(config, lambda *names: listings(*names).num_videos)
         if drawn < asked:
             lines.append(f"Rollouts: {drawn}, not {asked}: a scored split holds no more videos.")
     seconds, unknown = estimate_seconds(jobs, folder, cores)

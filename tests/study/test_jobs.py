@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,6 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
-from ocvp.data.raw_files import Listing
 from ocvp.data.raw_videos import MissingDataError
 from ocvp.study.chains import (
     any_of,
@@ -204,14 +204,27 @@ def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
     assert {protocol.split for protocol in config.evaluation.values()} == {"test", "val"}
 
     def drawn(**numbers: int) -> int:
-        return num_rollouts(config, lambda dataset, split: Listing(numbers[split], ""))
+        return num_rollouts(config, lambda dataset, split: numbers[split])
 
     assert drawn(test=2, val=5) == drawn(test=5, val=2, train=1) == 2
     assert drawn(test=3, val=9) == drawn(test=4, val=5) == 3
 
 
+def test_videos_are_counted_as_they_lie_there_or_as_they_once_did(jobs):
+    splits = ("train", "val", "test")
+    counts = [[jobs.num_videos(name, split) for split in splits] for name in ("obj3d", "own")]
+    assert counts == [[3, 3, 3], [2, 1, 1]]
+    shutil.rmtree("raw/OBJ3D/val")
+    with pytest.raises(MissingDataError):
+        jobs.num_videos("obj3d", "val")
+    Path("results/obj3d/videos").mkdir(parents=True)
+    record = {"num_videos": 7, "digest": "x"}
+    Path("results/obj3d/videos/val.manifest.json").write_text(json.dumps(record))
+    assert jobs.num_videos("obj3d", "val") == 7
+
+
 def test_a_missing_data_set_limits_no_figures():
-    def missing(dataset: str, split: str) -> Listing:
+    def missing(dataset: str, split: str) -> int:
         raise MissingDataError(f"{dataset} is elsewhere")
 
     assert num_rollouts(config_of(TINY, figures={"num_videos": 3}), missing) == 3

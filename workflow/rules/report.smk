@@ -5,7 +5,7 @@ figures/slots.png, figures/{protocol}_curves.png, {predictor}/figures/{protocol}
 and .gif.
 """
 
-VIDEOS = range(num_rollouts(CONFIG, JOBS.listing))
+VIDEOS = range(num_rollouts(CONFIG, JOBS.num_videos))
 
 
 rule figures:
