@@ -19,7 +19,7 @@ from ocvp.batches.windows import Window, check_finite
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Clip, Fit, crop_boxes, read_boxes, read_clip
-from ocvp.data.new_file import NewFile
+from ocvp.data.hdf5 import create_file, write_attribute
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
@@ -106,22 +106,26 @@ def write_prediction(
     path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
 ) -> None:
     """Write arrays and attributes as an HDF5 file, atomically."""
-    with atomic_path(path) as temporary, NewFile(temporary) as file:
-        file.attrs.update({"format": FORMAT, **attributes})
+    with atomic_path(path) as temporary, create_file(temporary) as file:
+        for name, value in {"format": FORMAT, **attributes}.items():
+            write_attribute(file, name, value)
         for name, array in content.items():
-            file.create_dataset(name, data=array, compression="gzip", track_times=False)
+            file.create_dataset(
+                name, data=array, compression="gzip", fletcher32=True, track_times=False
+            )
 
 
 def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, int]:
     """Return num_context and num_preds: as given, else as the predictor was trained."""
     if predictor is None:
         return 1, 0
-    training = (predictor.content.get("config") or {}).get("training") or {}
+    training = (predictor.content.get("config") or {}).get("training")
     lengths = []
     for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
-        value = training.get(name) if given is None else given
+        trained = training.get(name) if isinstance(training, dict) else None
+        value = trained if given is None else given
         option = f"--{name.replace('_', '-')}"
-        if value is None:
+        if not isinstance(value, int):
             raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
         if value < 1:
             raise ValueError(f"{option} is {value}; it must be at least 1")

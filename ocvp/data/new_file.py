@@ -16,11 +16,12 @@ class NewFile(h5py.File):
 
     Args:
         path: The file; an existing one is replaced.
+        libver: The versions of the format that it may use, as h5py takes them.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, libver: tuple[str, str]):
         self._target = _Target(path, "w+")
-        super().__init__(self._target, "w")
+        super().__init__(self._target, "w", libver=libver)
 
     def check(self) -> None:
         """Raise the error of a write up to now.

@@ -163,7 +163,7 @@ def test_a_slow_disk_is_waited_for_and_told(monkeypatch, caplog):
 
 # Prints the readers' numbers while they still have much to read.
 PROGRAM = """
-import multiprocessing, sys, time
+import multiprocessing, sys
 from ocvp.batches.read_ahead import read_ahead
 
 class Reader:
@@ -173,15 +173,15 @@ class Reader:
 batches = read_ahead(Reader(), range(10**6), 2, "numbers")
 next(batches)
 print(*(process.pid for process in multiprocessing.active_children()), flush=True)
-if sys.argv[1] == "stay":
-    time.sleep(60)
+sys.stdin.readline()
 """
 
 
-def start(how):
+def start():
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, how],
+        [sys.executable, "-c", PROGRAM],
         env=quiet_environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -200,7 +200,7 @@ def is_running(process):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end after some seconds")
 def test_readers_end_with_a_process_that_is_killed():
-    process, readers = start("stay")
+    process, readers = start()
     assert all(map(is_running, readers))
     process.kill()
     process.wait()
@@ -212,9 +212,9 @@ def test_readers_end_with_a_process_that_is_killed():
 
 
 def test_a_program_ends_although_it_did_not_read_everything():
-    process, readers = start("leave")
+    process, readers = start()
     try:
-        _, text = process.communicate(timeout=30)
+        _, text = process.communicate("leave\n", timeout=30)
     finally:
         process.kill()
     assert process.returncode == 0

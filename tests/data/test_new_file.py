@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from ocvp.data.new_file import NewFile
+from ocvp.data.hdf5 import create_file
 
 VALUES = np.random.default_rng(0).integers(0, 256, (20, 600), np.uint8)  # does not compress
 
 
 def write(path, early=False):
-    with NewFile(path) as file:
+    with create_file(path) as file:
         file.attrs["format"] = "numbers"
         stored = file.create_dataset("stored", VALUES.shape, "u1", chunks=(1, 600), fletcher32=True)
         packed = file.create_dataset("packed", VALUES.shape, "u1", chunks=(1, 600), compression=1)
@@ -63,7 +63,7 @@ def test_a_signal_within_a_write_comes_out_after_it(tmp_path):
         def __getitem__(self, part):
             raise KeyboardInterrupt
 
-    file = NewFile(tmp_path / "x.h5")
+    file = create_file(tmp_path / "x.h5")
     assert file._target.write(Content(b"abc")) == 3
     file.attrs["format"] = "numbers"  # HDF5 goes on as if nothing had been
     with pytest.raises(KeyboardInterrupt):

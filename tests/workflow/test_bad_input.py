@@ -302,7 +302,7 @@ def test_a_poisoned_sample(capsys, inputs, value):
     with h5py.File(inputs / "slots" / "train.h5", "r+") as file:
         file["slots"][2, 4, 0, 0] = value
     config = predictor_stage(num_context=5, num_preds=3)  # every window holds the frame
-    parts = ["slots of video 2 are not finite", "stopped being finite"]
+    parts = [inputs / "slots" / "train.h5", "slots of video 2 are not finite"]
     assert_refused(capsys, "train_predictor", inputs, *parts, config=config)
 
 
