@@ -43,8 +43,6 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minu
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
 
-# Tests side by side share few cores: threads that wait must not spin. (A training alone must.)
-test test-all: export GOMP_SPINCOUNT ?= 0
 test: $(TOOLS) ## Run the tests, in about 6 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 

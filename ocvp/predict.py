@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import h5py
 import numpy as np
 import torch
 
@@ -20,6 +19,7 @@ from ocvp.batches.windows import Window, check_finite
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.clips import Clip, Fit, crop_boxes, read_boxes, read_clip
+from ocvp.data.hdf5 import create_file, write_attribute
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
@@ -27,13 +27,14 @@ from ocvp.pictures.animation import save_gif
 from ocvp.pictures.decoded import decode
 from ocvp.pictures.drawing import save_png, slots_panel
 from ocvp.pictures.prediction import prediction_pictures
-from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.files import all_or_none, atomic_path, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 # Shapes: T frames, H W pixels, K objects, N slots, D slot_dim.
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"
+PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif")
 NUM_THREADS = 2
 MAX_FPS = 1000
 
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
     }
     # --- the prediction
+    drawn = None
     if "predictor" in checkpoints:
         predictor = checkpoints["predictor"].build(device)
         check_buffer(getattr(predictor, "buffer_size", None), num_context)
@@ -86,15 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         attributes |= {"num_context": num_context, "num_preds": num_preds}
         content |= {"predicted_slots": predicted[0].cpu().numpy()}
         content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
-        still, moving = prediction_pictures(
-            clip.frames, seen, future, num_context, settings.upscale
-        )
-        save_png(args.output / "rollout.png", still)
-        save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
-    # --- what is written with and without a predictor
-    write_prediction(args.output / "prediction.h5", content, attributes)
+        drawn = prediction_pictures(clip.frames, seen, future, num_context, settings.upscale)
+    # --- what is written
     panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
-    save_png(args.output / "slots.png", panel)
+    paths = [args.output / name for name in PRODUCTS]
+    data, slots_picture, rollout_picture, animation = paths
+    with all_or_none(paths):
+        write_prediction(data, content, attributes)
+        save_png(slots_picture, panel)
+        if drawn is not None:
+            save_png(rollout_picture, drawn[0])
+            save_gif(animation, drawn[1], settings.gif_fps)
     return 0
 
 
@@ -102,22 +106,26 @@ def write_prediction(
     path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
 ) -> None:
     """Write arrays and attributes as an HDF5 file, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"format": FORMAT, **attributes})
+    with atomic_path(path) as temporary, create_file(temporary) as file:
+        for name, value in {"format": FORMAT, **attributes}.items():
+            write_attribute(file, name, value)
         for name, array in content.items():
-            file.create_dataset(name, data=array, compression="gzip", track_times=False)
+            file.create_dataset(
+                name, data=array, compression="gzip", fletcher32=True, track_times=False
+            )
 
 
 def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, int]:
     """Return num_context and num_preds: as given, else as the predictor was trained."""
     if predictor is None:
         return 1, 0
-    training = (predictor.content.get("config") or {}).get("training") or {}
+    training = (predictor.content.get("config") or {}).get("training")
     lengths = []
     for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
-        value = training.get(name) if given is None else given
+        trained = training.get(name) if isinstance(training, dict) else None
+        value = trained if given is None else given
         option = f"--{name.replace('_', '-')}"
-        if value is None:
+        if not isinstance(value, int):
             raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
         if value < 1:
             raise ValueError(f"{option} is {value}; it must be at least 1")

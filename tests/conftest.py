@@ -12,6 +12,8 @@ import forked
 import pytest
 from snakemake_runs import PROJECT, Run, copy_project, run_snakemake
 
+import ocvp  # noqa: F401 - before any test loads torch or HDF5, as programs do
+
 TINY = PROJECT / "tests/helpers" / "tiny.yaml"
 
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
@@ -79,7 +81,6 @@ def environment_of(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
         "OCVP_TEST_IMPORTS": str(folder / "imports"),
         "OMP_NUM_THREADS": "1",
-        "GOMP_SPINCOUNT": "0",  # tests share few cores: waiting threads must not spin
     }
 
 

@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ocvp.data.hdf5 import check_read
+
 PIECE_BYTES = 1 << 26
 """About how much `load` reads at once."""
 
@@ -64,14 +66,17 @@ class StoredField:
             Their values as they are stored, shape (B, L, ...).
 
         Raises:
-            ValueError: If the file is gone, cannot be read or is damaged, naming it.
+            ValueError: If the file is gone, cannot be read or is damaged, or a value is not
+                finite, naming it.
         """
         values = np.empty((len(stretches), length, *self.shape[2:]), self.dtype)  # (B, L, ...)
         with self._naming():
             dataset = self._file()[self._name]
             for (video, start), row in zip(stretches, values, strict=True):
                 dataset.read_direct(row, np.s_[video, start : start + length])  # (L, ...)
+                check_read(dataset, video, row[None])
             self._check_whole()
+        self._check_finite(values, [video for video, _ in stretches])
         return values
 
     def load(self, device: torch.device | str) -> Tensor:
@@ -81,8 +86,8 @@ class StoredField:
             device: Where to; `cpu` for main memory.
 
         Raises:
-            ValueError: If the file is gone, cannot be read or is damaged, or the memory does not
-                suffice, naming the file.
+            ValueError: If the file is gone, cannot be read or is damaged, a value is not finite,
+                or the memory does not suffice, naming the file.
         """
         device = torch.device(device)
         try:
@@ -93,6 +98,7 @@ class StoredField:
                 loaded = torch.empty(self.shape, dtype=dtype, device=device)
             done = 0
             for piece in self._pieces():  # (some videos, T, ...)
+                self._check_finite(piece, range(done, done + len(piece)))
                 loaded[done : done + len(piece)].copy_(torch.from_numpy(piece))
                 done += len(piece)
         except (MemoryError, torch.OutOfMemoryError) as error:
@@ -110,7 +116,9 @@ class StoredField:
         step = max(PIECE_BYTES * num_videos // max(self.num_bytes, 1), 1)  # videos
         with self._naming(), h5py.File(self.path, "r") as file:
             for first in range(0, self.shape[0], step):
-                yield file[self._name][first : first + step]
+                piece = file[self._name][first : first + step]
+                check_read(file[self._name], first, piece)
+                yield piece
                 self._check_whole()
 
     def _file(self) -> h5py.File:
@@ -129,6 +137,17 @@ class StoredField:
             )
         if found[2] != self._identity[2]:
             raise OSError(f"it has {found[2]} bytes now, it had {self._identity[2]}")
+
+    def _check_finite(self, values: NDArray[Any], videos: Sequence[int]) -> None:
+        """Raise ValueError where a model would be given NaN or infinity, naming the video."""
+        if self.dtype.kind != "f" or np.isfinite(values).all():
+            return
+        is_finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)  # (B,)
+        video = videos[int(np.argmin(is_finite))]
+        raise ValueError(
+            f"{self.path}: {self._name} of video {video} are not finite (NaN or infinity); delete "
+            "the file and run the workflow again"
+        )
 
     @contextlib.contextmanager
     def _naming(self) -> Iterator[None]:

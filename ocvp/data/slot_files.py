@@ -12,6 +12,16 @@ import h5py
 import numpy as np
 
 from ocvp.data.chunks import Chunk, check_order
+from ocvp.data.hdf5 import (
+    Array,
+    Unfit,
+    check_arrays,
+    create_array,
+    create_file,
+    read_attributes,
+    reading,
+    write_attribute,
+)
 from ocvp.runtime.files import atomic_path, check_writable
 
 FORMAT = "ocvp slots 1"
@@ -45,22 +55,33 @@ def write_slots(
         shape: (V, T, N, D).
         weights_digest: Of the SAVi that made the slots.
         first_video: Index of the first video, where the file is a chunk of a split (`join_slots`).
+
+    Raises:
+        ValueError: If slots are not finite, naming the video.
     """
-    check_writable(path, 4 * math.prod(shape))  # bytes of float32
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
-        file.attrs["format"] = FORMAT if first_video is None else CHUNK_FORMAT
-        file.attrs["weights_digest"] = weights_digest
+    num_bytes = 4 * math.prod(shape)  # of float32
+    check_writable(path, num_bytes)
+    with atomic_path(path, num_bytes) as temporary, create_file(temporary) as file:
+        write_attribute(file, "format", FORMAT if first_video is None else CHUNK_FORMAT)
+        write_attribute(file, "weights_digest", weights_digest)
         if first_video is not None:
             file.attrs["first_video"] = first_video
-        dataset = file.create_dataset(
-            "slots", shape, np.float32, chunks=(1, *shape[1:]), fletcher32=True, track_times=False
-        )
+        dataset = create_array(file, "slots", shape, "float32")
         position = 0
         for batch in batches:
+            _check_finite(path, batch, position + (first_video or 0))
             dataset[position : position + len(batch)] = batch
+            file.check()
             position += len(batch)
         if position != shape[0]:
             raise AssertionError(f"{position} videos were written, {shape[0]} announced")
+
+
+def _check_finite(path: Path, batch: np.ndarray, first_video: int) -> None:
+    """Raise ValueError where slots that are to be written are NaN or infinite."""
+    if not (is_finite := np.isfinite(batch).all(axis=(1, 2, 3))).all():
+        video = first_video + int(np.argmin(is_finite))
+        raise ValueError(f"the slots of video {video} are not finite; {path} is not written")
 
 
 def join_slots(
@@ -111,19 +132,13 @@ def read_info(path: Path, file_format: str = FORMAT) -> SlotFileInfo:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != file_format:
-                raise ValueError(f"{path} is no file of slots: it has no format {file_format!r}")
-            return SlotFileInfo(
-                file["slots"].shape,
-                str(file.attrs["weights_digest"]),
-                int(file.attrs.get("first_video", 0)),
-            )
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} is damaged or no HDF5 file ({error}); delete it and run the workflow again"
-        ) from None
+    with reading(path, "delete it and run the workflow again"), h5py.File(path, "r") as file:
+        if read_attributes(file, {}, {"format": str}).get("format") != file_format:
+            raise Unfit(f"is no file of slots: it has no format {file_format!r}")
+        attributes = read_attributes(file, {"weights_digest": str}, {"first_video": int})
+        sizes = check_arrays(file, {"slots": Array("float32", "VTND")}, ("slots",))
+    shape = (sizes["V"], sizes["T"], sizes["N"], sizes["D"])
+    return SlotFileInfo(shape, attributes["weights_digest"], int(attributes.get("first_video", 0)))
 
 
 def check_slots(path: Path, *, weights_digest: str, num_videos: int, num_frames: int) -> None:

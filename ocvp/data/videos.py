@@ -4,10 +4,11 @@ Legend: V videos, T frames, H W pixels, K objects.
 
 A file holds `/names` (V,) UTF-8 and, where known, `/metadata` (V,) with labels of each video as
 JSON, and the data sets of `FIELDS`, each with one chunk for a video. Frames are stored as they are,
-so that training reads them at the disk's speed; annotations are compressed. Every chunk carries a
-checksum. Attributes: dataset, split, format_version, first_video (0, but for parts of a split),
-source (manifest), config and, where known, fps and camera: source, config and camera as JSON. The
-same content gives the same bytes: no times are stored, and everything is written in one order.
+so that training reads them at the disk's speed; annotations are compressed. All has checksums (see
+`ocvp.data.hdf5`). Attributes: dataset, split, format_version, first_video (0, but for parts of a
+split), source (manifest), config and, where known, fps and camera: source, config and camera as
+JSON. The same content gives the same bytes: no times are stored, and everything is written in one
+order.
 """
 
 import json
@@ -16,10 +17,25 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
+from ocvp.data.hdf5 import (
+    TEXT,
+    Array,
+    Unfit,
+    check_arrays,
+    check_read,
+    create_array,
+    create_file,
+    create_texts,
+    read_attributes,
+    read_texts,
+    reading,
+    write_attribute,
+)
+
 FORMAT_VERSION = 1
+ENDING = "delete it and run snakemake again"
 
 
 class FieldSpec(NamedTuple):
@@ -45,6 +61,15 @@ FIELDS = {
 optional; `ocvp.data.tabletop.simulation.simulate` says what each means."""
 
 COMPRESSED = ("masks", "flow", "depth")
+CONTENT = {
+    **{name: Array(spec.dtype, f"V{spec.axes}") for name, spec in FIELDS.items()},
+    **{"names": Array(TEXT, "V"), "metadata": Array(TEXT, "V")},
+}
+ATTRIBUTES = {"split": str, "format_version": int}
+FURTHER_ATTRIBUTES = {
+    **{"dataset": str, "source": str, "config": str, "camera": str, "fps": float},
+    **{"first_video": int, "complete": bool},
+}
 
 
 class Video(NamedTuple):
@@ -55,6 +80,11 @@ class Video(NamedTuple):
     """Its fields (see `FIELDS`)."""
     metadata: Mapping[str, Any] | None = None
     """What else is known of it: labels, in plain numbers, strings, lists and mappings."""
+
+
+def least_bytes(video: Video) -> int:
+    """Return how much a video takes on disk at least: what is stored as it is."""
+    return sum(values.nbytes for field, values in video.arrays.items() if field not in COMPRESSED)
 
 
 class VideoWriter:
@@ -74,10 +104,10 @@ class VideoWriter:
         self._num_videos = num_videos
         self._names: list[str] = []
         self._metadata: list[Mapping[str, Any] | None] = []
-        self._file = h5py.File(self._path, "w")
+        self._file = create_file(self._path)
         self._file.attrs["format_version"] = FORMAT_VERSION
         for name in sorted(attributes):
-            self._file.attrs[name] = attributes[name]
+            write_attribute(self._file, name, attributes[name])
 
     def append(self, video: Video) -> None:
         """Write the next video: the same fields, of the same shapes, in every video.
@@ -85,6 +115,7 @@ class VideoWriter:
         Raises:
             ValueError: If a field is unknown, missing, of another type or shape than in the first
                 video, or if the file is full.
+            OSError: If the file cannot be written, or the disk has no space for all videos.
         """
         name, arrays, metadata = video
         index = len(self._names)
@@ -106,6 +137,7 @@ class VideoWriter:
                     f"the first video it is {dataset.dtype} {dataset.shape[1:]}"
                 )
             dataset[index] = values
+            self._file.check()
         self._names.append(name)
         self._metadata.append(metadata)
 
@@ -125,16 +157,8 @@ class VideoWriter:
                     f"{self._path}: {field} of a video is {values.dtype} {values.shape}; it must "
                     f"be {spec.dtype} with {len(spec.axes)} axes"
                 )
-            compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-            self._file.create_dataset(
-                field,
-                (self._num_videos, *values.shape),
-                spec.dtype,
-                chunks=(1, *values.shape),  # reading a video touches no other one
-                fletcher32=True,  # a damaged chunk is an error, not another picture
-                track_times=False,  # they would make other bytes of the same content
-                **(compression if field in COMPRESSED else {}),
-            )
+            shape = (self._num_videos, *values.shape)
+            create_array(self._file, field, shape, spec.dtype, is_compressed=field in COMPRESSED)
 
     def __enter__(self) -> Self:
         return self
@@ -150,17 +174,11 @@ class VideoWriter:
         if len(self._names) != self._num_videos:
             found = f"{len(self._names)} videos were written instead of {self._num_videos}"
             raise ValueError(f"{self._path}: {found}")
-        self._write_texts("names", self._names)
+        create_texts(self._file, "names", self._names)
         if any(metadata is not None for metadata in self._metadata):
             texts = [json.dumps(metadata or {}, sort_keys=True) for metadata in self._metadata]
-            self._write_texts("metadata", texts)
+            create_texts(self._file, "metadata", texts)
         self._file.attrs["complete"] = True
-
-    def _write_texts(self, name: str, texts: list[str]) -> None:
-        data = np.array(texts, dtype=object)
-        self._file.create_dataset(
-            name, data=data, dtype=h5py.string_dtype("utf-8"), track_times=False
-        )
 
 
 class VideoFile:
@@ -187,6 +205,14 @@ class VideoFile:
         ValueError: If it is truncated, damaged or no video file.
     """
 
+    num_videos: int
+    num_frames: int
+    height: int
+    width: int
+    names: list[str]
+    metadata: list[dict[str, Any] | None]
+    attributes: dict[str, Any]
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
@@ -196,20 +222,11 @@ class VideoFile:
         except OSError as error:
             raise self._fault(f"is truncated, damaged or no HDF5 file ({error})") from error
         try:
-            self._check()
-            self.attributes: dict[str, Any] = dict(self._file.attrs)
-            self.names: list[str] = list(self._file["names"].asstr()[:])
-            self.metadata: list[dict[str, Any] | None] = [None] * len(self.names)
-            if "metadata" in self._file:
-                self.metadata = [json.loads(text) for text in self._file["metadata"].asstr()[:]]
-        except (OSError, RuntimeError, KeyError) as error:
-            self._file.close()
-            raise self._fault(f"is damaged ({error})") from error
-        except ValueError:
+            with reading(self.path, ENDING):
+                self._open()
+        except BaseException:
             self._file.close()
             raise
-        shape = self._file["frames"].shape  # (V, T, H, W, 3)
-        self.num_videos, self.num_frames, self.height, self.width = map(int, shape[:4])
         boxes = next((field for field in ("boxes", "states") if self.has(field)), None)
         self.max_objects = int(self._file[boxes].shape[2]) if boxes else 0  # of (V, T, K, C)
 
@@ -250,7 +267,10 @@ class VideoFile:
         # HDF5 reads the frames that are asked for, where the field has frames at all.
         frames = slice(start, stop) if FIELDS[field].axes.startswith("T") else slice(None)
         try:
-            return self._file[field][video, frames]
+            dataset = self._file[field]
+            values = dataset[video : video + 1, frames]
+            check_read(dataset, video, values)
+            return values[0]
         except (OSError, RuntimeError) as error:
             raise self._fault(f"is damaged: {field} of video {video} ({error})") from error
 
@@ -267,25 +287,29 @@ class VideoFile:
     def __reduce__(self) -> tuple[type["VideoFile"], tuple[Path]]:
         return VideoFile, (self.path,)  # an open file cannot be pickled
 
-    def _check(self) -> None:
-        """Raise ValueError where the file does not keep what the module's head promises."""
-        if "frames" not in self._file or "format_version" not in self._file.attrs:
-            raise self._fault("is HDF5 but no video file (no frames or no format_version)")
-        version = self._file.attrs["format_version"]
+    def _open(self) -> None:
+        """Read all but the fields, once the file keeps what the module's head promises.
+
+        Raises:
+            Unfit: If it does not.
+        """
+        file = self._file
+        if "frames" not in file or "format_version" not in file.attrs:
+            raise Unfit("is HDF5 but no video file (no frames or no format_version)")
+        self.attributes = read_attributes(file, ATTRIBUTES, FURTHER_ATTRIBUTES)
+        version = self.attributes["format_version"]
         if version != FORMAT_VERSION:
-            raise self._fault(f"has format_version {version}; this program reads {FORMAT_VERSION}")
-        if not self._file.attrs.get("complete", False):
-            raise self._fault("was not written to its end")
-        sizes: dict[str, int] = {}  # of each axis, where it is met first
-        for field, spec in FIELDS.items():
-            if field not in self._file:
-                continue
-            dataset = self._file[field]
-            if dataset.dtype != spec.dtype or dataset.ndim != len(spec.axes) + 1:
-                raise self._fault(f"holds {field} as {dataset.dtype} {dataset.shape}")
-            for axis, size in zip("V" + spec.axes, dataset.shape, strict=True):
-                if axis != "C" and sizes.setdefault(axis, size) != size:
-                    raise self._fault(f"holds {field} of shape {dataset.shape}; {axis} differs")
+            raise Unfit(f"has format_version {version}; this program reads {FORMAT_VERSION}")
+        if not self.attributes.get("complete", False):
+            raise Unfit("was not written to its end")
+        sizes = check_arrays(file, CONTENT, ("frames", "names"))
+        self.num_videos, self.num_frames, self.height, self.width = (sizes[a] for a in "VTHW")
+        self.names = read_texts(file, "names")
+        self.metadata = [None] * self.num_videos
+        if "metadata" in file:
+            self.metadata = [json.loads(text) for text in read_texts(file, "metadata")]
+        if not all(isinstance(labels, dict | None) for labels in self.metadata):
+            raise Unfit("holds metadata that are no mappings")
 
     def _fault(self, what: str) -> ValueError:
-        return ValueError(f"{self.path} {what}; delete it and run snakemake again")
+        return ValueError(f"{self.path} {what}; {ENDING}")

@@ -20,6 +20,11 @@ from ocvp.runtime.environment import software_versions
 FORMAT = "ocvp checkpoint 1"
 ENTRIES = {"kind": str, "model": dict, "weights": dict, "weights_digest": str}
 """What every checkpoint holds that is read again."""
+FURTHER_ENTRIES = {
+    **{"config": dict, "metrics": dict, "savi_digest": str},
+    **{"seed": int, "step": int, "epoch": int},
+}
+"""What else is read again, where it is there and not None."""
 
 
 def save_checkpoint(path: str | Path, *, weights: Mapping[str, Tensor], **content: Any) -> None:
@@ -47,28 +52,31 @@ def read_checkpoint(path: str | Path, kinds: Sequence[str] | None = None) -> dic
         kinds: What the checkpoint may hold; None: any model.
 
     Raises:
-        ValueError: If it is missing, damaged, holds code, or holds another kind.
+        ValueError: If it is missing, damaged, holds code or what no checkpoint holds, or holds
+            another kind.
     """
     checkpoint = read_tensors(path)
     if checkpoint.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no checkpoint of this project: its format is "
-            f"{checkpoint.get('format')!r}, expected {FORMAT!r}; {IMPORT_HINT}"
+            f"{checkpoint.get('format')!r:.80}, expected {FORMAT!r}; {IMPORT_HINT}"
         )
-    for name, kind in ENTRIES.items():
-        if not isinstance(checkpoint.get(name), kind):
+    for name, kind in (ENTRIES | FURTHER_ENTRIES).items():
+        value = checkpoint.get(name)
+        if not isinstance(value, kind) and (name in ENTRIES or value is not None):
             raise ValueError(
                 f"{path} is damaged or no checkpoint of this project: its {name} is "
-                f"{type(checkpoint.get(name)).__name__}, expected {kind.__name__}"
+                f"{type(value).__name__}, expected {kind.__name__}"
             )
-    if not all(isinstance(tensor, Tensor) for tensor in checkpoint["weights"].values()):
-        raise ValueError(f"{path} is damaged: its weights hold something else than tensors")
+    for name, tensor in checkpoint["weights"].items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ValueError(f"{path} is damaged: {name!r:.80} of its weights is no named tensor")
     if kinds is not None and checkpoint["kind"] not in kinds:
         raise ValueError(f"{path} holds a {checkpoint['kind']}; expected {' or '.join(kinds)}")
-    found = weights_digest(checkpoint["weights"])
-    if found != checkpoint["weights_digest"]:
+    digest = weights_digest(checkpoint["weights"])
+    if digest != checkpoint["weights_digest"]:
         raise ValueError(
-            f"{path} is damaged: its weights have the digest {found[:12]}, the file says "
+            f"{path} is damaged: its weights have the digest {digest[:12]}, the file says "
             f"{checkpoint['weights_digest'][:12]}; delete it and run the workflow again"
         )
     return checkpoint

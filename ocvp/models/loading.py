@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ocvp.models.checkpoint import read_checkpoint
 
@@ -30,6 +30,10 @@ SAME_FUNCTION = (
     "residual",
 )
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+LARGEST = 4096
+"""What no argument of a model in a file exceeds: channels, sides, slots, layers, iterations."""
+SPARE_VALUES = 10_000_000
+"""How many more values than twice those of its file a module may get before it is given up."""
 TRAINED = ("seed", "step", "examples", "training_seconds")
 
 
@@ -60,9 +64,10 @@ class Opened:
         Raises:
             ValueError: If the checkpoint does not fit this architecture.
         """
+        content = self.content
         try:
-            module = model_class(self.content["kind"])(**self.content["model"])
-        except (TypeError, ValueError) as error:  # unknown here, or out of range
+            module = build_module(content["kind"], content["model"], content["weights"])
+        except ValueError as error:  # unknown here, or out of range
             raise ValueError(f"{self.path} does not fit this architecture: {error}") from None
         self.fill(module)
         return module.to(device).eval()
@@ -123,6 +128,46 @@ def load_predictor(path: str | Path, device: str | torch.device = "cpu") -> nn.M
             architecture.
     """
     return open_predictor(path).build(device)
+
+
+def build_module(
+    kind: str, arguments: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> nn.Module:
+    """Build the module of a file, which may say anything of it.
+
+    Args:
+        kind: `savi` or a predictor's kind.
+        arguments: What the file says to build it with.
+        weights: What the file has to fill it with; they bound how large it can be.
+
+    Raises:
+        ValueError: If there is no such module, or a much larger one than there are weights for.
+    """
+    for name, value in arguments.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(number, int) and abs(number) > LARGEST for number in numbers):
+            raise ValueError(f"{name} is {value!r:.80}; at most {LARGEST} is allowed")
+    room = 2 * sum(map(_counted, weights.values())) + SPARE_VALUES
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal room
+        room -= 0 if parameter is None else _counted(parameter)
+        if room < 0:
+            raise ValueError("its weights would be much larger than those of the file")
+
+    # A parameter is counted before anything is written to its memory.
+    counting = torch.nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        return model_class(kind)(**arguments)
+    except Exception as error:  # arguments of any type and size fail in many ways
+        raise ValueError(str(error)[:300] or type(error).__name__) from error
+    finally:
+        counting.remove()
+
+
+def _counted(tensor: Tensor) -> int:
+    """Return the values of a tensor; small ones count as more, as there may be any number."""
+    return max(tensor.numel(), SPARE_VALUES // 1000)
 
 
 def model_class(kind: str) -> Callable[..., nn.Module]:

@@ -6,6 +6,7 @@ lr_warmup; the last is a pickled object of a class of that code, so torch's safe
 stand-in for this one name.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocvp.models.loading import model_class
+from ocvp.models.loading import build_module
 from ocvp.models.tensor_files import read_tensors as read_plain_tensors
-from ocvp.published.names import Renamed, kind_of, listed, rename
+from ocvp.published.names import Renamed, kind_of, listed, rename, unwrapped
 from ocvp.published.settings import predictor_arguments, savi_arguments
+
+logger = logging.getLogger(__name__)
 
 WARMUP_CLASS = "lib.schedulers.LRWarmUp"
 PLAIN = (str, bool, int, float, list, tuple, dict, Tensor, type(None))
@@ -86,8 +89,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ValueError(f"{path}: {name!r:.80} of its model_state_dict is no tensor")
-        if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_meta:
-            raise ValueError(f"{path}: {name} is {tensor.dtype}, {tensor.layout}; no weights")
+        if not tensor.is_floating_point():
+            raise ValueError(f"{path}: {name} is {tensor.dtype}; no weights")
     return checkpoint
 
 
@@ -102,7 +105,10 @@ def load_published(params: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> 
         ValueError: If the weights are not those of the model that the parameters describe, or are
             not finite.
     """
-    kind = kind_of(checkpoint["model_state_dict"])
+    state, wrappers = unwrapped(checkpoint["model_state_dict"])
+    if wrappers:
+        logger.info("the names of all tensors start with %s, which was removed", wrappers)
+    kind = kind_of(state)
     if kind == "savi":
         arguments = savi_arguments(params)
     else:
@@ -112,12 +118,12 @@ def load_published(params: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> 
                 f"the checkpoint holds the predictor {kind}, the parameters describe {described} "
                 "(model.predictor.predictor_name)"
             )
+    renamed = rename(state, kind)
     try:
-        model = model_class(kind)(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
+        model = build_module(kind, arguments, renamed.tensors)
+    except ValueError as error:
         text = f"the parameters describe a {kind} that cannot be built: {error}"
         raise ValueError(text) from error
-    renamed = rename(checkpoint["model_state_dict"], kind)
     _load(model, renamed)
     return Published(kind, arguments, model.eval(), renamed.dropped)
 

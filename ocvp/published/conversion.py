@@ -59,7 +59,7 @@ NO_EFFECT = {
 ONLY_VALUES = {
     "dataset.shuffle_train": (True, "training videos are always shuffled"),
     "dataset.random_start": (True, "training windows always start at a random frame"),
-    "training_prediction.skip_first_slot": (False, "all slots are always predicted"),
+    "training_prediction.skip_first_slot": (False, "predictors see every context frame"),
 }
 """Keys of which one value is what happens anyway, and another cannot be had."""
 

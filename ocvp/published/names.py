@@ -82,6 +82,9 @@ DROPPED: dict[str, list[str]] = {
 }
 """Tensors that no output depends on."""
 
+_WRAPPERS = re.compile(r"((module|_orig_mod)\.)*")
+"""What data-parallel training and torch.compile put before the names of all tensors."""
+
 _TELLTALES = [
     # in this order: the layers of both OCVPs would pass for those of a transformer
     ("savi", r"(encoder|encoder_mlp|slot_attention|decoder)\..+"),
@@ -101,6 +104,15 @@ class Renamed(NamedTuple):
     """Our name to theirs."""
     dropped: tuple[str, ...]
     """Theirs, of tensors that no output depends on."""
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Return tensors without what wrappers put before all their names, and what that was."""
+    found = [match[0] for name in state if (match := _WRAPPERS.match(name))]  # all match
+    wrappers = min(found, key=len)
+    if not all(name.startswith(wrappers) for name in state):
+        wrappers = ""
+    return {name.removeprefix(wrappers): tensor for name, tensor in state.items()}, wrappers
 
 
 def kind_of(names: Iterable[str]) -> str:

@@ -108,7 +108,8 @@ def predictor_arguments(
         name: Which of the predictors in the file; None: the one that its predictor_name names.
 
     Raises:
-        ValueError: If a setting is missing or the predictor is not one of the four.
+        ValueError: If a setting is missing, the predictor is not one of the four, or it was not
+            shown every context frame.
     """
     where = "model.predictor"
     section = subsection(params, "model", "predictor")
@@ -118,10 +119,22 @@ def predictor_arguments(
         name = section["predictor_name"]
     kind = _known(f"{where}.predictor_name", name, PREDICTOR_KINDS)
     own = subsection(params, "model", "predictor", str(name))
+    _check_context(params)
     keys = LSTM_KEYS if kind == "lstm" else TRANSFORMER_KEYS
     arguments = {ours: _setting(own, f"{where}.{name}", key) for key, ours in keys.items()}
     slot_dim = _setting(subsection(params, "model", "SAVi"), "model.SAVi", "slot_dim")
     return kind, {"slot_dim": slot_dim, **arguments}
+
+
+def _check_context(params: Mapping[str, Any]) -> None:
+    """Raise ValueError where the published code drops the first context frame."""
+    training = params.get("training_prediction")
+    skipped = training.get("skip_first_slot", False) if isinstance(training, dict) else False
+    if skipped is not False:
+        raise ValueError(
+            f"training_prediction.skip_first_slot is {skipped!r}; a predictor here sees every "
+            "context frame, so it must be false"
+        )
 
 
 def subsection(params: Mapping[str, Any], *keys: str) -> dict[str, Any]:

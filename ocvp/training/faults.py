@@ -1,13 +1,10 @@
 """What goes wrong in a training: values that are not finite, and memory that does not suffice."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
-from ocvp.batches.windows import Batch, Window
-from ocvp.compute.process_group import Group
 from ocvp.config.predictors import PredictorTraining
 from ocvp.config.savi import SaviTraining
 from ocvp.training.setup import Setup
@@ -23,49 +20,19 @@ class NotFiniteError(ValueError):
     """All processes raise it; the first one reports it."""
 
 
-class PoisonError(ValueError):
-    """A loss is not finite because of what was read, so that going back would not help."""
-
-    is_agreed = True
-
-
-def find_poison(windows: Sequence[Window], fields: Mapping[str, Tensor]) -> str:
-    """Say what of a batch is not finite already in the file; empty if nothing is."""
-    for name, field in fields.items():  # (B, T, ...)
-        for window, values in zip(windows, field, strict=True):
-            if not torch.isfinite(values).all():
-                return (
-                    f"{name} of video {window.video} are not finite in the file that was read; "
-                    "delete that file and run the workflow again"
-                )
-    return ""
-
-
-def check_losses(
-    losses: Mapping[str, float], where: str, batches: Iterator[Batch], group: Group
-) -> None:
-    """Check that losses are finite; where they are not, find out whether a sample is to blame.
+def check_losses(losses: Mapping[str, float], where: str) -> None:
+    """Check that losses are finite. What was read is: `ocvp.batches.stored_field` sees to that.
 
     Args:
         losses: Losses and norms of gradients, by name, over all processes.
         where: Where in the training they stand.
-        batches: What this process computed them from, which is read (again) only for the blame.
-        group: The processes that compute together; all of them call this.
 
     Raises:
-        PoisonError: If a loss is not finite because of a sample that any of them read.
-        NotFiniteError: If one is not finite, and no sample is to blame.
+        NotFiniteError: If one is not.
     """
-    if all(map(math.isfinite, losses.values())):
-        return
-    parts = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
-    text = f"the training stopped being finite ({where}: {parts})"
-    poison = next(filter(None, (find_poison(*batch) for batch in batches)), "")
-    # All processes take part, as each knows only what it read itself.
-    poisons = [found for found in group.collect(poison) if found]
-    if poisons:
-        raise PoisonError(f"{text}, because {poisons[0]}")
-    raise NotFiniteError(text)
+    if not all(map(math.isfinite, losses.values())):
+        parts = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
+        raise NotFiniteError(f"the training stopped being finite ({where}: {parts})")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

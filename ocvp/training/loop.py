@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 import torch
 
-from ocvp.batches.windows import Batch, Window
+from ocvp.batches.windows import Batch
 from ocvp.compute.randomness import derived_seed
 from ocvp.models.precision import autocast
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.interruption import StopRequest, signals_to
+from ocvp.runtime.interruption import OverdueStopError, StopRequest, signals_to
 from ocvp.training.faults import (
     NotFiniteError,
     check_losses,
@@ -33,7 +33,6 @@ from ocvp.training.setup import Setup
 from ocvp.training.state import TrainingState, load_state
 from ocvp.training.step import (
     Losses,
-    Parts,
     make_optimizer,
     parts_of,
     train_step,
@@ -109,6 +108,8 @@ class _Loop:
                     self._run_epoch()
                 except NotFiniteError as fault:
                     self._recover(fault)
+                except OverdueStopError as reason:
+                    self._give_up(reason)
 
     @contextlib.contextmanager
     def naming_lack_of_memory(self) -> Iterator[None]:
@@ -147,9 +148,9 @@ class _Loop:
         task.module.train()
         # One iteration over the parts of all steps, so that reading runs ahead of them.
         batches = task.read([part for some, _ in parts for part in some])
-        for windows, own in zip(todo, parts, strict=True):
+        for windows, (_, weights) in zip(todo, parts, strict=True):
             # The last one of the epoch, or of the training.
-            self._step(batches, windows, own, is_last=windows is todo[-1])
+            self._step(batches, len(windows), weights, is_last=windows is todo[-1])
             self._stop_or_save()
         del batches  # and with it the processes that read them
         self._is_validating = True
@@ -158,10 +159,10 @@ class _Loop:
         self._save(is_milestone=True)
 
     def _step(
-        self, batches: Iterator[Batch], windows: Sequence[Window], own: Parts, is_last: bool
+        self, batches: Iterator[Batch], num_windows: int, weights: Sequence[float], is_last: bool
     ) -> None:
         """Take one step, and read its losses where that costs nothing or is due."""
-        state, setup, (parts, weights) = self.state, self._setup, own
+        state, setup = self.state, self._setup
         rate = rate_of(setup.settings, state, setup.steps_per_epoch)
         # Of the first process as of one alone; the others draw for themselves.
         rank = [self._group.rank] if self._group.rank else []
@@ -178,11 +179,10 @@ class _Loop:
         )
         state.step += 1
         state.batch += 1
-        state.examples += len(windows)
+        state.examples += num_windows
         is_due = state.step == 1 or state.step % LOG_EVERY_STEPS == 0 or is_last
         losses |= {"gradient_norm": norm}
-        read = [window for part in parts for window in part]  # by this process
-        self.report.add(TakenStep(state.step, rate, read, losses, is_due))
+        self.report.add(TakenStep(state.step, rate, losses, is_due))
         if is_due or setup.device.type == "cpu":
             self.report.read(state)
 
@@ -193,8 +193,7 @@ class _Loop:
         module.eval()
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
-            batches = task.read_validation(task.validation_plan())  # not read yet
-            check_losses(metrics, f"the validation after step {state.step}", batches, self._group)
+            check_losses(metrics, f"the validation after step {state.step}")
         if self._group.is_first:
             log.images(task.images(), state.step)
         log.scalars("validation", metrics, state.step)
@@ -265,6 +264,13 @@ class _Loop:
             *(self.state.step, self.state.num_steps, self._saved_step),
         )
         self._stop.obey()
+
+    def _give_up(self, reason: OverdueStopError) -> NoReturn:
+        """End within a step that waits in vain, as a signal asks; the steps before it are whole."""
+        logger.warning("%s; the step that waits for it is given up", reason)
+        if self._group.size > 1:  # the others are within it too, and agree on nothing there
+            self._stop.obey()
+        self._end_early()
 
     def _save(self, is_milestone: bool = False) -> None:
         """Write what the run resumes from; never what was not read and found finite."""

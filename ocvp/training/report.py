@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ocvp.batches.windows import Window
 from ocvp.runtime.progress import progress
 from ocvp.runtime.training_log import TrainingLog
 from ocvp.training.faults import check_losses
@@ -24,8 +23,6 @@ class TakenStep(NamedTuple):
 
     step: int
     rate: float
-    windows: list[Window]
-    """Of this process."""
     losses: dict[str, Tensor]
     """This process' share of them, and the norm of the gradients, which is the same in all."""
     is_due: bool
@@ -75,7 +72,6 @@ class Report:
 
         Raises:
             NotFiniteError: If one is not finite.
-            PoisonError: If that is so because of what was read.
         """
         steps, self._unread = self._unread, []
         if not steps:
@@ -90,7 +86,7 @@ class Report:
             # No sum: each process has the norm of the gradients that all share.
             values["gradient_norm"] = shares[0][names.index("gradient_norm")]
             where = f"step {step.step}, learning rate {step.rate:.3g}"
-            check_losses(values, where, self._setup.task.read([step.windows]), group)
+            check_losses(values, where)
             if step.is_due:
                 self.log.scalars("train", {**values, "learning_rate": step.rate}, step.step)
                 self._loss = values["loss"]

@@ -87,6 +87,21 @@ def refused(call, path, *parts):
     return message
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("piece", [1, 1 << 26])
+def test_a_value_that_is_not_finite_is_named_with_its_video(videos, monkeypatch, value, piece):
+    monkeypatch.setattr(stored_field, "PIECE_BYTES", piece)
+    with h5py.File(videos, "r+") as file:
+        file["boxes"][3, 5, 1, 2] = value
+    field = StoredField(videos, "boxes")
+    message = f"{re.escape(str(videos))}: boxes of video 3 are not finite"
+    with pytest.raises(ValueError, match=message):
+        field.load("cpu")
+    with pytest.raises(ValueError, match=message):
+        field.read([(4, 0), (3, 4), (3, 0)], 2)
+    assert np.isfinite(field.read([(4, 0), (3, 3)], 2)).all()  # the frame is in no stretch
+
+
 @pytest.mark.parametrize("how", ["read", "load"])
 def test_one_flipped_bit_is_found(videos, how):
     spoil(videos)

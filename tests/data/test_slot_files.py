@@ -73,3 +73,14 @@ def test_a_failure_leaves_the_former_file(path):
         write_slots(path, [slots()[:2]], SHAPE, "d" * 64)
     assert path.read_bytes() == before
     assert [child.name for child in path.parent.iterdir()] == ["train.h5"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("first", [None, 20])
+def test_slots_that_are_not_finite_are_not_written(path, value, first):
+    before, bad = path.read_bytes(), slots()
+    bad[3, 2, 1, 0] = value
+    video = 3 + (first or 0)
+    with pytest.raises(ValueError, match=rf"slots of video {video} are not finite; .*train\.h5 is"):
+        write_slots(path, [bad[:2], bad[2:]], SHAPE, "d" * 64, first)
+    assert path.read_bytes() == before

@@ -91,7 +91,7 @@ def server() -> str:
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", path],
         stdin=subprocess.PIPE,  # closed when this process ends
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     _servers.append(process)
     while not Path(path).exists():

@@ -234,10 +234,7 @@ def test_a_file_without_predictors():
     assert read_config(conversion.config).study[0].predictors == []
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["dataset__random_start", "dataset__shuffle_train", "training_prediction__skip_first_slot"],
-)
+@pytest.mark.parametrize("key", ["dataset__random_start", "dataset__shuffle_train"])
 def test_values_that_cannot_be_had_are_told(key):
     params = changed("Obj3D/savi")
     section, _, name = key.partition("__")
@@ -277,6 +274,11 @@ def test_unknown_keys_are_told():
         ({"training_slots__scheduler": ["step"]}, r"scheduler is \['step'\]; only"),
         ({"predictor_loss": [{"type": None, "weight": 1}]}, r"predictor_loss.0.type is None"),
         ({"dataset__dataset_name": 3}, "dataset.dataset_name is 3; it must be a name"),
+        ({"training_prediction__skip_first_slot": True}, "skip_first_slot is True; a predictor"),
+        (
+            {"training_prediction__skip_first_slot": 1},
+            "skip_first_slot is 1; a predictor here sees",
+        ),
         ({"predictor_loss": 1}, "predictor_loss is 1; it must be a list of losses"),
         ({"model__predictor__predictor_name": "OCVP-Seq"}, r"no model\.predictor\.OCVP-Seq"),
     ],
@@ -284,6 +286,14 @@ def test_unknown_keys_are_told():
 def test_what_has_no_equivalent_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         convert(changed("Obj3D/predictor_LSTM", **changes))
+
+
+def test_skipping_the_first_slot_concerns_predictors_only():
+    params = changed("Obj3D/savi", training_prediction__skip_first_slot=True)
+    if params["model"].pop("predictor", None):
+        with pytest.raises(ValueError, match=r"training_prediction\.skip_first_slot is True"):
+            convert(changed("Obj3D/savi", training_prediction__skip_first_slot=True))
+    assert "training_prediction.skip_first_slot" in notes(convert(params).not_converted)
 
 
 def test_all_that_has_no_equivalent_is_told_at_once():

@@ -233,7 +233,45 @@ def test_names_that_are_nearly_known_are_refused(imported, tmp_path, refused, ca
     refused([path, name, "no place in this model"], "--checkpoint", path, *savi)
 
 
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
+@pytest.mark.parametrize("case", ["Obj3D/savi", "Obj3D/predictor_OCVPSeq"])
+def test_what_wrappers_put_before_all_names_is_removed(imported, tmp_path, capfd, case, prefix):
+    def wrap(state):
+        for name in list(state):
+            state[prefix + name] = state.pop(name)
+
+    path, output = write_experiment(tmp_path, case, state=wrap), tmp_path / "product/model.pt"
+    savi = () if case.endswith("savi") else ("--savi", imported("Obj3D/savi"))
+    assert call(main, "--checkpoint", path, "--output", output, *savi) == 0
+    found, expected = read_checkpoint(output), read_checkpoint(imported(case))
+    assert found["weights_digest"] == expected["weights_digest"]
+    told = [line for line in capfd.readouterr().err.splitlines() if "names of all tensors" in line]
+    assert told == [f"the names of all tensors start with {prefix}, which was removed"]
+
+
+def test_a_prefix_of_some_names_is_no_wrapper(tmp_path, refused):
+    def wrap_one(state):
+        state["module.encoder_mlp.1.bias"] = state.pop("encoder_mlp.1.bias")
+
+    path = write_experiment(tmp_path, "Obj3D/savi", state=wrap_one)
+    refused([path, "module.encoder_mlp.1.bias has no place in this model"], "--checkpoint", path)
+
+
 # --- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [True, None, "false"])
+def test_a_predictor_that_skips_the_first_context_frame_is_refused(
+    imported, tmp_path, refused, value
+):
+    def skip(params):
+        params["training_prediction"]["skip_first_slot"] = value
+
+    path = write_experiment(tmp_path, "Obj3D/predictor_OCVPSeq", params=skip)
+    parts = [path, f"training_prediction.skip_first_slot is {value!r}", "must be false"]
+    refused(parts, "--checkpoint", path, "--savi", imported("Obj3D/savi"))
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path, refused):

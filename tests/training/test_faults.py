@@ -128,7 +128,7 @@ def test_a_poisoned_sample_is_named_and_not_recovered_from(data, tmp_path, capsy
     stage = predictor_stage(recoveries=3)
     assert call(train_predictor.main, *predictor_arguments(data, tmp_path / "out", stage)) == 1
     text = capsys.readouterr().err
-    assert_one_error(text, "slots of video 3 are not finite in the file", "stopped being finite")
+    assert_one_error(text, f"{data}/slots/train.h5: slots of video 3 are not finite")
     assert "going back" not in text
 
 
@@ -136,7 +136,7 @@ def test_a_poisoned_validation_sample_is_named(data, tmp_path, capsys):
     with h5py.File(data / "slots/val.h5", "r+") as file:
         file["slots"][1, :, 1, 2] = np.inf
     assert call(train_predictor.main, *predictor_arguments(data, tmp_path / "out")) == 1
-    assert_one_error(capsys.readouterr().err, "slots of video 1 are not finite", "validation")
+    assert_one_error(capsys.readouterr().err, "slots/val.h5: slots of video 1 are not finite")
 
 
 # --- full disks ----------------------------------------------------------------------------------

@@ -5,24 +5,22 @@ nothing but folders and this file is read.
 """
 
 import json
-import re
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ocvp.config.datasets import MoviDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_videos import MissingDataError, RawVideo, natural_order
+from ocvp.data.movi.shards import find_shards, names_of
+from ocvp.data.raw_videos import RawVideo
 
-HELP = """\
-The TFRecord files are expected as
-{root}/{variant}/{side}x{side}/1.0.0/{variant}-{split}.tfrecord-00000-of-NNNNN
-(MOVi-A at 128x128: about 59 GB in 528 files). Get them with
-mkdir -p {root}/{variant}
-gsutil -m cp -r gs://kubric-public/tfds/{variant}/{side}x{side} {root}/{variant}/
-(https://github.com/google-research/kubric/tree/main/challenges/movi), or set `root` of the data set
-to where they lie. See docs/data.md."""
+logger = logging.getLogger(__name__)
+
 SOURCE_SPLITS = {"train": "train", "val": "validation", "test": "validation"}
 """Where the videos of a split lie on disk, but for a test split that a data set has of its own."""
+TOLD = "OCVP_TOLD"
+"""Environment variable with the warnings that were given."""
 
 
 def list_videos(dataset: MoviDataset, split: Split) -> list[RawVideo]:
@@ -44,49 +42,28 @@ def list_videos(dataset: MoviDataset, split: Split) -> list[RawVideo]:
 
 def _shard_lengths(dataset: MoviDataset, split: Split) -> Iterator[tuple[str, int]]:
     """Yield each shard of a split, relative to the root, and the number of its records."""
-    root = Path(dataset.root)
     source_split = "test" if (dataset.splits, split) == ("own", "test") else SOURCE_SPLITS[split]
-    shards = _find_shards(dataset, source_split)
+    shards, leftovers = find_shards(dataset, source_split)
+    if leftovers:
+        _warn(
+            f"{shards[0].parent.absolute()} is read; downloads left besides, and nothing is read "
+            f"from them: {names_of(leftovers)}; delete them once the data are complete"
+        )
     lengths = _lengths_in_info(shards[0].parent / "dataset_info.json", source_split)
     if len(lengths) != len(shards):  # the file is missing, or of another download
         from ocvp.data.movi.tfrecord import num_records
 
         lengths = [num_records(shard) for shard in shards]
     for shard, length in zip(shards, lengths, strict=True):
-        yield shard.relative_to(root).as_posix(), length
+        yield shard.relative_to(dataset.root).as_posix(), length
 
 
-def _find_shards(dataset: MoviDataset, source_split: str) -> list[Path]:
-    """Return all shards of a split, in order, from wherever the root points into the tree."""
-    root, side = Path(dataset.root), dataset.source_resolution
-    pattern = f"{dataset.variant}-{source_split}.tfrecord-*-of-*"
-    for level in (f"{dataset.variant}/{side}x{side}/", f"{side}x{side}/", ""):
-        for version in ("*/", ""):
-            found = sorted(root.glob(f"{level}{version}{pattern}"))
-            if found:
-                folders = {path.parent for path in found}
-                newest = max(folders, key=lambda path: natural_order(path.name))
-                return _complete([path for path in found if path.parent == newest])
-    text = HELP.format(root=dataset.root, variant=dataset.variant, side=side, split=source_split)
-    raise MissingDataError(f"{root} holds no {pattern}.\n{text}")
-
-
-def _complete(shards: list[Path]) -> list[Path]:
-    """Return the shards, once none of them is found to be missing."""
-    number = re.compile(r"-(\d+)-of-(\d+)$")
-    matches = [number.search(path.name) for path in shards]
-    totals = {int(match[2]) for match in matches if match}
-    if len(totals) != 1:
-        raise ValueError(f"{shards[0].parent} mixes shards of several downloads: of {totals}")
-    missing = set(range(*totals)) - {int(match[1]) for match in matches if match}
-    if missing:
-        names = ", ".join(f"{index:05d}" for index in sorted(missing)[:5])
-        raise ValueError(
-            f"{shards[0].parent} lacks {len(missing)} of {min(totals)} shards of "
-            f"{number.sub('', shards[0].name)} ({names}{', ...' if len(missing) > 5 else ''}); get "
-            "them before converting"
-        )
-    return shards
+def _warn(text: str) -> None:
+    """Warn once: what the workflow told while it parsed, its jobs do not tell again."""
+    told = os.environ.get(TOLD, "")  # jobs inherit it
+    if text not in told:
+        os.environ[TOLD] = f"{told}{text}\n"
+        logger.warning("%s", text)
 
 
 def _lengths_in_info(path: Path, source_split: str) -> list[int]:
