@@ -1,4 +1,5 @@
-# Targets build .venv once, and again when the pins or pyproject.toml change.
+# Targets build .venv once, and again when the pins or pyproject.toml change; those that test or lint
+# add what only they need.
 
 # Found before .venv is on the path: a broken one must not be asked to mend itself.
 ifndef PYTHON
@@ -7,6 +8,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools-installed
 CORES ?= 2
 ARCHIVE ?= study.tar.gz
 # snakefmt looks for shfmt, and jobs for python, on the path.
@@ -16,33 +18,35 @@ export PATH := $(abspath $(BIN)):$(PATH)
 .PHONY: help install demo test test-all test-slurm fuzz kills lint format tensorboard archive clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' "$(strip $(MAKEFILE_LIST))" | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-install: $(STAMP) ## Build the environment in .venv
+install: $(STAMP) ## Build the environment in .venv, without the tools of tests and linters
 
 $(STAMP): envs/requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "This project needs Python 3.11 or newer, but '$(PYTHON)' is missing or older." >&2; \
 		echo "Install Python 3.11 (Debian: apt install python3 python3-venv) and name it: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
 		exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "'$(PYTHON)' has no venv module. Install it (Debian: apt install python3-venv) and run make again." >&2; \
 		exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TOOLS): $(STAMP) envs/requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements-dev.lock
 	@touch $@
 
 demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
 
-# Tests side by side share few cores: threads that wait must not spin. (A training alone must.)
-test test-all: export GOMP_SPINCOUNT ?= 0
-test: $(STAMP) ## Run the tests, in about 6 minutes on 2 cores
+test: $(TOOLS) ## Run the tests, in about 6 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
-test-all: $(STAMP) ## Run the slow tests too, as CI does
+test-all: $(TOOLS) ## Run the slow tests too, as CI does
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 TRIES ?= 1000
@@ -55,17 +59,17 @@ kills: $(STAMP) ## Kill small trainings at random, and compare bits (KILLS=100 S
 	$(BIN)/python tests/fuzz/kills.py --kills $(KILLS) --seed $(SEED)
 
 # All its tests at once: they mostly wait.
-test-slurm: $(STAMP) ## Run the workflow on a Slurm of its own (as root, on Debian, about 4 minutes)
+test-slurm: $(TOOLS) ## Run the workflow on a Slurm of its own (as root, on Debian, about 4 minutes)
 	$(BIN)/python tests/slurm/one_machine.py $(BIN)/python -m pytest -n 5 tests/slurm
 
-lint: $(STAMP) ## Check style and types
+lint: $(TOOLS) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-format: $(STAMP) ## Format all code
+format: $(TOOLS) ## Format all code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
@@ -74,9 +78,14 @@ tensorboard: $(STAMP) ## Watch the trainings in the browser (options: make tenso
 	@$(BIN)/python -m ocvp.watch $(OPTIONS)
 
 archive: $(STAMP) ## Pack the finished study into one file (ARCHIVE=study.tar.gz)
-	@$(BIN)/python -m ocvp.archive --output $(ARCHIVE)
+	@$(BIN)/python -m ocvp.archive --output "$(ARCHIVE)"
 
+# Where results or logs are links themselves, -H goes into them. A link within is deleted where it
+# leads to a file, which stays; one that leads to a folder is not followed.
 clean: ## Delete products and logs; spare what trainings resume from
-	find results -type f ! -name README.md ! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete
-	find results -mindepth 1 -type d -empty -delete
-	rm -rf logs
+	find -H results \( -type f -o -type l ! -exec test -d {} ';' \) ! -name README.md \
+		! -path '*/resume*/*' ! -name '*.lock' ! -path '*/tensorboard/*' -delete
+	find -H results -mindepth 1 -type d -empty -delete
+	if [ -d logs ]; then find -H logs -mindepth 1 -delete; fi
+	@find -H results -type l ! -path '*/resume*/*' ! -path '*/tensorboard/*' \
+		-exec echo "not cleaned, since it is a link: {}" ';'

@@ -98,7 +98,8 @@ def pack(output: Path, name: str) -> None:
     }
     with (
         atomic_path(output) as temporary,
-        tarfile.open(temporary, "w:gz", format=tarfile.PAX_FORMAT) as archive,
+        # A product that is a link goes in as the file.
+        tarfile.open(temporary, "w:gz", format=tarfile.PAX_FORMAT, dereference=True) as archive,
     ):
         for inner, text in texts.items():
             _add_text(archive, f"{name}/{inner}", text)

@@ -17,7 +17,7 @@ from ocvp.config.tree import Config
 from ocvp.records.contents import TrainingTime
 from ocvp.records.records import TRAINING_TIME, Making
 from ocvp.runtime.benchmark_files import number, read_benchmark
-from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.files import all_or_none, atomic_path, check_writable
 from ocvp.runtime.json_files import read_content
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
@@ -66,10 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     study, written = study_of(args)
     checkpoints = args.checkpoints or models_of_study(study)
     rows = [training_row(path, args.logs) for path in checkpoints]
-    with atomic_path(args.output) as temporary:
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
     making.read({"training_time": [path.parent / TRAINING_TIME for path in checkpoints]})
-    making.finish([args.output], written)
+    with all_or_none([args.output]):
+        with atomic_path(args.output) as temporary:
+            pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
+        making.finish([args.output], written)
     logger.info("table: %s", args.output)
     return 0
 

@@ -11,7 +11,7 @@ from ocvp.evaluation.savi_scores import score_savi
 from ocvp.models.loading import open_savi
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.files import check_writable, file_digest, write_json
+from ocvp.runtime.files import all_or_none, check_writable, file_digest, write_json
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
@@ -55,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "made_by": environment,
         **scores,
     }
-    write_json(args.output, result)
-    making.finish([args.output], stage, seed=args.seed, device=device)
+    with all_or_none([args.output]):
+        write_json(args.output, result)
+        making.finish([args.output], stage, seed=args.seed, device=device)
     return 0
 
 

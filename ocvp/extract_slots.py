@@ -21,7 +21,7 @@ from ocvp.data.videos import VideoFile
 from ocvp.models.loading import open_savi
 from ocvp.models.savi import SAVi
 from ocvp.records.records import Making
-from ocvp.runtime.files import check_writable, remove_unfinished
+from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 from ocvp.runtime.progress import progress
@@ -36,7 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     start_logging(args.log)
     making = Making("encode_slots", argv)
     check_writable(args.output)
-    remove_unfinished(args.output)
     stage = read_section(Encoding, args.config, "--config")
     runtime = read_runtime(args.runtime)
     # joining computes nothing
@@ -61,14 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # --- the whole split, joined from its chunks or encoded here
     making.read({"savi": args.savi, "videos": args.videos}, {args.savi: digest})
     joined = {"joined": len(args.chunks)} if args.chunks else {}
-    if args.chunks:
-        join_slots(args.output, args.chunks, shape, digest)
-    else:
-        batches = encoded(savi, args.savi, args.videos, range(num_videos), runtime, args.seed)
-        write_slots(args.output, batches, shape, digest)
-    making.finish(
-        [args.output], stage, seed=args.seed, device=None if args.chunks else device, **joined
-    )
+    with all_or_none([args.output]):
+        if args.chunks:
+            join_slots(args.output, args.chunks, shape, digest)
+        else:
+            batches = encoded(savi, args.savi, args.videos, range(num_videos), runtime, args.seed)
+            write_slots(args.output, batches, shape, digest)
+        making.finish(
+            [args.output], stage, seed=args.seed, device=None if args.chunks else device, **joined
+        )
     return 0
 
 

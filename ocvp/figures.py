@@ -26,7 +26,7 @@ from ocvp.pictures.decoded import Decoded, decoded
 from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
 from ocvp.pictures.overlays import background_slot, slot_colours
 from ocvp.records.records import Making
-from ocvp.runtime.files import check_writable
+from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
@@ -54,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_section(Figures, args.config, "--config")
     files = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
     checkpoints = [CHECKPOINTS[name](path) for name, path in files.items() if name in CHECKPOINTS]
-    device = args.draw(args, settings, *checkpoints)
-    making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in checkpoints})
-    making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
+    with all_or_none(outputs):
+        device = args.draw(args, settings, *checkpoints)
+        making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in checkpoints})
+        making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
     return 0
 
 

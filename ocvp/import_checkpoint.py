@@ -17,7 +17,7 @@ from ocvp.published.importing import check_settings, read_import
 from ocvp.records.origins import PARAMS, write_record
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.files import check_writable
+from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_section, run, stage_parser
 
@@ -39,12 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     stage = stage or ImportStage(kind=found.content["kind"])
     check_settings(stage, found.content["model"], args.checkpoint)
     making.read({"checkpoint": args.checkpoint, "params": found.params, "savi": args.savi})
-    if "weights_digest" in found.content:  # of this project
-        save_tensors(args.output, found.content)
-    else:
-        save_checkpoint(args.output, **made_by(), **found.content)
-    write_record(args.output, args.checkpoint, args.params, found.digest)
-    making.finish([args.output], stage, seed=args.seed)
+    with all_or_none([args.output]):
+        if "weights_digest" in found.content:  # of this project
+            save_tensors(args.output, found.content)
+        else:
+            save_checkpoint(args.output, **made_by(), **found.content)
+        write_record(args.output, args.checkpoint, args.params, found.digest)
+        making.finish([args.output], stage, seed=args.seed)
     remove_siblings(args.output, [args.checkpoint, args.savi])
     return 0
 

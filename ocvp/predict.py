@@ -27,13 +27,14 @@ from ocvp.pictures.animation import save_gif
 from ocvp.pictures.decoded import decode
 from ocvp.pictures.drawing import save_png, slots_panel
 from ocvp.pictures.prediction import prediction_pictures
-from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.files import all_or_none, atomic_path, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 # Shapes: T frames, H W pixels, K objects, N slots, D slot_dim.
 PROGRAM = "ocvp.predict"
 FORMAT = "ocvp prediction 1"
+PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif")
 NUM_THREADS = 2
 MAX_FPS = 1000
 
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{name: checkpoint.digest for name, checkpoint in checkpoints.items()},
     }
     # --- the prediction
+    drawn = None
     if "predictor" in checkpoints:
         predictor = checkpoints["predictor"].build(device)
         check_buffer(getattr(predictor, "buffer_size", None), num_context)
@@ -86,15 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         attributes |= {"num_context": num_context, "num_preds": num_preds}
         content |= {"predicted_slots": predicted[0].cpu().numpy()}
         content |= {"predicted_frames": future.frames, "predicted_masks": future.masks}
-        still, moving = prediction_pictures(
-            clip.frames, seen, future, num_context, settings.upscale
-        )
-        save_png(args.output / "rollout.png", still)
-        save_gif(args.output / "rollout.gif", moving, settings.gif_fps)
-    # --- what is written with and without a predictor
-    write_prediction(args.output / "prediction.h5", content, attributes)
+        drawn = prediction_pictures(clip.frames, seen, future, num_context, settings.upscale)
+    # --- what is written
     panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
-    save_png(args.output / "slots.png", panel)
+    paths = [args.output / name for name in PRODUCTS]
+    data, slots_picture, rollout_picture, animation = paths
+    with all_or_none(paths):
+        write_prediction(data, content, attributes)
+        save_png(slots_picture, panel)
+        if drawn is not None:
+            save_png(rollout_picture, drawn[0])
+            save_gif(animation, drawn[1], settings.gif_fps)
     return 0
 
 

@@ -13,7 +13,7 @@ from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import Split
 from ocvp.data.conversion import make_chunk, merge_chunks
 from ocvp.records.records import Making
-from ocvp.runtime.files import check_writable, remove_unfinished
+from ocvp.runtime.files import all_or_none, check_writable, companion
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import program_parser, read_section, run, stage_parser
 
@@ -23,7 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     check_writable(args.output)
-    remove_unfinished(args.output)
     dataset = read_section(DatasetStage, args.config, "--config").root
     if args.root is not None and hasattr(dataset, "root"):
         dataset = dataset.model_copy(update={"root": str(args.root)})
@@ -32,13 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_chunk(dataset, args.dataset, args.split, args.chunk, args.output)
     else:
         making = Making("make_videos", argv, dataset.kind)
-        raw = merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
-        making.finish(
-            [args.output],
-            dataset,
-            joined=len(args.chunks),
-            raw={"root": args.root and str(args.root)} | raw,
-        )
+        with all_or_none([args.output, companion(args.output, "manifest.json")]):
+            raw = merge_chunks(dataset, args.dataset, args.split, args.chunks, args.output)
+            making.finish(
+                [args.output],
+                dataset,
+                joined=len(args.chunks),
+                raw={"root": args.root and str(args.root)} | raw,
+            )
     return 0
 
 

@@ -22,7 +22,7 @@ from ocvp.evaluation.tables import (
     summary_rows,
 )
 from ocvp.records.records import Making
-from ocvp.runtime.files import atomic_path, check_writable
+from ocvp.runtime.files import all_or_none, atomic_path, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import run
 from ocvp.runtime.table_options import CHAIN, MODEL, NAME, names_in, study_of, table_parser
@@ -56,7 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     start_logging(args.log)
     making = Making("summarize", argv)
-    for path in (args.summary, args.comparisons):
+    tables = {
+        args.summary: (summary_rows, SUMMARY_COLUMNS),
+        args.comparisons: (comparison_rows, COMPARISON_COLUMNS),
+    }
+    for path in tables:
         check_writable(path)
     # --- which scores
     study, written = study_of(args)
@@ -65,15 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     scores_of = args.scores or scores_of_study(study)
     found = [read_scores(path) for path in scores_of]
     # --- both tables, from the same scores
-    for path, rows_of, columns in (
-        (args.summary, summary_rows, SUMMARY_COLUMNS),
-        (args.comparisons, comparison_rows, COMPARISON_COLUMNS),
-    ):
-        rows = [row for names, scores in found for row in rows_of(names, scores)]
-        with atomic_path(path) as temporary:
-            pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
     making.read({"scores": scores_of})
-    making.finish([args.summary, args.comparisons], written)
+    with all_or_none(list(tables)):
+        for path, (rows_of, columns) in tables.items():
+            rows = [row for names, scores in found for row in rows_of(names, scores)]
+            with atomic_path(path) as temporary:
+                pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
+        making.finish(list(tables), written)
     logger.info("tables: %s, %s", args.summary, args.comparisons)
     return 0
 

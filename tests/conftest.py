@@ -12,6 +12,8 @@ import forked
 import pytest
 from snakemake_runs import PROJECT, Run, copy_project, run_snakemake
 
+import ocvp  # noqa: F401 - before any test loads torch or HDF5, as programs do
+
 TINY = PROJECT / "tests/helpers" / "tiny.yaml"
 
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
@@ -74,24 +76,24 @@ atexit.register(record)
 
 def environment_of(folder: Path) -> dict[str, str]:
     """Return the environment in which programs are those of the study's copy of the project."""
-    paths = [folder / "recorder", folder / "project", os.environ.get("PYTHONPATH", "")]
+    paths = [folder / "recorder", folder / "my project", os.environ.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
         "OCVP_TEST_IMPORTS": str(folder / "imports"),
         "OMP_NUM_THREADS": "1",
-        "GOMP_SPINCOUNT": "0",  # tests share few cores: waiting threads must not spin
     }
 
 
 def _run_tiny_study(folder: Path) -> None:
-    project = copy_project(folder / "project")
-    for name in ("recorder", "imports", "work"):
+    # People have spaces in the names of their folders.
+    project = copy_project(folder / "my project")
+    for name in ("recorder", "imports", "my results"):
         (folder / name).mkdir()
     (folder / "recorder" / "sitecustomize.py").write_text(IMPORT_RECORDER, encoding="utf-8")
     # Most jobs ask for two cores, and use about one.
     run = run_snakemake(
         *("--cores", "4", "--configfile", TINY),
-        folder=folder / "work",
+        folder=folder / "my results",
         project=project,
         environment=environment_of(folder),
         python=forked.python("ocvp.train_savi", "ocvp.train_predictor"),
@@ -111,9 +113,9 @@ def finished_study(
     for path in (folder / "imports").iterdir():
         names = set(path.read_text(encoding="utf-8").split())
         imports.setdefault(path.stem.rpartition("-")[0], set()).update(names)
-    return FinishedStudy(
-        folder / "work", folder / "project", environment_of(folder), Run(int(status), text), imports
-    )
+    run = Run(int(status), text)
+    work, project = folder / "my results", folder / "my project"
+    return FinishedStudy(work, project, environment_of(folder), run, imports)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from ocvp.config.section import Split, canonical_json
 from ocvp.data.chunks import Chunk, check_order, videos_of_chunk
 from ocvp.data.raw_files import check_videos, list_videos, manifest
 from ocvp.data.sources import open_source
-from ocvp.data.videos import Video, VideoFile, VideoWriter
-from ocvp.runtime.files import atomic_path, companion, write_json
+from ocvp.data.videos import Video, VideoFile, VideoWriter, least_bytes
+from ocvp.runtime.files import atomic_path, check_writable, companion, write_json
 from ocvp.runtime.progress import progress
 
 NOT_CONTENT = ("videos_per_chunk", "root")
@@ -51,7 +51,9 @@ def make_chunk(dataset: AnyDataset, name: str, split: Split, chunk: int, output:
         atomic_path(output) as temporary,
         VideoWriter(temporary, num_videos=len(part), attributes=attributes) as writer,
     ):
-        for video in videos:
+        for number, video in enumerate(videos):
+            if number == 0:  # the others are as large
+                check_writable(output, len(part) * least_bytes(video))
             writer.append(video)
 
 
@@ -83,19 +85,18 @@ def merge_chunks(
     source = {"kind": dataset.kind, **files, **json.loads(str(attributes["source"]))}
     attributes["source"] = json.dumps(source, sort_keys=True)
     # --- its videos, one in memory at a time
+    check_writable(output, sum(path.stat().st_size for path in chunks))
     bar = progress(None, f"merge {name} {split}", total=len(raw))
-    with (
-        bar,
-        atomic_path(output) as temporary,
-        VideoWriter(temporary, num_videos=len(raw), attributes=attributes) as writer,
-    ):
-        for path in chunks:
-            with VideoFile(path) as chunk:
-                for video, video_name in enumerate(chunk.names):
-                    arrays = {field: chunk.read(field, video) for field in chunk.fields}
-                    writer.append(Video(video_name, arrays, chunk.metadata[video]))
-                    bar.update()
-    write_json(companion(output, "manifest.json"), files)
+    with bar, atomic_path(output) as temporary:
+        with VideoWriter(temporary, num_videos=len(raw), attributes=attributes) as writer:
+            for path in chunks:
+                with VideoFile(path) as chunk:
+                    for video, video_name in enumerate(chunk.names):
+                        arrays = {field: chunk.read(field, video) for field in chunk.fields}
+                        writer.append(Video(video_name, arrays, chunk.metadata[video]))
+                        bar.update()
+        # Before the rename: where the videos lie, it does too.
+        write_json(companion(output, "manifest.json"), files)
     return files
 
 

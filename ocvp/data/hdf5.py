@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from ocvp.data.new_file import NewFile
+
 LIBVER = ("v110", "v110")
 TEXT = "text"
 TEXTS_PER_CHUNK = 64
@@ -40,9 +42,9 @@ class Unfit(ValueError):  # noqa: N818 (it is caught, and named for the file)
     """What is wrong with a file, as words that follow its name."""
 
 
-def create_file(path: Path) -> h5py.File:
+def create_file(path: Path) -> NewFile:
     """Create a file, or replace it."""
-    return h5py.File(path, "w", libver=LIBVER)
+    return NewFile(path, LIBVER)
 
 
 def create_array(

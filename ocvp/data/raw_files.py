@@ -5,11 +5,11 @@ imported. What a product depends on is the manifest: names relative to the data 
 sizes. Where the files lie does not count.
 """
 
+import contextlib
 import hashlib
-import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import Field
 from ocvp.config.datasets import AnyDataset
 from ocvp.config.section import Split
 from ocvp.data.raw_videos import MissingDataError, RawVideo
+from ocvp.data.size_memory import SizeMemory, size_of
 from ocvp.data.sources import files_of
 from ocvp.runtime.json_files import Content, read_content
 
@@ -36,15 +37,12 @@ class Listing:
     num_videos: int
     digest: str
     """Of names and sizes of all files; empty where nothing is read from disk."""
-    videos: Sequence[RawVideo] = ()
-    """The videos; none where the raw files are gone."""
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    videos: Sequence[str] = ()
+    """Names and sizes of the files of each video, as text; none where the raw files are gone."""
 
     def part_digest(self, start: int, stop: int) -> str:
         """Return the digest of the videos `start` to `stop` - 1; of all where these are gone."""
-        if not self.videos:
-            return self.digest
-        return videos_digest(self.videos[start:stop], self.sizes)
+        return _digest(self.videos[start:stop]) if self.videos else self.digest
 
 
 def list_videos(dataset: AnyDataset, split: Split) -> list[RawVideo]:
@@ -70,35 +68,55 @@ def check_videos(dataset: AnyDataset, split: Split, videos: Sequence[RawVideo]) 
         check(dataset, split, videos)
 
 
-def file_sizes(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, int]:
+def file_sizes(
+    dataset: AnyDataset, videos: Sequence[RawVideo], memory: SizeMemory | None = None
+) -> dict[str, int]:
     """Return the size in bytes of each file that videos consist of.
+
+    Args:
+        dataset: The data set.
+        videos: Videos of one split.
+        memory: Sizes that are taken where the folders of pictures were not touched since; None:
+            look at every file.
 
     Raises:
         ValueError: If a file is missing, naming it.
     """
-    root = Path(getattr(dataset, "root", "."))
+    root = str(Path(getattr(dataset, "root", ".")))
     sizes: dict[str, int] = {}
-    for name in itertools.chain.from_iterable((*video.files, *video.masks) for video in videos):
-        if name not in sizes:
-            try:
-                sizes[name] = (root / name).stat().st_size
-            except OSError as error:
-                raise ValueError(
-                    f"{root / name} cannot be read ({error.strerror}); num_frames and stride of "
-                    "the data set ask for it"
-                ) from None
+    groups = (names for video in videos for names in (video.files, video.masks))
+    try:
+        for names in groups:
+            if len(names) > 1 and memory is not None:
+                sizes.update(zip(names, memory.sizes(root, names), strict=True))
+                continue
+            for name in names:
+                if name not in sizes:  # a shard holds many videos
+                    sizes[name] = size_of(f"{root}/{name}")
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename} cannot be read ({error.strerror}); num_frames and stride of the "
+            "data set ask for it"
+        ) from None
     return sizes
 
 
-def videos_digest(videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> str:
-    """Return the digest of names and sizes of the files of videos; empty for no files."""
-    digest = hashlib.sha256()
+def _texts(videos: Sequence[RawVideo], sizes: Mapping[str, int]) -> list[str]:
+    """Return names and sizes of the files of each video as text."""
+    texts = []
     for video in videos:
-        for name in (*video.files, *video.masks):
-            # The root may point anywhere into the tree of MOVi: of a shard, its own name counts.
-            counted = name if video.name else name.rpartition("/")[2]
-            digest.update(f"{video.record}\0{counted}\0{sizes[name]}\n".encode())
-    return digest.hexdigest() if sizes else ""  # simulated: no files
+        files = (*video.files, *video.masks)
+        # The root may point anywhere into the tree of MOVi: of a shard, its own name counts.
+        names = files if video.name else [file.rpartition("/")[2] for file in files]
+        lines = [f"{video.record}\0{n}\0{sizes[f]}\n" for n, f in zip(names, files, strict=True)]
+        texts.append("".join(lines))
+    return texts
+
+
+def _digest(texts: Sequence[str]) -> str:
+    """Return the digest of videos; empty where they have no files, as those that are simulated."""
+    text = "".join(texts)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def manifest(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, Any]:
@@ -112,17 +130,18 @@ def manifest(dataset: AnyDataset, videos: Sequence[RawVideo]) -> dict[str, Any]:
         "num_videos": len(videos),
         "num_files": len(sizes),
         "num_bytes": sum(sizes.values()),
-        "digest": videos_digest(videos, sizes),
+        "digest": _digest(_texts(videos, sizes)),
     }
 
 
-def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
+def listing(dataset: AnyDataset, split: Split, record: Path, memory: Path | None = None) -> Listing:
     """Return what a split consists of; where the raw files are gone, as they once were.
 
     Args:
         dataset: The data set.
         split: The split.
         record: The manifest that was written when the split was converted.
+        memory: Where sizes are kept from one parse to the next (see `SizeMemory`); None: nowhere.
 
     Raises:
         MissingDataError: If there are neither raw files nor a record.
@@ -138,5 +157,17 @@ def listing(dataset: AnyDataset, split: Split, record: Path) -> Listing:
         except ValueError as damage:
             raise MissingDataError(f"{damage}; and {str(missing).splitlines()[0]}") from None
         return Listing(stored["num_videos"], stored["digest"])
-    sizes = file_sizes(dataset, videos)
-    return Listing(len(videos), videos_digest(videos, sizes), videos, sizes)
+    sizes = SizeMemory(memory)
+    texts = _texts(videos, file_sizes(dataset, videos, sizes))
+    if sizes.is_used and _recorded_digest(record) not in (_digest(texts), None):
+        sizes.forget()
+        texts = _texts(videos, file_sizes(dataset, videos, sizes))
+    sizes.save()
+    return Listing(len(videos), _digest(texts), texts)
+
+
+def _recorded_digest(record: Path) -> str | None:
+    """Return the digest in a manifest; None where there is none, or it is damaged."""
+    with contextlib.suppress(ValueError):
+        return str(read_content(record, Manifest)["digest"])
+    return None

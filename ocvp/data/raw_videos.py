@@ -3,6 +3,7 @@
 The workflow lists files while it parses: nothing heavy is imported here.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -40,9 +41,21 @@ def check_folder(folder: Path, text: str) -> None:
         raise MissingDataError(f"{folder} does not exist.\n{text}")
 
 
+def visible_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, without hidden ones and what archives leave."""
+    with os.scandir(folder) as entries:  # which know what they are, without asking for each
+        names = [entry.name for entry in entries if entry.is_dir()]
+    return [name for name in names if is_visible(name)]
+
+
 def visible(folder: Path) -> list[Path]:
     """Return what lies in a folder, without hidden files and what archives leave."""
-    return [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return [path for path in folder.iterdir() if is_visible(path.name)]
+
+
+def is_visible(name: str) -> bool:
+    """Tell whether a name is neither that of a hidden file nor of what archives leave."""
+    return not name.startswith((".", "__MACOSX"))
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:

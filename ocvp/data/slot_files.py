@@ -59,8 +59,9 @@ def write_slots(
     Raises:
         ValueError: If slots are not finite, naming the video.
     """
-    check_writable(path, 4 * math.prod(shape))  # bytes of float32
-    with atomic_path(path) as temporary, create_file(temporary) as file:
+    num_bytes = 4 * math.prod(shape)  # of float32
+    check_writable(path, num_bytes)
+    with atomic_path(path, num_bytes) as temporary, create_file(temporary) as file:
         write_attribute(file, "format", FORMAT if first_video is None else CHUNK_FORMAT)
         write_attribute(file, "weights_digest", weights_digest)
         if first_video is not None:
@@ -70,6 +71,7 @@ def write_slots(
         for batch in batches:
             _check_finite(path, batch, position + (first_video or 0))
             dataset[position : position + len(batch)] = batch
+            file.check()
             position += len(batch)
         if position != shape[0]:
             raise AssertionError(f"{position} videos were written, {shape[0]} announced")

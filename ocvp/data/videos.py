@@ -82,6 +82,11 @@ class Video(NamedTuple):
     """What else is known of it: labels, in plain numbers, strings, lists and mappings."""
 
 
+def least_bytes(video: Video) -> int:
+    """Return how much a video takes on disk at least: what is stored as it is."""
+    return sum(values.nbytes for field, values in video.arrays.items() if field not in COMPRESSED)
+
+
 class VideoWriter:
     """Writes a video file; one video is in memory at a time.
 
@@ -110,6 +115,7 @@ class VideoWriter:
         Raises:
             ValueError: If a field is unknown, missing, of another type or shape than in the first
                 video, or if the file is full.
+            OSError: If the file cannot be written, or the disk has no space for all videos.
         """
         name, arrays, metadata = video
         index = len(self._names)
@@ -131,6 +137,7 @@ class VideoWriter:
                     f"the first video it is {dataset.dtype} {dataset.shape[1:]}"
                 )
             dataset[index] = values
+            self._file.check()
         self._names.append(name)
         self._metadata.append(metadata)
 

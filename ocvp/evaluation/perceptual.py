@@ -1,13 +1,13 @@
 """LPIPS with AlexNet and VGG, from weights that are already on disk.
 
-The calibrated layers come with the `lpips` package; the ImageNet weights of the networks under
-them are torchvision's and are looked for in torch.hub's checkpoint folder. Nothing is downloaded.
+The networks and their calibrated layers come with torchmetrics; the ImageNet weights of the
+networks are torchvision's and are looked for in torch.hub's checkpoint folder. Nothing is
+downloaded.
 
 H, W pixels; leading dimensions (videos, frames) are free and kept.
 """
 
 import logging
-import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -75,15 +75,15 @@ class Lpips(nn.Module):
         super().__init__()
         if reason := unavailable_reason(network):
             raise ValueError(reason)
-        import lpips  # here, because it is slow to import and rarely used
+        # Here, because it is slow to import and rarely used. What torchmetrics has for the public
+        # fetches torchvision's weights by itself.
+        from torchmetrics.functional.image.lpips import _LPIPS
 
         self.network = network
         # Built without weights, then filled from the file, so that nothing can start a download;
         # the layers' random initialisation must not advance the caller's random state.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            # lpips calls torchvision by a deprecated argument.
-            warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-            self.metric = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
+        with torch.random.fork_rng(devices=[]):
+            self.metric = _LPIPS(net=network, pnet_rand=True)
         _load_trunk(self.metric.net, weights_path(network))
         self.metric.requires_grad_(False)
         self.eval()
@@ -94,8 +94,8 @@ class Lpips(nn.Module):
         """Return the distance of each frame.
 
         Args:
-            prediction: Predicted frames, shape (..., 3, H, W), in [0, 1] (scaled to [-1, 1] by
-                the library's own switch); H and W at least 31 for "alex", 16 for "vgg".
+            prediction: Predicted frames, shape (..., 3, H, W), in [0, 1]; H and W at
+                least 31 for "alex", 16 for "vgg".
             target: True frames, the same shape and range.
 
         Returns:
@@ -115,16 +115,34 @@ class Lpips(nn.Module):
                 f"LPIPS ({self.network}) needs frames of at least {side}x{side} pixels, "
                 f"got {prediction.shape[-2]}x{prediction.shape[-1]}"
             )
-        shape = (-1, *prediction.shape[-3:])  # lpips takes one leading dimension
-        distances = self.metric(prediction.reshape(shape), target.reshape(shape), normalize=True)
-        return distances.reshape(prediction.shape[:-3])  # from (frames, 1, 1, 1)
+        shape = (-1, *prediction.shape[-3:])
+        features = [self._features(frames.reshape(shape)) for frames in (prediction, target)]
+        distances = [
+            layer((_unit(of_prediction) - _unit(of_target)).square()).mean(dim=(-3, -2, -1))
+            for layer, of_prediction, of_target in zip(self.metric.lins, *features, strict=True)
+        ]
+        return sum(distances[1:], distances[0]).reshape(prediction.shape[:-3])
+
+    def _features(self, frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return what the layers make of frames (F, 3, H, W) in [0, 1]: each (F, C, h, w)."""
+        found: tuple[torch.Tensor, ...] = self.metric.net(self.metric.scaling_layer(2 * frames - 1))
+        return found
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    """Return features (F, C, h, w) with length 1 at each place.
+
+    As published. torchmetrics (1.9) adds 1e-8 under the root instead, which changes LPIPS where
+    features are all but zero.
+    """
+    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + 1e-10)
 
 
 def _load_trunk(trunk: nn.Module, path: Path) -> None:
     """Fill the convolutions of an LPIPS network from a torchvision classifier's weights."""
     try:
         classifier = torch.load(path, map_location="cpu", weights_only=True)
-        # lpips cuts `features` into slices but keeps each layer's number: slice2.3 is features.3.
+        # The network is cut into slices, but each layer keeps its number: slice2.3 is features.3.
         weights = {
             name: classifier["features." + name.split(".", 1)[1]] for name in trunk.state_dict()
         }

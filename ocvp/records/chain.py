@@ -6,9 +6,12 @@ Where a product no longer holds what it held when another one was made of it, th
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from ocvp.config.section import canonical_json
+from ocvp.config.datasets import DatasetStage
+from ocvp.config.section import Split, canonical_json, validate
+from ocvp.data.raw_files import list_videos, manifest
+from ocvp.data.raw_videos import MissingDataError
 from ocvp.records.records import Record, content_digest, find_record
 from ocvp.runtime.files import companion
 
@@ -86,7 +89,24 @@ def _fault(path: Path, record: Record | None, digest: str | None, verify: bool) 
         return str(error)
     if found != wanted:
         return f"its content ({short(found)}) is not what was recorded ({short(wanted)})"
-    return ""
+    return _raw_fault(path, record) if record else ""
+
+
+def _raw_fault(path: Path, record: Record) -> str:
+    """Say how names and sizes of raw files differ from those that videos were converted from."""
+    raw = record.content.get("raw")
+    if not raw or not raw.get("digest"):  # simulated, or no videos at all
+        return ""
+    try:
+        dataset = validate(DatasetStage, record.content["config"], str(record.path)).root
+        found = manifest(dataset, list_videos(dataset, cast(Split, path.stem)))
+    except MissingDataError:
+        return ""  # they may be gone once they were converted
+    except ValueError as error:
+        return str(error)
+    if found["digest"] == raw["digest"]:
+        return ""
+    return f"its raw files in {raw.get('root')} are not what was recorded, by names and sizes"
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -82,15 +82,6 @@ def _source(name: str) -> Path:
 
 
 @functools.cache
-def _tree(name: str) -> ast.Module:
-    path = _source(name)
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
-
-
-@functools.cache
 def _module_digest(name: str) -> str:
     """Return the digest of a module, with what it imports by content in place of names."""
     # what a module imports late, or from what is no code, counts by name alone
@@ -101,10 +92,26 @@ def _module_digest(name: str) -> str:
     return hashlib.sha256("\0".join([_own_digest(name), *sorted(marks)]).encode()).hexdigest()
 
 
-@functools.cache
 def _own_digest(name: str) -> str:
     """Return the digest of a module without its imports from this package."""
-    return hashlib.sha256(_text(_tree(name)).encode()).hexdigest()
+    return _read(name)[0]
+
+
+def _imports(name: str) -> "tuple[_Import, ...]":
+    return _read(name)[1]
+
+
+@functools.cache
+def _read(name: str) -> "tuple[str, tuple[_Import, ...]]":
+    """Return the digest of a module without its imports from this package, and these imports."""
+    path = _source(name)
+    try:
+        # not kept: so many objects would slow down Python's garbage collection
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
+    digest = hashlib.sha256(_text(tree).encode()).hexdigest()
+    return digest, tuple(_imports_in(tree.body, _package_of(name), is_at_once=True))
 
 
 def _text(value: Any) -> str:
@@ -156,11 +163,6 @@ class _Import(NamedTuple):
     """Its name here."""
     counts: bool
     """Whether it is imported as soon as this module is, and the module there is code."""
-
-
-@functools.cache
-def _imports(name: str) -> tuple[_Import, ...]:
-    return tuple(_imports_in(_tree(name).body, _package_of(name), is_at_once=True))
 
 
 def _imports_in(nodes: list[Any], package: str, is_at_once: bool) -> Iterator[_Import]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,31 @@ def atomic_path(final: str | Path, num_bytes: int | None = None) -> Iterator[Pat
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def all_or_none(products: Sequence[Path]) -> Iterator[None]:
+    """Remove the products that the block wrote, should it fail before all are there.
+
+    One that stands without the others, or without the record that the block writes after it, would
+    be taken for whole.
+    """
+    before = [_identity(path) for path in products]
+    try:
+        yield
+    except BaseException:
+        for path, earlier in zip(products, before, strict=True):
+            if _identity(path) != earlier:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def remove_unfinished(final: str | Path) -> None:
     """Remove what processes that were killed left of `final` (see `atomic_path`).
 
@@ -84,6 +109,8 @@ def remove_unfinished(final: str | Path) -> None:
 def check_writable(path: str | Path, num_bytes: int = 0) -> None:
     """Check that `path` can be written, before the work that makes its content is done.
 
+    What processes that were killed left of it is removed first (see `remove_unfinished`).
+
     Args:
         path: File to write.
         num_bytes: About how much will be written, where that is known.
@@ -96,6 +123,7 @@ def check_writable(path: str | Path, num_bytes: int = 0) -> None:
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give the name of a file")
     try:
         _make_folder(path.parent)
+        remove_unfinished(path)
         with tempfile.NamedTemporaryFile(prefix=f".{path.stem}.", dir=path.parent) as file:
             file.write(bytes(4096))  # a full disk may still take an empty file
     except OSError as error:

@@ -19,6 +19,9 @@ ONE_SIGNAL_SECONDS = 2.0
 """Signals so soon after the first count as one: a launcher forwards what the terminal already
 sent, and a cluster signals every process of a job."""
 
+OVERDUE_SECONDS = 5.0
+"""How long a step may still wait for what others are to give it, after a signal to stop."""
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -41,6 +44,18 @@ def signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
             signal.signal(code, earlier)
 
 
+class OverdueStopError(Exception):
+    """A signal to stop came, and what the step waits for does not."""
+
+
+_stop_time: float | None = None  # when the signal came that the last `StopRequest` noted
+
+
+def is_stop_overdue() -> bool:
+    """Tell whether who waits within a step should give up, as a signal to stop came a while ago."""
+    return _stop_time is not None and time.monotonic() - _stop_time > OVERDUE_SECONDS
+
+
 class StopRequest:
     """Notes a signal to stop (`note` is its handler), for a loop that asks between its steps.
 
@@ -51,9 +66,10 @@ class StopRequest:
     """
 
     def __init__(self, is_shown: bool = True) -> None:
+        global _stop_time
         self._is_shown = is_shown
         self._number: int | None = None
-        self._time = 0.0
+        _stop_time = None
 
     @property
     def is_made(self) -> bool:
@@ -69,10 +85,11 @@ class StopRequest:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self._number is None:
-            self._number, self._time = number, time.monotonic()
+        global _stop_time
+        if self._number is None or _stop_time is None:
+            self._number, _stop_time = number, time.monotonic()
             self._print("stopping after this step; a second signal stops at once")
-        elif time.monotonic() - self._time > ONE_SIGNAL_SECONDS:
+        elif time.monotonic() - _stop_time > ONE_SIGNAL_SECONDS:
             self._print("stopped at once; the same command goes on from what was last saved")
             os._exit(128 + number)
 
@@ -87,9 +104,6 @@ def leave_stopping_to_parent() -> None:
     """Let a process that reads ahead for another ignore both signals; the parent ends it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # A parent that ends in the middle of a handover makes a thread of this process fail; what the
-    # reader itself has to report goes to the parent another way.
-    sys.excepthook = lambda *_: None
 
 
 def die_with_parent() -> None:

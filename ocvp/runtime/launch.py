@@ -87,10 +87,11 @@ class _Ranks(SubprocessContext):
         # Where the ranks find one another: any free port, held before they are told of it.
         self._store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
         logs = DefaultLogsSpecs(log_dir=os.devnull)  # the ranks have our stdout and stderr
+        safe_path = ("-P",) if sys.flags.safe_path else ()  # import from where we do
         super().__init__(
             name=module,
             entrypoint=sys.executable,
-            args={rank: ("-m", module, *words) for rank in range(num_processes)},
+            args={rank: (*safe_path, "-m", module, *words) for rank in range(num_processes)},
             envs={
                 rank: _environment(rank, num_processes, self._store.port)
                 for rank in range(num_processes)

@@ -32,8 +32,9 @@ REMIND_SECONDS = 600.0
 TAKEN = (errno.EACCES, errno.EAGAIN)
 """What the system says where another process has the lock."""
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What it says where the file system has no locks."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, 524)
+"""What it says where the file system has no locks; 524 is the kernel's ENOTSUPP, which no header
+names."""
 
 MOST_RECORD_BYTES = 4096
 

@@ -5,8 +5,6 @@ can get wrong into one line and a non-zero exit status.
 """
 
 import argparse
-import logging
-import os
 import signal
 import sys
 import time
@@ -109,7 +107,6 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
     with 143. Tracebacks always go to `--log`.
     """
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
-    is_full = False
     try:
         status = main(None)
     except KeyboardInterrupt:
@@ -128,20 +125,8 @@ def run(main: Callable[[Sequence[str] | None], int]) -> None:
         else:
             logger.debug("traceback:\n%s", traceback.format_exc())
             logger.error("error: %s", readable(message))
-        status, is_full = 1, is_disk_full(error)
-    if is_full and "h5py" in sys.modules:
-        leave_at_once(status)
+        status = 1
     sys.exit(status)
-
-
-def leave_at_once(status: int) -> None:
-    """End the process without the interpreter's clean-up.
-
-    Where HDF5 could not write all of a file, it tries again when it is cleaned up, and crashes.
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)
 
 
 def _explanation(error: Exception) -> str | None:

@@ -14,11 +14,11 @@ from ocvp.config.parts import entry_of
 from ocvp.config.section import Split
 from ocvp.config.tree import Config
 from ocvp.data.chunks import num_chunks
-from ocvp.data.raw_files import Listing, list_videos, listing
-from ocvp.data.raw_videos import MissingDataError
+from ocvp.data.raw_files import Listing
 from ocvp.records import origins
 from ocvp.records.rules import RULES, resource, stage_config, stage_digest
 from ocvp.study.chains import chains, paths
+from ocvp.study.products import raw_listing
 
 
 class Jobs:
@@ -55,7 +55,7 @@ class Jobs:
         """
         folder = Path(f"results/{dataset}/videos")
         try:
-            found = self._listed(dataset, split)
+            found = raw_listing(self._config, dataset, cast(Split, split))
         except ValueError as error:
             raise ValueError(f"datasets.{dataset}: {error}") from None
         if found.digest and not found.videos:
@@ -63,20 +63,13 @@ class Jobs:
             print(text, file=sys.stderr)
         return found
 
-    def _listed(self, dataset: str, split: str) -> Listing:
-        record = Path(f"results/{dataset}/videos/{split}.manifest.json")
-        return listing(self._config.datasets[dataset], cast(Split, split), record)
-
     def num_videos(self, dataset: str, split: str) -> int:
-        """Return how many videos a split has, without a look at the size of each file.
+        """Return how many videos a split has.
 
         Raises:
-            ValueError: As for `listing`.
+            ValueError: As for `listing`, which is asked once for all.
         """
-        try:
-            return len(list_videos(self._config.datasets[dataset], cast(Split, split)))
-        except MissingDataError:
-            return self._listed(dataset, split).num_videos
+        return self.listing(dataset, split).num_videos
 
     def raw_digest(self, wildcards: Any) -> str:
         """Return the digest of names and sizes of a split's raw files."""

@@ -28,6 +28,12 @@ TRAININGS = ("fit_savi", "fit_predictor")
 # Stands for the model of an entry that only its pretrained file knows.
 UNKNOWN_MODEL = SaviModel(num_slots=11)
 
+FORBIDDEN = {
+    os.pathsep: "it would be two folders in PYTHONPATH",
+    "{}": "Snakemake takes braces for a wildcard",
+}
+"""Characters that the path of the project may not have, and why."""
+
 
 class Job(NamedTuple):
     """One job that is about to run."""
@@ -39,21 +45,42 @@ class Job(NamedTuple):
     """Where an earlier run of it left its duration."""
 
 
-def put_python_on_path() -> None:
-    """Let jobs run the Python that runs the workflow, also where its environment is not active."""
+def check_folder(project: Path) -> None:
+    """Check that Snakemake and Python can work with the name of the project's folder.
+
+    Raises:
+        ValueError: If they cannot.
+    """
+    for characters, reason in FORBIDDEN.items():
+        if found := sorted(set(characters) & set(str(project))):
+            raise ValueError(
+                f"the project lies in {project}, but {reason}; rename the folder so that it has no "
+                f"{' and no '.join(found)}"
+            )
+
+
+def set_paths() -> None:
+    """Set in which folders jobs look for programs and packages.
+
+    They run the Python that runs the workflow, also where its environment is not active, and
+    import nothing from the folder that they run in, that of the results.
+    """
     folder = str(Path(sys.executable).parent)
     if os.environ["PATH"].split(os.pathsep)[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, os.environ["PATH"]])
+    # An empty entry, as of PYTHONPATH=$PYTHONPATH:/more where it was not set, is that folder.
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, entries))
 
 
 def python_command() -> str:
     """Return the words of a shell that run Python with this package, installed or not.
 
     Each command says where the package lies, because Snakemake clears PYTHONPATH in environments
-    of conda.
+    of conda. With -P Python does not import from the working folder.
     """
     package = shlex.quote(str(Path(__file__).absolute().parents[2]))
-    return f'PYTHONPATH={package}"${{PYTHONPATH:+:$PYTHONPATH}}" python'
+    return f'PYTHONPATH={package}"${{PYTHONPATH:+:$PYTHONPATH}}" python -P'
 
 
 Listings = Callable[[str, str], Listing]

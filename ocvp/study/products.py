@@ -7,11 +7,13 @@ from typing import NamedTuple, cast
 from ocvp.config.parts import entry_of
 from ocvp.config.section import Split
 from ocvp.config.tree import Config
-from ocvp.data.raw_files import listing
+from ocvp.data.raw_files import Listing, listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.rules import RULES, stage_config, stage_digest
-from ocvp.runtime.files import companion
 from ocvp.study.chains import Chain, chains, paths, slot_splits, video_splits
+
+SIZES = Path(".snakemake", "ocvp", "sizes")
+"""Where sizes of raw files are kept from one parse to the next, beside what Snakemake keeps."""
 
 
 class Product(NamedTuple):
@@ -93,11 +95,21 @@ def outside_digest(config: Config, product: Product) -> str:
     """
     path = Path(product.path)
     if product.rule == "make_videos":
-        dataset, split = config.datasets[product.names["dataset"]], product.names["split"]
-        return listing(dataset, cast(Split, split), companion(path, "manifest.json")).digest
+        dataset, split = product.names["dataset"], cast(Split, product.names["split"])
+        return raw_listing(config, dataset, split).digest
     if product.rule.startswith(("fit_", "import_")):
         return origin_digest(entry_of(config, product.names), path.parent)
     return ""
+
+
+def raw_listing(config: Config, dataset: str, split: Split) -> Listing:
+    """Return what a split is converted from; without its raw files, what they once were.
+
+    Raises:
+        ValueError: If there are neither raw files nor a record of them, or unexpected ones.
+    """
+    record = Path(f"results/{dataset}/videos/{split}.manifest.json")
+    return listing(config.datasets[dataset], split, record, SIZES / f"{dataset}.{split}.json")
 
 
 def trained_models(config: Config) -> list[str]:

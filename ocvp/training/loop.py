@@ -18,7 +18,7 @@ from ocvp.batches.windows import Batch
 from ocvp.compute.randomness import derived_seed
 from ocvp.models.precision import autocast
 from ocvp.runtime.environment import made_by
-from ocvp.runtime.interruption import StopRequest, signals_to
+from ocvp.runtime.interruption import OverdueStopError, StopRequest, signals_to
 from ocvp.training.faults import (
     NotFiniteError,
     check_losses,
@@ -108,6 +108,8 @@ class _Loop:
                     self._run_epoch()
                 except NotFiniteError as fault:
                     self._recover(fault)
+                except OverdueStopError as reason:
+                    self._give_up(reason)
 
     @contextlib.contextmanager
     def naming_lack_of_memory(self) -> Iterator[None]:
@@ -262,6 +264,13 @@ class _Loop:
             *(self.state.step, self.state.num_steps, self._saved_step),
         )
         self._stop.obey()
+
+    def _give_up(self, reason: OverdueStopError) -> NoReturn:
+        """End within a step that waits in vain, as a signal asks; the steps before it are whole."""
+        logger.warning("%s; the step that waits for it is given up", reason)
+        if self._group.size > 1:  # the others are within it too, and agree on nothing there
+            self._stop.obey()
+        self._end_early()
 
     def _save(self, is_milestone: bool = False) -> None:
         """Write what the run resumes from; never what was not read and found finite."""

@@ -14,10 +14,11 @@ from ocvp.compute.randomness import derived_seed
 from ocvp.models.loading import start_from
 from ocvp.records.origins import files_digest, write_record
 from ocvp.records.records import Inputs, Making, paths_of
+from ocvp.runtime.files import all_or_none
 from ocvp.runtime.logs import also_logged
 from ocvp.training.loop import train
 from ocvp.training.resume import ResumeFolder, fingerprint
-from ocvp.training.saves import save_training
+from ocvp.training.saves import save_training, training_products
 from ocvp.training.session import Session, launched, prepared
 from ocvp.training.setup import Setup
 from ocvp.training.task import Task
@@ -131,20 +132,21 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
         making.read(inputs, known | ({args.checkpoint: subject.start} if subject.start else {}))
         state = train(dataclasses.replace(setup, resume=resume))
         # --- what it made -------------------------------------------------------------------------
-        products = save_training(
-            args.output,
-            state,
-            last_weights=subject.task.module.state_dict(),
-            select=stage.training.select,
-            kind=subject.kind,
-            model=dict(subject.model),
-            config=stage,
-            seed=args.seed,
-            sources=identity["inputs"],
-            **subject.content,
-        )
-    write_record(args.output, args.checkpoint, digest=origin)
-    # The seconds of all sessions, and what trained it, which may not be what writes it.
-    making.finish(
-        products, stage, seed=args.seed, seconds=round(state.seconds, 1), made_by=state.made_by
-    )
+        products = training_products(args.output, stage.training.select)
+        with all_or_none(products):
+            save_training(
+                products,
+                state,
+                last_weights=subject.task.module.state_dict(),
+                select=stage.training.select,
+                kind=subject.kind,
+                model=dict(subject.model),
+                config=stage,
+                seed=args.seed,
+                sources=identity["inputs"],
+                **subject.content,
+            )
+            write_record(args.output, args.checkpoint, digest=origin)
+            # The seconds of all sessions, and what trained it, which may not be what writes it.
+            seconds = round(state.seconds, 1)
+            making.finish(products, stage, seed=args.seed, seconds=seconds, made_by=state.made_by)

@@ -1,6 +1,6 @@
 """What a training saves: states that it resumes from, the space they need, and its products."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,28 +62,37 @@ def save(
     resume.write(content, milestone=is_milestone)
 
 
+def training_products(path: Path, select: str) -> list[Path]:
+    """Return what a training makes beside its product, that one first.
+
+    Args:
+        path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
+        select: `best` or `last`: which weights are the product.
+    """
+    other = path.with_suffix(f".{'best' if select == 'last' else 'last'}.pt")
+    return [path, other, companion(path, TRAINING_TIME)]
+
+
 def save_training(
-    path: Path,
+    products: Sequence[Path],
     state: TrainingState,
     *,
     last_weights: Mapping[str, Tensor],
     select: str,
     config: BaseModel,
     **content: Any,
-) -> list[Path]:
-    """Write the selected weights of a training to `path`; beside it the others, and its duration.
+) -> None:
+    """Write the selected weights of a training, the others, and its duration.
 
     Args:
-        path: The product, for example `savi.pt`; beside it lies `savi.best.pt` or `savi.last.pt`.
+        products: Where to (see `training_products`).
         state: The end of the training.
         last_weights: Weights after the last step.
         select: `best` or `last`: which weights are the product.
         config: The stage's config.
         content: Further entries of the checkpoint.
-
-    Returns:
-        The files that it wrote, the product first.
     """
+    path, beside, times = products
     versions: dict[str, dict[str, Any]] = {
         "last": {"weights": last_weights, "step": state.step, "metrics": state.metrics},
         "best": {
@@ -104,14 +113,12 @@ def save_training(
         **state.made_by,
         **content,
     }
-    beside, times = path.with_suffix(f".{other}.pt"), companion(path, TRAINING_TIME)
     # The product last: where it lies, the other one does too.
     save_checkpoint(beside, **versions[other], **common)
     save_checkpoint(path, **versions[select], **common)
     duration = {"steps": state.step, "epochs": state.epoch, "examples": state.examples}
     duration |= {"seconds": common["training_seconds"], "device": state.made_by["device"]}
     write_json(times, duration)
-    return [path, beside, times]
 
 
 def _state_bytes(module: nn.Module) -> int:

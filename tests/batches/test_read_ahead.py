@@ -1,30 +1,39 @@
 """Reading ahead: the order of the plan, errors as they are, and no process that stays behind."""
 
+import _multiprocessing
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing.connection import Connection
 
 import psutil
 import pytest
 import torch
 from tiny import quiet_environment, reading_processes
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from ocvp.batches import read_ahead as module
 from ocvp.batches.read_ahead import read_ahead
+from ocvp.runtime import interruption
+from ocvp.runtime.interruption import OverdueStopError, StopRequest
 
 PLAN = list(range(20))
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
 
 
 class Squares:
     """Squares its item; some items make trouble."""
 
-    def __init__(self, bad=None, error=None):
-        self.bad, self.error = bad, error
+    def __init__(self, bad=None, error=None, trouble=None):
+        self.bad, self.error, self.trouble = bad, error, trouble
 
     def __getitem__(self, item):
-        if item == self.bad:
+        if item == self.bad and self.trouble:
+            self.trouble()
+        elif item == self.bad:
             raise self.error
         return item, torch.full((2,), item * item)
 
@@ -55,32 +64,58 @@ def test_errors_come_out_as_they_are(workers, error):
     assert str(caught.value) == str(error)
 
 
+def test_a_defect_of_a_reader_comes_with_its_traceback():
+    reader = Squares(7, trouble=lambda: {}["nothing"])
+    with pytest.raises(RuntimeError, match="a process that reads ahead failed") as caught:
+        list(read_ahead(reader, PLAN, 2, "numbers"))
+    assert "self.trouble()" in str(caught.value)
+    assert "KeyError: 'nothing'" in str(caught.value)
+
+
 def test_leaving_early_leaves_nobody_behind():
+    threads = threading.active_count()
     batches = read_ahead(Squares(), PLAN, 2, "numbers")
     next(batches)
     assert len(reading_processes()) == 2
     batches.close()
     assert not reading_processes()
+    assert threading.active_count() == threads
+
+
+def test_a_container_without_shared_memory_suffices(monkeypatch):
+    """All that takes some of /dev/shm fails, here and in the processes, as where that is full."""
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_multiprocessing, "SemLock", full)
+    for name in ("_share_fd_cpu_", "_share_filename_cpu_", "share_memory_"):
+        monkeypatch.setattr(torch.UntypedStorage, name, full)
+    with pytest.raises(OSError, match="No space left"):
+        torch.zeros(1).share_memory_()
+    assert [item for item, _ in read_ahead(Squares(), PLAN, 2, "numbers")] == PLAN
 
 
 @pytest.mark.parametrize(
     ("number", "cause"),
     [
         (signal.SIGKILL, r"was killed \(SIGKILL, probably by the system, for lack of memory\)"),
-        (signal.SIGBUS, r"was killed \(SIGBUS, probably as the shared memory"),
+        (signal.SIGBUS, r"was killed \(SIGBUS\)"),
         (signal.SIGSEGV, r"was killed \(SIGSEGV\)"),
+        (signal.SIGSTOP, r"is halted \(SIGSTOP\)"),
     ],
 )
 def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cause):
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
+    monkeypatch.setattr(module, "HALTED_SECONDS", 0.2)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.1)
     former = signal.getsignal(signal.SIGCHLD)
     batches = read_ahead(Squares(), PLAN, 2, "a.h5, b.h5")
     next(batches)
     victim = reading_processes()[0]
     os.kill(victim.pid, number)
     deadline = time.monotonic() + 20
-    while victim.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.01)  # as a step would: torch's handler would raise here
+    while psutil.Process(victim.pid).status() not in ENDED and time.monotonic() < deadline:
+        time.sleep(0.01)  # as a step would: nothing raises here
     assert signal.getsignal(signal.SIGCHLD) is former
     with pytest.raises(ValueError, match=f"a process that read a.h5, b.h5 {cause}") as caught:
         list(batches)
@@ -90,9 +125,45 @@ def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cau
     assert not reading_processes()
 
 
+def test_a_reader_that_ends_within_an_answer_is_told(monkeypatch):
+    def send_a_part(pipe, content):
+        os.write(pipe.fileno(), len(content).to_bytes(4) + bytes(content[:10]))
+        os._exit(9)
+
+    monkeypatch.setattr(Connection, "send_bytes", send_a_part)
+    with pytest.raises(ValueError, match="a process that read numbers ended with status 9"):
+        list(read_ahead(Squares(), PLAN, 2, "numbers"))
+
+
+@pytest.mark.parametrize("bad", [0, 7])
+def test_a_signal_ends_a_wait_for_a_reader_that_never_answers(monkeypatch, bad):
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(interruption, "OVERDUE_SECONDS", 0.2)
+    batches = read_ahead(Squares(bad, trouble=signal.pause), PLAN, 2, "a.h5")
+    for _ in range(bad):
+        next(batches)
+    request = StopRequest(is_shown=False)
+    threading.Timer(0.3, request.note, (signal.SIGTERM, None)).start()
+    start = time.monotonic()
+    with pytest.raises(OverdueStopError, match=r"a\.h5 cannot be read"):
+        next(batches)
+    assert 0.4 < time.monotonic() - start < 5.0
+    assert not reading_processes()
+    StopRequest()  # of another loop: no stop is asked for any more
+    assert len(list(read_ahead(Squares(), PLAN, 2, "a.h5"))) == len(PLAN)
+
+
+def test_a_slow_disk_is_waited_for_and_told(monkeypatch, caplog):
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.2)
+    slow = Squares(7, trouble=lambda: time.sleep(0.8))
+    assert len(list(read_ahead(slow, PLAN, 2, "a.h5"))) == len(PLAN)
+    assert caplog.messages == ["waiting for a.h5, whose disk does not answer"]
+
+
 # Prints the readers' numbers while they still have much to read.
 PROGRAM = """
-import multiprocessing, sys, time
+import multiprocessing, sys
 from ocvp.batches.read_ahead import read_ahead
 
 class Reader:
@@ -102,15 +173,15 @@ class Reader:
 batches = read_ahead(Reader(), range(10**6), 2, "numbers")
 next(batches)
 print(*(process.pid for process in multiprocessing.active_children()), flush=True)
-if sys.argv[1] == "stay":
-    time.sleep(60)
+sys.stdin.readline()
 """
 
 
-def start(how):
+def start():
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, how],
+        [sys.executable, "-c", PROGRAM],
         env=quiet_environment(),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,7 +200,7 @@ def is_running(process):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end after some seconds")
 def test_readers_end_with_a_process_that_is_killed():
-    process, readers = start("stay")
+    process, readers = start()
     assert all(map(is_running, readers))
     process.kill()
     process.wait()
@@ -141,9 +212,9 @@ def test_readers_end_with_a_process_that_is_killed():
 
 
 def test_a_program_ends_although_it_did_not_read_everything():
-    process, readers = start("leave")
+    process, readers = start()
     try:
-        _, text = process.communicate(timeout=30)
+        _, text = process.communicate("leave\n", timeout=30)
     finally:
         process.kill()
     assert process.returncode == 0

@@ -59,7 +59,7 @@ def programs_of(environment: Path) -> list[str]:
     """Return the programs of this package that ran in an environment, by their modules."""
     record = environment / "programs.txt"
     text = record.read_text(encoding="utf-8") if record.exists() else ""
-    return re.findall(r"^-m (ocvp\.\w+)", text, re.MULTILINE)
+    return re.findall(r"^-P -m (ocvp\.\w+)", text, re.MULTILINE)
 
 
 def write_conda(folder: Path) -> Path:

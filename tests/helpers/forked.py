@@ -1,10 +1,10 @@
 """Starts programs without the wait for torch: each is forked from a server that has imported it.
 
-    python tests/helpers/forked.py SOCKET -m ocvp.train_savi ARGUMENTS...
+    python tests/helpers/forked.py SOCKET -P -m ocvp.train_savi ARGUMENTS...
 
-stands for `python -m ocvp.train_savi ARGUMENTS...`. A program is a process of its own, in its own
-folder and environment; the server has imported nothing of this package, and what it has loaded has
-its own number of threads. A program whose caller is gone is killed.
+stands for `python -P -m ocvp.train_savi ARGUMENTS...`. A program is a process of its own, in its
+own folder and environment; the server has imported nothing of this package, and what it has loaded
+has its own number of threads. A program whose caller is gone is killed.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ def server() -> str:
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", path],
         stdin=subprocess.PIPE,  # closed when this process ends
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     _servers.append(process)
     while not Path(path).exists():
@@ -112,7 +112,9 @@ def python(*real: str) -> Path:
     path = Path(server()).parent / "-".join(["forked", *real]) / "python"
     path.parent.mkdir()
     forked = f'exec {sys.executable} -SEs {__file__} {server()} "$@"\n'
-    cases = f'case "$2" in {"|".join(real)}) exec {sys.executable} "$@";; esac\n' if real else ""
+    # What follows -m is the second word, or the third after -P.
+    programs = "|".join(f"*' -m {name} '*" for name in real)
+    cases = f'case " $1 $2 $3 " in {programs}) exec {sys.executable} "$@";; esac\n' if real else ""
     path.write_text(f"#!/bin/sh\n{cases}{forked}")
     path.chmod(0o755)
     return path
@@ -191,7 +193,9 @@ def run(words: list[str], folder: str, environment: dict[str, str]) -> NoReturn:
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     known = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.path[:] = [folder, *known, *sys.path[1:]]
+    is_safe = words[0] == "-P"  # nothing is imported from the working folder
+    words = words[is_safe:]
+    sys.path[:] = [*([] if is_safe else [folder]), *known, *sys.path[1:]]
     with contextlib.suppress(ImportError):
         sys.modules.pop("sitecustomize", None)
         import sitecustomize  # noqa: F401

@@ -15,7 +15,6 @@ import sys
 import threading
 import warnings
 from pathlib import Path
-from unittest import mock
 
 import forked
 import h5py
@@ -166,10 +165,7 @@ def call(main, *arguments):
     words = [json.dumps(word) if isinstance(word, dict) else str(word) for word in arguments]
     former = (signal.getsignal(signal.SIGTERM), warnings.showwarning, threading.excepthook)
     try:
-        with (
-            mock.patch.object(program, "leave_at_once", sys.exit),
-            pytest.raises(SystemExit) as ending,
-        ):
+        with pytest.raises(SystemExit) as ending:
             program.run(lambda _: main(words))
     finally:
         signal.signal(signal.SIGTERM, former[0])
@@ -207,8 +203,8 @@ def reading_processes():
 
 
 def quiet_environment():
-    """Return an environment in which programs compute with one thread that does not spin."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+    """Return an environment in which programs compute with one thread."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 @contextlib.contextmanager

@@ -103,6 +103,22 @@ def test_variants_of_a_grid_are_entries_of_their_own():
     assert study.savi["small"].start_from is None
 
 
+def test_a_product_that_is_a_link_is_packed_as_the_file(copied, tmp_path):
+    folder = Path("results/tiny/small/seed1")
+    contents = {}
+    for path in (folder / "savi.pt", folder / "evaluation.json", Path("results/summary.csv")):
+        contents[str(path)] = path.read_bytes()
+        elsewhere = tmp_path / "other disk" / path.name
+        elsewhere.parent.mkdir(exist_ok=True)
+        path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+    assert call(archive.main, "--output", tmp_path / "study.tar.gz") == 0
+    with tarfile.open(tmp_path / "study.tar.gz") as packed:
+        assert all(entry.isreg() for entry in packed)
+        for name, content in contents.items():
+            assert packed.extractfile(f"study/{name}").read() == content
+
+
 def test_a_missing_product_is_named_and_nothing_is_written(copied, capsys):
     (copied / CHAIN / "lstm/predictor.pt").unlink()
     assert call(archive.main, "--output", "packed.tar.gz") == 1

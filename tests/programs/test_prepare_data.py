@@ -1,17 +1,21 @@
 """Chunks and their merging: the same bytes however the work is cut, and no mixing."""
 
+import errno
 import json
 import multiprocessing
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from raw_movi import unpack_movi
 from raw_trees import write_obj3d
 from snakemake_runs import Job, jobs_in, run_snakemake
 
-from ocvp.data.videos import VideoFile
+from ocvp.data.videos import VideoFile, VideoWriter
 from ocvp.prepare_data import main
 
 CONFIG = {
@@ -69,6 +73,38 @@ def test_merged_file_holds_the_split(merged):
         assert videos.attributes["fps"] == 10.0
         assert json.loads(videos.attributes["config"])["resolution"] == [16, 24]
         assert json.loads(videos.attributes["source"])["kind"] == "tabletop"
+
+
+def test_space_for_all_videos_is_asked_for_before_they_are_made(tmp_path, chunks, monkeypatch):
+    """Each frame takes what it is; of what is compressed nothing is known before."""
+    usage, free = shutil.disk_usage(tmp_path), 3 * 6 * 16 * 24 * 3  # frames of three videos
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    made = []
+    append = VideoWriter.append
+    monkeypatch.setattr(VideoWriter, "append", lambda *args: (made.append(0), append(*args)))
+    with pytest.raises(OSError, match=r"no space left for .*chunk0\.h5: about 0\.0 MB are needed"):
+        run_chunk(tmp_path, 0, 3)  # which have boxes, states, ... too
+    with pytest.raises(OSError, match=r"no space left for .*train\.h5: about 0\.\d MB are needed"):
+        run_merge(tmp_path, chunks, videos_per_chunk=3)
+    assert made == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["manifest.json", "config.json", "command.sh", "provenance.json"])
+def test_videos_never_stand_without_what_accompanies_them(tmp_path, chunks, monkeypatch, part):
+    replace = Path.replace
+
+    def fill(path, target):
+        if target.name == f"train.{part}":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fill)
+        with pytest.raises(OSError, match=r"no space left for .*train\."):
+            run_merge(tmp_path, chunks, videos_per_chunk=3)
+    assert not {path.name for path in tmp_path.iterdir()} & {"train.h5", "train.manifest.json"}
+    assert run_merge(tmp_path, chunks, videos_per_chunk=3).is_file()
 
 
 def test_bytes_do_not_depend_on_processes_or_chunks(folder, merged):

@@ -1,13 +1,16 @@
 """The chain from a product to the raw data, of a study that ran for real."""
 
+import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from snakemake_runs import jobs_in
 from tiny import assert_one_error, call
 
-from ocvp import provenance
+from ocvp import prepare_data, provenance
 from ocvp.records.chain import chain_of, walk
 from ocvp.records.records import find_record
 
@@ -125,3 +128,35 @@ def test_a_damaged_record_breaks_the_chain_there_and_the_rest_is_shown(copied, c
     assert f"savi: {SAVI}  ({damage}" in text
     assert "made by fit_predictor (python -m ocvp.train_predictor), seed 1" in text
     assert_one_error(error, "the chain is broken", "provenance.json is damaged")
+
+
+@pytest.fixture
+def converted(tmp_path, monkeypatch):
+    """Videos that were converted from pictures: the file, and the folder of these."""
+    raw, videos = tmp_path / "raw", Path("results/obj3d/videos")
+    monkeypatch.chdir(tmp_path)
+    for video, frame in itertools.product((1, 2), (1, 2)):
+        path = raw / f"val/{video}/test_{frame}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (40 * video, 40 * frame, 0)).save(path)
+    config = {"kind": "obj3d", "num_frames": 2, "resolution": [16, 16]}
+    names = ("--config", config, "--dataset", "obj3d", "--split", "val", "--root", raw)
+    chunk, output = videos / "val/chunk0.h5", videos / "val.h5"
+    assert call(prepare_data.main, "chunk", *names, "--chunk", 0, "--output", chunk) == 0
+    assert call(prepare_data.main, "merge", *names, "--chunks", chunk, "--output", output) == 0
+    return output, raw
+
+
+def test_verify_looks_at_the_raw_files(converted, capsys):
+    output, raw = converted
+    assert show(capsys, output, "--verify")[0] == 0
+    with (raw / "val/2/test_2.png").open("ab") as file:
+        file.write(b"more")
+    assert show(capsys, output)[0] == 0
+    status, _, error = show(capsys, output, "--verify")
+    assert status == 1
+    assert_one_error(error, f"{output}: its raw files in {raw} are not what was recorded")
+    (raw / "val/2/test_2.png").unlink()
+    assert_one_error(show(capsys, output, "--verify")[2], "val/2/test_2.png cannot be read")
+    shutil.rmtree(raw)
+    assert show(capsys, output, "--verify")[0] == 0, "they may be gone"

@@ -41,10 +41,8 @@ def forget() -> None:
     """Forget what was read, as a new process would have it."""
     for cached in (
         digests._source,
-        digests._tree,
         digests._module_digest,
-        digests._own_digest,
-        digests._imports,
+        digests._read,
         digests._is_module,
     ):
         cached.cache_clear()

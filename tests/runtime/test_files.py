@@ -17,11 +17,11 @@ from tiny import small_disk, unwritable
 from ocvp.models.tensor_files import save_tensors
 from ocvp.runtime import files
 from ocvp.runtime.files import (
+    all_or_none,
     atomic_path,
     check_writable,
     is_disk_full,
     read_json,
-    remove_unfinished,
     sync_folder,
     write_bytes,
     write_json,
@@ -283,5 +283,25 @@ def test_what_killed_processes_left_is_removed_and_what_is_at_work_is_not(tmp_pa
         path.write_text("x")
     for path in (old, other, final):
         os.utime(path, (1, 1))
-    remove_unfinished(final)
+    check_writable(final)  # as each program does first
     assert names(tmp_path) == [other.name, new.name, final.name]
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
+def test_products_that_belong_together_are_all_there_or_none(tmp_path, error):
+    table, picture, untouched = paths = [tmp_path / name for name in ("a.csv", "b.png", "c.json")]
+    write_text(table, "earlier")
+    write_text(untouched, "earlier")
+
+    def write_two():
+        with all_or_none(paths):
+            write_text(table, "now")
+            write_text(picture, "now")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_two()
+    assert names(tmp_path) == ["c.json"]
+    with all_or_none(paths):
+        write_text(table, "now")
+    assert names(tmp_path) == ["a.csv", "c.json"]

@@ -5,6 +5,7 @@ The ranks here do without torch, so that they start at once.
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,7 +46,8 @@ RANK = """
     write("pids", [os.getpid(), reader.pid])
     if behaviour == "end":
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
-        write("told", {"words": sys.argv[3:]} | {name: os.environ.get(name) for name in names})
+        told = {"words": sys.argv[3:], "safe_path": sys.flags.safe_path}
+        write("told", told | {name: os.environ.get(name) for name in names})
         sys.exit()
     wait_until(lambda: (folder / "pids0").exists() and (folder / "pids1").exists())
     if behaviour == "fail" and rank == 1:
@@ -107,10 +109,12 @@ def started(folder, runs):
     """Start a launcher, which launches once for each of `runs`."""
     for name, text in (("rank", RANK), ("launcher", LAUNCHER)):
         (folder / f"{name}.py").write_text(textwrap.dedent(text))
+    environment = quiet_environment()
+    paths = [str(folder), environment.get("PYTHONPATH", "")]
     with subprocess.Popen(
-        [sys.executable, "launcher.py", str(folder), json.dumps(runs)],
+        [sys.executable, "-P", "launcher.py", str(folder), json.dumps(runs)],
         cwd=folder,
-        env=quiet_environment(),
+        env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
@@ -150,6 +154,7 @@ def test_ranks_get_the_arguments_as_they_are_and_what_torchrun_tells(runs):
     assert (status, said) == (0, "")
     for rank, told in enumerate(read(folder, "told")):
         assert told["words"] == WORDS
+        assert told["safe_path"]  # as the launcher: it imports nothing from the working folder
         assert (told["RANK"], told["LOCAL_RANK"]) == (str(rank), str(rank))
         assert (told["WORLD_SIZE"], told["LOCAL_WORLD_SIZE"]) == ("2", "2")
         assert told["OMP_NUM_THREADS"] == "1"  # as it was in the environment

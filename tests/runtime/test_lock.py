@@ -184,7 +184,7 @@ def refuse_locks(monkeypatch, number=errno.ENOLCK):
     monkeypatch.setattr(lock.fcntl, "lockf", refuse)
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524])
 def no_locks(request, monkeypatch):
     refuse_locks(monkeypatch, request.param)
 

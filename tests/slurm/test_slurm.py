@@ -83,7 +83,6 @@ class Checkout:
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
             "OCVP_TEST_SLOW": str(self.slow),
-            "GOMP_SPINCOUNT": "0",  # jobs share few cores: waiting threads must not spin
         }
         self._output = folder / "output.txt"
 

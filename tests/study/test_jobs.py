@@ -14,6 +14,7 @@ from snakemake_runs import PROJECT
 from staleness_raw import write_raw_files
 
 from ocvp.config.whole import read_config
+from ocvp.data import size_memory
 from ocvp.data.raw_videos import MissingDataError
 from ocvp.study.chains import (
     any_of,
@@ -89,6 +90,15 @@ def test_the_digest_of_a_chunk_is_of_its_own_files(jobs):
     jobs.listing.cache_clear()
     after = [jobs.chunk_digest(chunk) for chunk in chunks]
     assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
+def test_sizes_are_remembered_from_one_parse_to_the_next(jobs, monkeypatch):
+    monkeypatch.setattr(size_memory, "SETTLED_SECONDS", -1.0)
+    obj3d = Wildcards(dataset="obj3d", split="val")
+    digest = jobs.raw_digest(obj3d)
+    monkeypatch.setattr(size_memory, "size_of", None)
+    jobs.listing.cache_clear()
+    assert jobs.raw_digest(obj3d) == digest
 
 
 def test_missing_raw_files_are_named_with_their_data_set(jobs):
@@ -215,7 +225,8 @@ def test_videos_are_counted_as_they_lie_there_or_as_they_once_did(jobs):
     counts = [[jobs.num_videos(name, split) for split in splits] for name in ("obj3d", "own")]
     assert counts == [[3, 3, 3], [2, 1, 1]]
     shutil.rmtree("raw/OBJ3D/val")
-    with pytest.raises(MissingDataError):
+    jobs.listing.cache_clear()
+    with pytest.raises(ValueError, match="val does not exist"):
         jobs.num_videos("obj3d", "val")
     Path("results/obj3d/videos").mkdir(parents=True)
     record = {"num_videos": 7, "digest": "x"}

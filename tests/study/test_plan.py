@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +17,12 @@ from ocvp.config.whole import read_config
 from ocvp.data.raw_files import Listing
 from ocvp.study.plan import (
     Job,
+    check_folder,
     describe,
     estimate_bytes,
     estimate_seconds,
-    put_python_on_path,
+    python_command,
+    set_paths,
     show,
 )
 
@@ -175,8 +179,33 @@ def test_fewer_rollouts_than_asked_for_are_told_once():
 
 def test_jobs_run_the_python_of_the_workflow(monkeypatch):
     monkeypatch.setenv("PATH", "/somewhere")
-    put_python_on_path()
+    set_paths()
     assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
+
+
+@pytest.mark.parametrize("more", ["", ":", ":{folder}", "{folder}::"])
+def test_jobs_import_nothing_from_the_folder_that_they_run_in(monkeypatch, tmp_path, more):
+    """Neither where PYTHONPATH is as of `PYTHONPATH=$PYTHONPATH:/folder` with none before."""
+    results, folder = tmp_path / "results of mine", tmp_path / "folder"
+    for place, name in ((results, "statistics"), (results, "ocvp"), (folder, "more")):
+        place.mkdir(exist_ok=True)
+        (place / f"{name}.py").write_text("print('imported', __file__)")
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setenv("PYTHONPATH", more.format(folder=folder))
+    set_paths()
+    code = "import importlib.util as u, statistics; print(u.find_spec('ocvp').origin); import more"
+    command = f"{python_command()} -c {shlex.quote(code)}"
+    found = subprocess.run(command, shell=True, cwd=results, capture_output=True, text=True)
+    lines = found.stdout.splitlines()
+    assert lines[0] == str(Path(__file__).parents[2] / "ocvp" / "__init__.py")
+    assert lines[1:] == ([f"imported {folder / 'more.py'}"] if "folder" in more else [])
+
+
+@pytest.mark.parametrize(("name", "found"), [("a:b", ":"), ("a{b}", "{ and no }")])
+def test_a_folder_that_jobs_cannot_be_told_is_refused(name, found):
+    check_folder(Path("/home/it's a & b; $c"))
+    with pytest.raises(ValueError, match=f"the project lies in /home/{name}, but .* no {found}$"):
+        check_folder(Path("/home", name))
 
 
 @pytest.mark.parametrize(("cores", "nodes", "shared"), [(4, None, 4), (None, 100, 100)])

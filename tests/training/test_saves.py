@@ -6,7 +6,7 @@ from tiny import savi_stage
 
 from ocvp.config.savi import SaviStage
 from ocvp.models.checkpoint import read_checkpoint
-from ocvp.training.saves import save_training
+from ocvp.training.saves import save_training, training_products
 from ocvp.training.state import TrainingState
 
 
@@ -19,7 +19,7 @@ def test_the_selected_weights_are_the_product_and_the_others_lie_beside(
     state.sessions = [{"made_by": {}}, {"made_by": made}]
     state.metrics, state.best_weights = {"loss": 0.5}, {"w": torch.full((2,), 2.0)}
     save_training(
-        tmp_path / "savi.pt",
+        training_products(tmp_path / "savi.pt", select),
         state,
         last_weights={"w": torch.full((2,), 1.0)},
         select=select,

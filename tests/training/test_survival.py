@@ -1,6 +1,7 @@
 """Trainings that are killed, stopped, doubled, extended: real processes, to the same end."""
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ import torch
 import yaml
 from conftest import TINY
 from snakemake_runs import run_snakemake
-from tiny import assert_one_error, call, predictor_stage, savi_stage
+from tiny import assert_one_error, call, predictor_stage, reading_processes, savi_stage
 from trainings import (
     curves,
     digests,
@@ -31,7 +32,10 @@ from trainings import (
 )
 
 from ocvp import train_predictor, train_savi
+from ocvp.batches import read_ahead
+from ocvp.batches.stored_field import StoredField
 from ocvp.models.checkpoint import read_checkpoint
+from ocvp.runtime import interruption
 from ocvp.runtime.lock import Lock
 from ocvp.training.resume import lock_path
 
@@ -222,6 +226,36 @@ def test_a_second_signal_later_on_stops_at_once(data, tmp_path):
     assert status == 143, text
     assert time.monotonic() - began < 20
     assert "stopped at once; the same command goes on" in text
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_signal_ends_a_step_that_waits_for_its_data_in_vain(
+    data, whole, tmp_path, monkeypatch, capsys, split
+):
+    """The process that reads asks for the end, and never answers."""
+    read, parent, calls = StoredField.read, os.getpid(), itertools.count(1)
+
+    def hang(field, stretches, length):
+        if os.getpid() != parent and field.path.stem == split and next(calls) == 3:
+            time.sleep(0.7)  # by then it is waited for
+            os.kill(parent, signal.SIGTERM)
+            time.sleep(60)
+        return read(field, stretches, length)
+
+    runtime = {"residency": "disk", "num_workers": 1, "batch_videos": 1}
+    arguments = savi_arguments(data, tmp_path, savi_stage(**LONG), **runtime)
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredField, "read", hang)
+        patch.setattr(read_ahead, "POLL_SECONDS", 0.05)
+        patch.setattr(interruption, "OVERDUE_SECONDS", 0.1)
+        assert call(train_savi.main, *arguments) == 143
+    text = capsys.readouterr().err
+    assert f"{data / split}.h5 cannot be read" in text
+    step = {"train": 1, "val": 3}[split]  # frames and boxes of a batch are read apart
+    assert f"stopped after step {step} of 12; the same command goes on from step {step}" in text
+    assert not reading_processes()
+    assert call(train_savi.main, *arguments) == 0
+    assert digests(tmp_path) == digests(whole)
 
 
 # --- two at a time -------------------------------------------------------------------------------

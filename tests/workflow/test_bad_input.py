@@ -4,6 +4,7 @@ Every case runs the real program (or the real workflow) on real files; stderr sh
 no traceback, the log holds the traceback, and earlier results keep their bytes.
 """
 
+import errno
 import itertools
 import json
 import os
@@ -352,17 +353,42 @@ def test_a_full_disk(capsys, inputs, name, kilobytes):
     assert call(MAINS[name], *arguments_of(name, inputs, output=output)) == 0
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_no_product_stands_without_its_record(capsys, inputs, name, monkeypatch):
+    replace = Path.replace
+
+    def fill(path, target):
+        if target.name.endswith("provenance.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fill)
+        assert call(MAINS[name], *arguments_of(name, inputs)) == 1
+    assert_one_error(capsys.readouterr().err, "no space left for", "provenance.json")
+    left = {path.name for path in (inputs / OUTPUTS[name]).parent.iterdir() if path.is_file()}
+    assert not {Path(OUTPUTS[name]).name, "savi.best.pt", "training_time.json"} & left
+    assert not [name for name in left if name.startswith(".")]
+    assert call(MAINS[name], *arguments_of(name, inputs)) == 0
+    assert (inputs / OUTPUTS[name]).is_file()
+
+
 @pytest.mark.parametrize("kilobytes", [4, 8])
 def test_a_full_disk_under_hdf5(inputs, kilobytes):
-    """In a process of its own: where its writes fail, HDF5 may crash whoever goes on."""
+    """In a process of its own, whose end must not be HDF5's."""
     with small_disk(inputs.parent / "disk", kilobytes) as disk:
         output = disk / "val.h5"
         output.write_text("an earlier product")
         process = run("ocvp.extract_slots", *arguments_of("extract_slots", inputs, output=output))
         assert process.returncode == 1
-        assert_one_error(process.stderr, "no space left for", output)
-        assert output.read_text() == "an earlier product"
-        assert [path.name for path in disk.iterdir()] == ["val.h5"]
+        assert_one_error(process.stderr, "no space left for", disk / "val.")
+        left = {path.name: path for path in disk.iterdir()}
+        if kilobytes == 4:
+            assert left.keys() == {"val.h5"}
+            assert output.read_text() == "an earlier product"
+        else:  # the slots fit, their record does not
+            assert not left.keys() & {"val.h5", "val.provenance.json"}
+        assert not [name for name in left if name.startswith(".")]
 
 
 def test_a_disk_without_any_room(capsys, inputs):

@@ -20,7 +20,7 @@ from ocvp.models.loading import load_predictor, load_savi
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 KINDS = ("lstm", "transformer", "ocvp_seq", "ocvp_par")
 PROTOCOLS = {
     "obj3d": {"obj3d_5_to_25": ("test", 5), "obj3d_6_to_44": ("val", 8)},

@@ -22,7 +22,7 @@ KINDS = {
     "ocvp_par": "OCVPPar",
 }
 CHAIN = "results/obj3d/published/seed0"
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
 def study(folder: Path, **predictors: Any) -> Path:

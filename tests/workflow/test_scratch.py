@@ -42,7 +42,7 @@ def run_without_package(
     done = subprocess.run(
         [python, "-m", "snakemake", *arguments],
         cwd=folder,
-        env=variables | {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"},
+        env=variables | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

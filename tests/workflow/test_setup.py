@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +38,7 @@ def stub(path: Path, script: str) -> Path:
 def folder(tmp_path: Path) -> Path:
     """Return a folder with what the environment is built from, and no environment."""
     (tmp_path / "envs").mkdir()
-    for name in ("envs/requirements.lock", "pyproject.toml"):
+    for name in ("envs/requirements.lock", "envs/requirements-dev.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -83,23 +84,54 @@ def test_python_without_venv_is_told_in_a_sentence(folder: Path) -> None:
     assert "has no venv module" in result.stderr
 
 
+LOCK, TOOLS = ("requirements.lock", "requirements-dev.lock")
+
+
 def test_environment_is_built_once_and_again_when_the_pins_change(folder: Path) -> None:
     # Stands for Python and pip: "-m venv" makes an environment whose pip notes that it ran.
     script = (
         'if [ "$2" = venv ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python && exit; fi\n'
         'if [ "$2" = pip ]; then echo "$@" >> pip.log; fi'
     )
-    fake = stub(folder / "fake-python", script)
+    (folder / "my programs").mkdir()
+    fake = stub(folder / "my programs" / "fake-python", script)
     log = folder / "pip.log"
-    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
-    calls = log.read_text().splitlines()
-    assert any("envs/requirements.lock" in call for call in calls)
-    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
-    assert log.read_text().splitlines() == calls
-    later = (folder / ".venv/.installed").stat().st_mtime + 10
-    os.utime(folder / "envs/requirements.lock", (later, later))
-    assert run_make(folder, "install", f"PYTHON={fake}").returncode == 0
-    assert log.read_text().splitlines() == calls * 2
+
+    def installed(target: str) -> list[str]:
+        log.write_text("")
+        result = run_make(folder, target, f"PYTHON={fake}")
+        assert result.returncode == 0, result.stderr
+        return [line.split()[-1].removeprefix("envs/") for line in log.read_text().splitlines()]
+
+    def edit(name: str, stamp: str) -> None:
+        later = (folder / ".venv" / stamp).stat().st_mtime + 10
+        os.utime(folder / "envs" / name, (later, later))
+
+    assert installed("install") == [LOCK, "."]
+    assert installed("install") == []
+    assert installed("test") == [TOOLS]
+    assert installed("test") == []
+    edit(TOOLS, ".tools-installed")
+    assert installed("install") == []
+    assert installed("test") == [TOOLS]
+    edit(LOCK, ".installed")
+    assert installed("test") == [LOCK, ".", TOOLS]
+
+
+@pytest.mark.parametrize(
+    ("targets", "has_tools"),
+    [
+        (("install", "demo", "tensorboard", "archive"), False),
+        (("test", "test-all", "test-slurm", "lint", "format"), True),
+    ],
+)
+def test_tools_are_installed_by_the_targets_that_need_them(
+    folder: Path, targets: tuple[str, ...], has_tools: bool
+) -> None:
+    for target in targets:
+        commands = run_make(folder, "--dry-run", target).stdout
+        assert f"--requirement envs/{LOCK}" in commands, target
+        assert (f"--requirement envs/{TOOLS}" in commands) == has_tools, target
 
 
 def test_clean_spares_what_trainings_resume_from(folder: Path) -> None:
@@ -117,31 +149,74 @@ def test_clean_spares_what_trainings_resume_from(folder: Path) -> None:
     assert not (seed / "slots").exists()
 
 
-def lock() -> dict[str, str]:
-    lines = (ROOT / "envs/requirements.lock").read_text().splitlines()
-    pins = [line.split(";")[0].strip() for line in lines if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins), pins
-    return {normal(name): version for name, version in (pin.split("==") for pin in pins)}
+def test_clean_goes_into_linked_results_and_logs_but_follows_no_link_within(tmp_path: Path) -> None:
+    """Neither the project's folder, with a space in its name, nor the links' targets are lost."""
+    project, disk = tmp_path / "my project", tmp_path / "disk"
+    project.mkdir()
+    deleted = [disk / "results/summary.csv", disk / "logs/a/b.log"]
+    kept = [disk / "elsewhere/savi.pt", disk / "videos/train.h5", disk / "videos/deep/val.h5"]
+    for path in deleted + kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    for name in ("results", "logs"):
+        (project / name).symlink_to(disk / name)
+    model, videos = disk / "results/savi.pt", disk / "results/videos"
+    model.symlink_to(kept[0])
+    videos.symlink_to(disk / "videos")
+    cleaned = run_make(project, "clean")
+    assert cleaned.returncode == 0
+    assert [path for path in kept if not path.exists()] == []
+    assert [path for path in [*deleted, model] if path.is_symlink() or path.exists()] == []
+    assert (project / "results").is_symlink()
+    assert (project / "logs").is_symlink()
+    assert "not cleaned, since it is a link: results/videos\n" in cleaned.stdout
+    assert videos.is_symlink()
+
+
+def pins_of(name: str) -> dict[str, str]:
+    """Return package to version of a lock, as far as it holds for this system."""
+    lines = (ROOT / "envs" / name).read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"==[A-Za-z0-9.+!]+", str(pin.specifier)) for pin in pins), pins
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
+    return {normal(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
 
 
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_the_lock_pins_all_that_is_installed() -> None:
+def test_the_locks_pin_all_that_is_installed() -> None:
     if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         pytest.skip("runs in an environment that make did not build")
     # In this folder alone: setuptools, once imported, adds its own copies to the path.
     found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
     installed = {normal(d.metadata["Name"]): d.version for d in found}
-    assert {name: v for name, v in installed.items() if name not in ("ocvp", "pip")} == lock()
+    pins = pins_of(LOCK) | pins_of(TOOLS)
+    assert {name: v for name, v in installed.items() if name not in ("ocvp", "pip")} == pins
 
 
-def test_the_lock_covers_every_dependency() -> None:
+def needed_by(*lines: str) -> set[str]:
+    """Return the packages that requirements name and all that these need, by what is installed."""
+    found: set[str] = set()
+    open_requirements = [(Requirement(line), "") for line in lines]
+    while open_requirements:
+        requirement, extra = open_requirements.pop()
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            for extra in ("", *requirement.extras):
+                if (name := f"{normal(requirement.name)}[{extra}]") not in found:
+                    found.add(name)
+                    further = importlib.metadata.requires(requirement.name) or []
+                    open_requirements += [(Requirement(line), extra) for line in further]
+    return {name.partition("[")[0] for name in found}
+
+
+def test_the_lock_holds_what_the_project_needs_and_the_other_what_its_tools_need_besides() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    names = {normal(re.match(r"[A-Za-z0-9._-]+", line)[0]) for line in needed}  # type: ignore[index]
-    assert names <= lock().keys()
+    tools = project["optional-dependencies"]["dev"]
+    needed = needed_by(*project["dependencies"], *project["optional-dependencies"]["cluster"])
+    assert needed == pins_of(LOCK).keys()
+    assert needed_by(*tools) - needed == pins_of(TOOLS).keys()
 
 
 def run_ci(folder: Path, make: str) -> subprocess.CompletedProcess:

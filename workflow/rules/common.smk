@@ -10,6 +10,7 @@ import os
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
 from ocvp.config import grid, yaml_files
@@ -70,11 +71,18 @@ refusing(table.check_rules)(CONFIG)
 CHAINS = chains(CONFIG)
 JOBS = Jobs(CONFIG)
 
-plan.put_python_on_path()
+refusing(plan.check_folder)(PROJECT)
+plan.set_paths()
 
+# As built from envs/ocvp.def; only `--software-deployment-method apptainer` looks at it, but
+# Snakemake refuses a path with a space at once.
+IMAGE = str(PROJECT / "envs" / "ocvp.sif")
+if " " not in IMAGE:
 
-# As built from envs/ocvp.def; only `--software-deployment-method apptainer` looks at it.
-container: str(PROJECT / "envs" / "ocvp.sif")
+    container: IMAGE
+
+elif DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(f"Snakemake takes no image whose path holds a space: {IMAGE}")
 
 
 wildcard_constraints:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ocvp.config.datasets import Obj3dDataset
 from ocvp.config.section import Split
-from ocvp.data.raw_videos import MissingDataError, RawVideo, check_folder, visible
+from ocvp.data.raw_videos import MissingDataError, RawVideo, check_folder, visible_folders
 
 HELP = """\
 OBJ3D is expected as {root}/train, {root}/val and {root}/test: 2,920, 200 and 200 folders that are
@@ -22,7 +22,7 @@ def list_videos(dataset: Obj3dDataset, split: Split) -> list[RawVideo]:
     """
     folder = Path(dataset.root) / split
     check_folder(folder, HELP.format(root=dataset.root))
-    names = [path.name for path in visible(folder) if path.is_dir()]
+    names = visible_folders(folder)
     for name in names:
         if not name.isdecimal():
             raise ValueError(f"{folder / name} is no episode: these folders are named by number")
