@@ -26,7 +26,12 @@ PICTURES = {
     "ocvp.evaluation.segmentation_metrics",
 }
 # What tells which products there are lists raw files.
-LISTING = {"ocvp.data.raw_files", "ocvp.data.raw_videos", "ocvp.data.tabletop.files"}
+LISTING = {
+    "ocvp.data.raw_files",
+    "ocvp.data.size_memory",
+    "ocvp.data.raw_videos",
+    "ocvp.data.tabletop.files",
+}
 ALLOWED = {
     "make_videos": LISTING,  # its digest covers all of the data set's kind
     "fit_savi": PICTURES,
