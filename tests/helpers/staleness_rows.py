@@ -607,6 +607,7 @@ MODULES: dict[str, Rows] = {
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(FROM_PREDICTOR_SCORES),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
+    "evaluation.score_files": of(TABLES | FIGURES),
     "evaluation.segmentation_metrics": of(SCORES | FIGURES),
     "evaluation.tables": of(TABLES),
     "evaluation.tracking_metrics": of(SCORES | FIGURES),
