@@ -66,12 +66,17 @@ def _warn(text: str) -> None:
         logger.warning("%s", text)
 
 
+MOST_RECORDS = 1_000_000
+"""Of a shard; a damaged file may say any number, and the workflow makes a list of them."""
+
+
 def _lengths_in_info(path: Path, source_split: str) -> list[int]:
     """Return the shards' numbers of records, which the file holds as text; [] if it does not."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         splits = {split["name"]: split for split in content["splits"]}
-        return [int(length) for length in splits[source_split]["shardLengths"]]
+        lengths = [int(length) for length in splits[source_split]["shardLengths"]]
+        return lengths if all(0 <= length <= MOST_RECORDS for length in lengths) else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

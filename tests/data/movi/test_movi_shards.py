@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from raw_movi import VERSION, unpack_movi
 
 from ocvp.config.datasets import DatasetStage
 from ocvp.data.movi.files import TOLD
@@ -178,3 +179,10 @@ def test_a_folder_that_tfds_did_not_finish_is_refused_by_name(movi, version, tmp
     for split in ("train", "val"):
         with pytest.raises(ValueError, match=r"1\.0\.0\.incompleteAB12CD is all that a download"):
             listing(movi, split, tmp_path / "none.json")
+
+
+def test_an_absurd_number_of_records_is_counted_anew(tmp_path):
+    path = unpack_movi(tmp_path) / VERSION / "dataset_info.json"
+    path.write_text('{"splits": [{"name": "train", "shardLengths": ["9999999999999", "2"]}]}')
+    config = {"kind": "movi", "root": str(tmp_path)}
+    assert len(list_videos(DatasetStage.model_validate(config).root, "train")) == 4
