@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from raw_movi import VERSION, unpack_movi
+from raw_movi import unpack_movi
 
 from ocvp.config.datasets import DatasetStage
 from ocvp.data.movi.files import TOLD
