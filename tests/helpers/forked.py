@@ -141,8 +141,9 @@ def serve(path: str) -> tuple[list[str], str, dict[str, str]] | None:
     import importlib
 
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(f"{path}.new")
     listener.listen(64)
+    Path(f"{path}.new").rename(path)  # who waits for it may connect at once
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # what is loaded needs no collecting in each program
