@@ -2,6 +2,7 @@
 
 import _multiprocessing
 import errno
+import faulthandler
 import os
 import signal
 import subprocess
@@ -106,6 +107,7 @@ def test_a_container_without_shared_memory_suffices(monkeypatch):
     ],
 )
 def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cause):
+    faulthandler.disable()  # pytest's would write where the victim stood
     monkeypatch.setattr(module, "HALTED_SECONDS", 0.2)
     monkeypatch.setattr(module, "POLL_SECONDS", 0.1)
     former = signal.getsignal(signal.SIGCHLD)

@@ -17,7 +17,7 @@ def write(path, contacts, boxes, states):
     """Write one video, whose object heights and widths do not matter."""
     frames = np.zeros((len(contacts), 32, 32, 3), np.uint8)
     arrays = {"frames": frames, "boxes": boxes, "states": states, "contacts": contacts}
-    attributes = {"camera": json.dumps(asdict(camera_of((32, 32))))}
+    attributes = {"split": "test", "camera": json.dumps(asdict(camera_of((32, 32))))}
     with VideoWriter(path, num_videos=1, attributes=attributes) as writer:
         writer.append(Video("toy", arrays))
     return path
@@ -88,7 +88,7 @@ def test_nine_in_ten_videos_have_a_contact(tmp_path, capsys):
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "other.h5"
-    with VideoWriter(path, num_videos=1, attributes={}) as writer:
+    with VideoWriter(path, num_videos=1, attributes={"split": "test"}) as writer:
         writer.append(Video("plain", {"frames": np.zeros((2, 4, 4, 3), np.uint8)}))
     with pytest.raises(ValueError, match=r"other\.h5 holds no tabletop videos \(it has frames\)"):
         main([str(path)])
