@@ -3,6 +3,7 @@
 import _multiprocessing
 import errno
 import faulthandler
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -32,6 +33,8 @@ class Squares:
         self.bad, self.error, self.trouble = bad, error, trouble
 
     def __getitem__(self, item):
+        if multiprocessing.parent_process():
+            faulthandler.disable()  # pytest's would write where a process was that is killed
         if item == self.bad and self.trouble:
             self.trouble()
         elif item == self.bad:
@@ -107,7 +110,6 @@ def test_a_container_without_shared_memory_suffices(monkeypatch):
     ],
 )
 def test_a_killed_reader_is_told_and_interrupts_no_step(monkeypatch, number, cause):
-    faulthandler.disable()  # pytest's would write where the victim stood
     monkeypatch.setattr(module, "HALTED_SECONDS", 0.2)
     monkeypatch.setattr(module, "POLL_SECONDS", 0.1)
     former = signal.getsignal(signal.SIGCHLD)

@@ -30,7 +30,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
     for index, frame in enumerate(squares(0)["frames"]):
         (tmp_path / "clip").mkdir(exist_ok=True)
         Image.fromarray(frame).save(tmp_path / f"clip/{index}.png")
-    write_json(tmp_path / "scores.json", {"protocol": PROTOCOL, "metrics": {}})
+    protocol = PROTOCOL | {"split": "test"}
+    write_json(tmp_path / "scores.json", {"protocol": protocol, "metrics": {}})
     return {
         "savi": savi,
         "predictor": write_predictor(tmp_path / "predictor.pt", savi),
