@@ -9,8 +9,8 @@ from ocvp.config.predictors import PredictorTraining
 from ocvp.config.savi import SaviTraining
 from ocvp.training.setup import Setup
 
-CPU_SAYS = ("can't allocate memory", "could not create a primitive")
-"""What torch's allocator on the CPU says where memory does not suffice, and what oneDNN does."""
+CPU_SAYS = ("can't allocate memory", "could not create a primitive", "std::bad_alloc")
+"""What torch's allocator on the CPU, oneDNN and C++ say where memory does not suffice."""
 
 
 class NotFiniteError(ValueError):

@@ -23,6 +23,7 @@ from trainings import (
 )
 
 from ocvp import train_predictor, train_savi
+from ocvp.training.faults import is_out_of_memory
 from ocvp.training.resume import ResumeFolder
 
 
@@ -174,6 +175,19 @@ def fingerprint_of(disk):
 
 
 # --- memory --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", True),
+        ("could not create a primitive", True),
+        ("std::bad_alloc", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_lack_of_memory_is_known_by_what_libraries_say(text, expected):
+    assert is_out_of_memory(RuntimeError(text)) is expected
 
 
 @pytest.mark.parametrize(
