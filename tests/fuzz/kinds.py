@@ -136,6 +136,7 @@ def _warnings() -> Iterator[list[str]]:
             told.append(record.getMessage())
 
     handler.emit = emit  # type: ignore[method-assign]
+    former = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -143,6 +144,8 @@ def _warnings() -> Iterator[list[str]]:
         yield told
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(former[0])
+        logger.propagate = former[1]
 
 
 # --- HDF5 ---------------------------------------------------------------------------------------
