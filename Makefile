@@ -43,7 +43,7 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minu
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
 
-test: $(TOOLS) ## Run the tests, in about 6 minutes on 2 cores
+test: $(TOOLS) ## Run the tests, in about 5 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"
 
 test-all: $(TOOLS) ## Run the slow tests too, as CI does

@@ -25,6 +25,8 @@ from trainings import (
 from ocvp import train_predictor, train_savi
 from ocvp.models.checkpoint import read_checkpoint
 
+pytestmark = pytest.mark.slow  # each test starts several processes
+
 MODULES = {"savi": "ocvp.train_savi", "predictor": "ocvp.train_predictor"}
 MAINS = {"savi": train_savi.main, "predictor": train_predictor.main}
 ARGUMENTS = {"savi": savi_arguments, "predictor": predictor_arguments}
@@ -96,7 +98,6 @@ def test_two_processes_train_as_one_does(data, pair, tmp_path):
     }
 
 
-@pytest.mark.slow
 def test_two_processes_train_a_predictor_as_one_does(data, tmp_path):
     train_together("predictor", data, tmp_path / "two", STAGES["predictor"])
     assert_two_train_as_one_does("predictor", data, tmp_path / "two", tmp_path / "one")
@@ -113,7 +114,6 @@ def test_accumulation_trains_as_whole_batches_do(data, tmp_path, kind):
         assert_curves_agree(curves(tmp_path / name)[0], expected, 1e-5)
 
 
-@pytest.mark.slow
 def test_validation_is_reduced_exactly_and_accumulation_goes_with_processes(data, tmp_path):
     """A step of rate 0 leaves the weights alone: then both validate the same model."""
     stage = savi_stage(num_steps=1, warmup_steps=5)
@@ -124,7 +124,6 @@ def test_validation_is_reduced_exactly_and_accumulation_goes_with_processes(data
     assert one == two
 
 
-@pytest.mark.slow
 def test_with_dropout_the_mean_curves_agree(data, tmp_path):
     stage = predictor_stage("ocvp_seq", {"dropout": 0.2}, num_steps=60, batch_size=5)
     train_alone("predictor", data, tmp_path / "one", stage)
@@ -164,9 +163,7 @@ def gone(processes):
     return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_launcher_stops_all_and_keeps_what_is_done(data, tmp_path, number):
     process = start_together(data, tmp_path)
     ranks = ranks_of(process)
@@ -181,7 +178,6 @@ def test_a_signal_to_the_launcher_stops_all_and_keeps_what_is_done(data, tmp_pat
     wait_until(lambda: gone(ranks), 5)
 
 
-@pytest.mark.slow
 def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, pair, tmp_path):
     stage = STAGES["savi"]
     arguments = savi_arguments(data, tmp_path / "broken", stage, processes=2)
@@ -195,7 +191,6 @@ def test_an_interrupted_pair_ends_with_the_weights_of_one_left_alone(data, pair,
     assert digests(tmp_path / "broken") == digests(pair[0])
 
 
-@pytest.mark.slow
 def test_the_death_of_one_ends_all_and_nothing_is_saved_after_it(data, tmp_path):
     process = start_together(data, tmp_path)
     ranks = ranks_of(process)
@@ -224,7 +219,6 @@ def test_too_few_gpus_are_named_once(data, tmp_path, capsys):
     assert_one_error(capsys.readouterr().err, "2 processes", "1 CUDA devices", "device: cpu")
 
 
-@pytest.mark.slow
 def test_a_launcher_that_is_killed_leaves_nobody(data, tmp_path):
     process = start_together(data, tmp_path)
     ranks = ranks_of(process)
@@ -233,7 +227,6 @@ def test_a_launcher_that_is_killed_leaves_nobody(data, tmp_path):
     wait_until(lambda: gone(ranks), 10)
 
 
-@pytest.mark.slow
 def test_torchrun_itself_can_start_the_processes(data, pair, tmp_path):
     """As on several machines."""
     options = savi_arguments(data, tmp_path, STAGES["savi"])

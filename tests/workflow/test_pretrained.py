@@ -15,6 +15,8 @@ from snakemake_runs import PROJECT, Job, Run, jobs_in, run_snakemake, stale_jobs
 from ocvp.models.checkpoint import read_checkpoint
 from ocvp.published.settings import savi_arguments
 
+pytestmark = pytest.mark.slow  # whole studies run
+
 KINDS = {
     "lstm": "LSTM",
     "transformer": "Transformer",
@@ -75,7 +77,6 @@ def run(evaluated: Path) -> Run:
     return Run(int(status), text)
 
 
-@pytest.mark.slow
 def test_nothing_is_trained_and_only_what_is_scored_is_converted(run):
     jobs = jobs_in(run.text)
     assert {job.rule for job in jobs if job.rule.startswith(("fit", "import"))} == {
@@ -90,7 +91,6 @@ def test_nothing_is_trained_and_only_what_is_scored_is_converted(run):
     assert videos == {"results/obj3d/videos/test.h5"}
 
 
-@pytest.mark.slow
 def test_the_weights_are_those_of_the_published_files(run, evaluated, tmp_path):
     savi = read_checkpoint(evaluated / CHAIN / "savi.pt", ("savi",))
     by_hand = read_checkpoint(import_case("Obj3D/savi", tmp_path), ("savi",))
@@ -100,7 +100,6 @@ def test_the_weights_are_those_of_the_published_files(run, evaluated, tmp_path):
         assert predictor["savi_digest"] == savi["weights_digest"]
 
 
-@pytest.mark.slow
 def test_the_scores_are_there(run, evaluated):
     for kind in KINDS:
         path = evaluated / CHAIN / f"{kind}/evaluation/short.json"
@@ -111,12 +110,10 @@ def test_the_scores_are_there(run, evaluated):
         assert scores["metrics"]["miou"]["mean"] is None
 
 
-@pytest.mark.slow
 def test_a_second_run_does_nothing(run, evaluated):
     assert stale_jobs([evaluated / "study.yaml"], evaluated, read=PROJECT) == set()
 
 
-@pytest.mark.slow
 def test_a_predictor_of_ones_own_is_trained_on_a_pretrained_savi(tmp_path):
     write_obj3d(tmp_path / "OBJ3D", {"train": 2, "val": 1, "test": 1}, num_frames=12)
     training = {"num_context": 5, "num_preds": 5, "num_steps": 2, "num_threads": 1}
@@ -153,7 +150,6 @@ def test_settings_that_the_checkpoint_does_not_have_stop_the_import(tmp_path):
     assert not (tmp_path / CHAIN / "savi.pt").exists()
 
 
-@pytest.mark.slow
 def test_a_savi_of_the_study_is_fine_tuned_after_it_was_imported(tmp_path):
     write_obj3d(tmp_path / "OBJ3D", {"train": 2, "val": 1, "test": 1}, num_frames=12)
     path = study(tmp_path)

@@ -14,6 +14,8 @@ from staleness_raw import write_raw_files
 
 from ocvp.models.loading import load_savi
 
+pytestmark = pytest.mark.slow  # each test runs a study of its own
+
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
 
 
@@ -51,7 +53,6 @@ def run_without_package(
     return done
 
 
-@pytest.mark.slow
 def test_real_programs_train_into_the_folder(finished_study, project, scratch, tmp_path):
     """The package is not installed; config, profile and package are found in the project."""
     videos = "results/tiny/videos"
