@@ -14,6 +14,8 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image
 
+from ocvp.data.frame_files import of_one_size
+
 MILLISECOND = Fraction(1, 1000)  # MKV and WebM round to these, also where they are copied to MP4
 SLACK = Fraction(1, 10)
 """Part of the time between two frames by which they may be off, since times are rounded."""
@@ -69,19 +71,14 @@ class Film:
                 size than those before it, or if `fps` is given and the film does not say when its
                 frames are shown, naming the file.
         """
-        size: tuple[int, int] | None = None
         moments: list[Moment] = []
         with _decoded(self._path) as decoded:
             frames = self._frames(_noting(decoded, moments))
-            for number, frame in itertools.islice(enumerate(frames), start, stop, every):
-                picture = _picture(frame, number)
-                size = size or picture.size
-                if picture.size != size:
-                    raise ValueError(
-                        f"frame {number} (from 0) is {picture.width}x{picture.height}, those "
-                        f"before it are {size[0]}x{size[1]}; all must have one size"
-                    )
-                yield picture
+            pictures = (
+                (f"frame {number} (from 0)", _picture(frame, number))
+                for number, frame in itertools.islice(enumerate(frames), start, stop, every)
+            )
+            yield from of_one_size(pictures, "those")
         self.pace = pace_of(moments[start:] if self._fps is None else moments)
 
     def count(self) -> int:

@@ -75,13 +75,27 @@ def read_pictures(paths: Iterable[Path]) -> Iterator[Image.Image]:
         ValueError: If one cannot be read (see `read_picture`), or has another size than the first,
             naming it and both sizes.
     """
+    return of_one_size(((path, read_picture(path)) for path in paths), "the pictures")
+
+
+def of_one_size(
+    pictures: Iterable[tuple[object, Image.Image]], others: str
+) -> Iterator[Image.Image]:
+    """Yield pictures, each given with its name, as long as they have one size.
+
+    Args:
+        pictures: Names and pictures.
+        others: What the message calls those before.
+
+    Raises:
+        ValueError: If one has another size than the first, naming it and both sizes.
+    """
     size = None
-    for path in paths:
-        picture = read_picture(path)
+    for name, picture in pictures:
         size = size or picture.size
         if picture.size != size:
             raise ValueError(
-                f"{path} is {picture.size[0]}x{picture.size[1]}, the pictures before it are "
+                f"{name} is {picture.width}x{picture.height}, {others} before it are "
                 f"{size[0]}x{size[1]}; all must have one size"
             )
         yield picture

@@ -242,17 +242,22 @@ ODD_VIDEOS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", ODD_VIDEOS)
-def test_videos_of_another_structure_are_refused_by_name(tmp_path, case):
-    edit, message = ODD_VIDEOS[case]
-    path = write_videos(tmp_path / "odd.h5")
+def refusal(path, edit, read):
+    """Edit a file, and return the line in which it is then refused."""
     with h5py.File(path, "r+") as file:
         edit(file)
     with pytest.raises(ValueError, match=r"odd\.h5") as error:
-        VideoFile(path)
-    assert message in str(error.value)
-    assert str(error.value).endswith("; delete it and run snakemake again")
+        read(path)
     assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("case", ODD_VIDEOS)
+def test_videos_of_another_structure_are_refused_by_name(tmp_path, case):
+    edit, message = ODD_VIDEOS[case]
+    text = refusal(write_videos(tmp_path / "odd.h5"), edit, VideoFile)
+    assert message in text
+    assert text.endswith("; delete it and run snakemake again")
 
 
 VALUES = np.zeros(SHAPE, np.float32)
@@ -272,13 +277,7 @@ ODD_SLOTS = {
 @pytest.mark.parametrize("case", ODD_SLOTS)
 def test_slots_of_another_structure_are_refused_by_name(tmp_path, case):
     edit, message = ODD_SLOTS[case]
-    path = write_some_slots(tmp_path / "odd.h5")
-    with h5py.File(path, "r+") as file:
-        edit(file)
-    with pytest.raises(ValueError, match=r"odd\.h5") as error:
-        read_info(path)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert message in refusal(write_some_slots(tmp_path / "odd.h5"), edit, read_info)
 
 
 def test_what_is_valid_and_stored_otherwise_is_read(tmp_path):
