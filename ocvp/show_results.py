@@ -55,7 +55,9 @@ def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> p
     if not path.is_file():
         raise ValueError(f"{path} does not exist; {again}")
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        # As text, also where a study has no predictors and all of the column is empty.
+        text = {"predictor": str}
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
         return table[list(columns)].astype(dict.fromkeys(numbers, float))
     except (ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}); delete it and {again}") from None
