@@ -159,11 +159,13 @@ def listing(dataset: AnyDataset, split: Split, record: Path, memory: Path | None
         return Listing(stored["num_videos"], stored["digest"])
     sizes = SizeMemory(memory)
     texts = _texts(videos, file_sizes(dataset, videos, sizes))
-    if sizes.is_used and _recorded_digest(record) not in (_digest(texts), None):
+    digest = _digest(texts)
+    if sizes.is_used and _recorded_digest(record) not in (digest, None):
         sizes.forget()
         texts = _texts(videos, file_sizes(dataset, videos, sizes))
+        digest = _digest(texts)
     sizes.save()
-    return Listing(len(videos), _digest(texts), texts)
+    return Listing(len(videos), digest, texts)
 
 
 def _recorded_digest(record: Path) -> str | None:
