@@ -170,7 +170,7 @@ def _colours(folder: Path, masks: Sequence[Mask]) -> list[NDArray[np.int64]]:
     used = [_used(mask) for mask in masks if mask.palette is not None]
     background = _background(folder, used)
     counts = Counter(colour for one in used for _, colour in one if colour != background)
-    if max(counts.values()) == 1:
+    if max(counts.values(), default=0) == 1:  # 0: no mask shows an object
         raise _unclear(folder, "no mask has a colour of another one")
     return [
         np.where((colours := _coloured(mask, mask.values)) == background, 0, colours)

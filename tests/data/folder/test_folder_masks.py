@@ -66,6 +66,16 @@ def assert_true(labels, truth=TRUTH):
 # --- numbers or colours --------------------------------------------------------------------------
 
 
+def test_background_alone_is_no_object_whatever_its_number(tmp_path):
+    paths = [
+        write_palette(tmp_path / "0.png", truth(())[0], [BLACK]),
+        write_palette(tmp_path / "1.png", truth(())[0] + 1, [RED, BLACK]),
+    ]
+    labels = read(paths)
+    assert labels.values == []
+    assert not labels.masks.any()
+
+
 def test_a_colour_is_an_object_where_masks_are_numbered_one_by_one(tmp_path):
     paths = [write_renumbered(tmp_path / f"{t}.png", m, FIXED) for t, m in enumerate(TRUTH)]
     assert {Image.open(path).getpixel((0, 2)) for path in paths[:3]} == {1, 2}  # object 2
