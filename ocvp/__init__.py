@@ -2,12 +2,31 @@
 
 import os
 import sys
+import time
+from pathlib import Path
 
-# What libraries read when they are loaded; a value that the user has set stays.
-if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-    # Threads that wait for one another spin for so many turns, then sleep. By default these are
-    # 300,000: beside other busy programs they spin while the one they wait for has no core.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+_LOAD = Path("/proc/loadavg")
+
+
+def _spins() -> str:
+    """Return for how many turns PyTorch's threads spin while they wait for one another.
+
+    The library's own 300,000 stall a training whose threads share their cores with other programs:
+    they spin while the one they wait for has no core. Where nobody else computes, threads that
+    sleep soon cost a tenth of the speed (docs/training.md).
+    """
+    running = []
+    for _ in range(3):  # some run for a moment only
+        running.append(int(_LOAD.read_text().split()[3].split("/")[0]))  # this program too
+        time.sleep(0.001)
+    return "2000" if min(running) > (os.cpu_count() or 1) else "20000"
+
+
+# What libraries read when they are loaded; a value that the user has set stays. Snakemake does not
+# compute, and its jobs look for themselves, perhaps on another machine.
+if _LOAD.exists() and not {"torch", "snakemake"} & set(sys.modules):
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _spins())
 # Files are written under other names and renamed, so nobody reads what another one writes; and some
 # network disks have no locks.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

@@ -15,28 +15,31 @@ from ocvp.videos import VideoFile
 
 LOADED = """
 import ctypes, os, sys
-sys.modules.update(dict.fromkeys(sys.argv[2:]))
+sys.modules.update(dict.fromkeys(sys.argv[3:]))
+os.cpu_count = lambda: int(sys.argv[2])
 import ocvp
 ctypes.CDLL(sys.argv[1])
 """
 
 
 @pytest.mark.parametrize(
-    ("variables", "loaded", "spins"),
+    ("variables", "loaded", "cores", "spins"),
     [
-        ({}, [], "2000"),
-        ({"GOMP_SPINCOUNT": "7"}, [], "7"),  # the user's own
-        ({"OMP_WAIT_POLICY": "passive"}, [], "0"),
-        ({}, ["torch"], "300000"),  # which is not told any more
+        ({}, [], 10_000, "20000"),
+        ({}, [], -1, "2000"),  # more programs run than there are cores: this one
+        ({"GOMP_SPINCOUNT": "7"}, [], 10_000, "7"),  # the user's own
+        ({"OMP_WAIT_POLICY": "passive"}, [], 10_000, "0"),
+        ({}, ["torch"], 10_000, "300000"),  # which is not told any more
+        ({}, ["snakemake"], 10_000, "300000"),  # whose jobs see to it themselves
     ],
 )
-def test_threads_that_wait_spin_for_a_moment_only(variables, loaded, spins):
+def test_threads_that_wait_spin_for_a_moment_only(variables, loaded, cores, spins):
     """As the library of threads that torch brings says at its start."""
     (library,) = (Path(torch.__file__).parent / "lib").glob("libgomp*.so*")
     names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
     former = {name: value for name, value in os.environ.items() if name not in names}
     run = subprocess.run(
-        [sys.executable, "-c", LOADED, library, *loaded],
+        [sys.executable, "-c", LOADED, library, str(cores), *loaded],
         env=former | {"OMP_DISPLAY_ENV": "verbose", "OMP_NUM_THREADS": "1"} | variables,
         capture_output=True,
         text=True,
