@@ -9,15 +9,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
-
 from ocvp.compute.device import prepare_device
-from ocvp.config.tree import PredictorScoring, Protocol
+from ocvp.config.tree import PredictorScoring
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.predictor_scores import score_predictor
+from ocvp.evaluation.protocols import check_protocol
 from ocvp.models.loading import check_belongs, open_predictor, open_savi
-from ocvp.models.rollout import check_buffer
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import all_or_none, check_writable, file_digest, write_json
@@ -68,22 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_json(args.output, result)
         making.finish([args.output], stage, seed=args.seed, device=device)
     return 0
-
-
-def check_protocol(protocol: Protocol, predictor: nn.Module, videos: Path, num_frames: int) -> None:
-    """Check that the videos are long enough for a protocol, and the predictor's buffer for it.
-
-    Raises:
-        ValueError: If they are not.
-    """
-    length = protocol.num_context + protocol.num_preds
-    if length > num_frames:
-        raise ValueError(
-            f"protocol.num_context + num_preds is {length}, but the videos of {videos} have "
-            f"{num_frames} frames"
-        )
-    if not protocol.cut_context:
-        check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,15 +1,16 @@
 """Print the tables of a study, averaged over seeds, and where its figures are."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ocvp.evaluation.metrics import BASELINES
+from ocvp.evaluation.metrics import BASELINES, CONSTANT, PROBED
 from ocvp.evaluation.tables import (
     BOUNDS,
     COMPARISON_COLUMNS,
+    NAMES,
     OUTCOME,
     QUANTITIES,
     SUMMARY_COLUMNS,
@@ -65,6 +66,8 @@ def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> p
 
 def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Return the tables as text for a terminal: means over seeds, with their deviation."""
+    is_probe = summary["metric"].str.startswith(PROBED)
+    summary, probed = summary[~is_probe], summary[is_probe]
     alone = summary[summary["predictor"] == ""]
     parts = []
     for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
@@ -81,7 +84,32 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
             "(95 % paired bootstrap intervals over videos)\n"
         )
         parts.append(_compare(comparisons))
-    return "\n".join(parts)
+    return "\n".join([*parts, *_probe_parts(probed)])
+
+
+def _probe_parts(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the tables of what probes read: targets as columns, models and probes as rows."""
+    if rows.empty:
+        return
+    yield "\nWhat probes read off slots: R2 of numbers, accuracy of classes; mean over seeds"
+    alone = rows[rows["predictor"] == ""]
+    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
+        yield f"\nSlots of {dataset} ({split})\n"
+        yield _pivot(_by_probe(group, "savi"), "savi")
+    predicted = rows[rows["predictor"] != ""]
+    keys = ["dataset", "savi", "protocol", "split"]
+    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
+        yield f"\nPredicted slots of {dataset} ({split}) with {savi}, protocol {protocol}\n"
+        yield _pivot(_by_probe(_with_baselines(group), "predictor"), "predictor")
+
+
+def _by_probe(rows: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return rows whose metric is the target, and whose model is named with the probe."""
+    names = rows["metric"].str.removeprefix(PROBED).str.rpartition("_")  # target, _, probe
+    is_constant = rows[model] == CONSTANT  # beside each probe the same
+    named = rows[model].where(is_constant, rows[model] + ", " + names[2])
+    keys = [*NAMES, "metric"]
+    return rows.assign(**{"metric": names[0], model: named}).drop_duplicates(keys)
 
 
 def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,8 @@ What computes them lies with their functions: `IMAGE_METRICS`, `LABEL_METRICS` a
 `TRACKING_METRICS` by the same names. Programs that only make tables read this table without those.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -39,3 +40,24 @@ PIXEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "
 MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
 BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
 NAIVE_SEGMENTERS = ("kmeans_colour", "held_boxes")
+CONSTANT = "constant"
+"""The probe that sees no slot: the mean of what is to be read, or its most frequent class."""
+
+PROBED = "probe_"
+"""With what the names of metrics start that say what a probe reads: `probe_velocity_linear`."""
+PROBE_MEASURES = {"r2": "R²", "accuracy": "accuracy"}
+
+
+def label_of(name: str, entry: Mapping[str, Any]) -> str:
+    """Return how figures call a metric of a file of scores; empty if this project does not know it.
+
+    Args:
+        name: Its name in the file.
+        entry: What stands there.
+    """
+    if name in METRICS:
+        return METRICS[name].label
+    if not name.startswith(PROBED) or entry.get("measure") not in PROBE_MEASURES:
+        return ""
+    target, _, kind = name.removeprefix(PROBED).rpartition("_")
+    return f"{target.capitalize()}, {kind} probe ({PROBE_MEASURES[entry['measure']]}) ↑"

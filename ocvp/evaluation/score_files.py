@@ -25,6 +25,7 @@ class Metric(Content):
     ceiling_per_frame: Curve = None
     kmeans_colour: Value = None
     held_boxes: Value = None
+    constant: Value = None
 
 
 class Window(Content):

@@ -5,7 +5,7 @@ A row has its entries by name of column; what it does not name is empty.
 
 from typing import Any
 
-from ocvp.evaluation.metrics import BASELINES, NAIVE_SEGMENTERS
+from ocvp.evaluation.metrics import BASELINES, CONSTANT, NAIVE_SEGMENTERS
 
 NAMES = ("dataset", "savi", "predictor", "seed", "protocol", "split")
 """Columns that say what is scored."""
@@ -25,19 +25,20 @@ DECOMPOSITION = "decomposition"
 
 
 def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each metric; for a SAVi also rows of the naive segmenters.
+    """Return a row for each metric; for a SAVi also rows of the naive segmenters and probes.
 
     Args:
         names: What the path of the scores says of them: data set, SAVi, predictor, ...
         scores: Content of the file.
     """
     split = scores.get("split") or scores["protocol"]["split"]
+    naive_models = () if names["predictor"] else (*NAIVE_SEGMENTERS, CONSTANT)
     rows = []
     for metric, entry in scores["metrics"].items():
         baselines = {key: entry.get(key) for key in BASELINES}
         row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
         rows.append(row)
-        for naive in filter(entry.__contains__, NAIVE_SEGMENTERS):
+        for naive in filter(entry.__contains__, naive_models):
             rows.append({**row, "savi": naive, "value": entry[naive]})
     return rows
 

@@ -127,6 +127,24 @@ def object_motion(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
     return np.where(visible[..., 1:], distances, 0.0).max(axis=(1, 2), initial=0.0)
 
 
+def object_centres(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
+    """Centroids of the objects' true masks.
+
+    Args:
+        true_labels: True labels, integers, shape (V, T, H, W).
+        num_objects: Number K of objects to report, at least the largest true label.
+
+    Returns:
+        Row and column in pixels, shape (V, T, K, 2); NaN where an object has no pixel.
+
+    Raises:
+        ValueError: If num_objects is below the largest true label.
+    """
+    _check_num_objects(true_labels, num_objects)
+    centres, sizes = _segment_centres(true_labels, num_objects + 1)  # background first
+    return np.where(sizes[..., None] > 0, centres, np.nan)[:, :, 1:]
+
+
 def _check_num_objects(true_labels: np.ndarray, num_objects: int) -> None:
     largest = int(true_labels.max(initial=0))
     if num_objects < largest:

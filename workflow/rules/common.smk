@@ -1,8 +1,9 @@
 """Config, wildcard constraints, and what all rules share.
 
-Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS; JOBS, which
-knows what a job reads; and what rules put into params and resources (`stage_config`, `stage_code`,
-`uncounted`, `resource_of`, ...). What needs no object of Snakemake lies in `ocvp/study/`.
+Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, ASKED_PROBES
+(the chains that the study itself asks to probe); JOBS, which knows what a job reads; and what rules
+put into params and resources (`stage_config`, `stage_code`, `uncounted`, `resource_of`, ...). What
+needs no object of Snakemake lies in `ocvp/study/`.
 """
 
 import functools
@@ -24,11 +25,12 @@ from ocvp.study.chains import (
     names_of,
     num_rollouts,
     paths,
+    paths_of,
     slot_splits,
     video_splits,
 )
 from ocvp.study.jobs import Jobs
-from ocvp.study.products import trained_models
+from ocvp.study.products import asked_probes, trained_models
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
 IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))
@@ -69,6 +71,7 @@ WRITTEN = refusing(read_as_written)(config)
 CONFIG = grid.expand(WRITTEN)
 refusing(table.check_rules)(CONFIG)
 CHAINS = chains(CONFIG)
+ASKED_PROBES = asked_probes(CONFIG)
 JOBS = Jobs(CONFIG)
 
 refusing(plan.check_folder)(PROJECT)

@@ -1,0 +1,76 @@
+"""What the probes of a SAVi's slots read in predicted ones, beside copied ones and SAVi's own.
+
+B videos of a batch, N slots, D slot_dim, H W pixels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ocvp.batches.windows import check_finite
+from ocvp.config.tree import Protocol, Runtime
+from ocvp.evaluation.object_slots import decoded_masks, of_counted, of_objects, read_batches
+from ocvp.evaluation.probe_scores import COPY, Part, probe_metrics, read_off
+from ocvp.evaluation.probes import Probes
+from ocvp.evaluation.tracking_metrics import assign_slots
+from ocvp.models.rollout import rollout
+from ocvp.models.savi import SAVi
+
+VARIANTS = ("prediction", COPY, "ceiling")
+"""Slots of the future that are read."""
+
+
+@torch.no_grad()
+def probe_predictor(
+    savi: SAVi,
+    predictor: nn.Module,
+    probes: Probes,
+    videos: Path,
+    slots: Path,
+    protocol: Protocol,
+    runtime: Runtime,
+    seed: int,
+) -> dict[str, Any]:
+    """Score the same probes on predicted slots, frame by frame, beside copied ones and SAVi's.
+
+    Objects have the slots that SAVi's masks give them in the last context frame, as for the centre
+    error.
+
+    Args:
+        savi: The SAVi that made the slots.
+        predictor: The predictor, in evaluation mode.
+        probes: Probes of the SAVi's slots.
+        videos: Videos that they were not fitted on.
+        slots: The slots of their frames.
+        protocol: Lengths of context and prediction.
+        runtime: How many videos at once, and how they are read.
+        seed: Seed of the intervals.
+
+    Returns:
+        The metrics of a file of scores (docs/probes.md).
+
+    Raises:
+        ValueError: If the videos have no masks, something is damaged, or a prediction is not
+            finite.
+    """
+    device = next(savi.parameters()).device
+    num_context, length = protocol.num_context, protocol.num_context + protocol.num_preds
+    parts: list[Part] = []
+    for batch in read_batches(videos, slots, length, None, runtime):
+        context, future = (
+            part.to(device) for part in batch.slots.split([num_context, protocol.num_preds], dim=1)
+        )
+        last = decoded_masks(savi, context[:, -1])  # (B, N, H, W)
+        assignment = assign_slots(batch.masks[:, num_context - 1], last, batch.num_objects)
+        prediction = rollout(predictor, context, protocol.num_preds)  # (B, num_preds, N, D)
+        check_finite(prediction, batch.windows, "the predicted slots")
+        copied = context[:, -1:].expand_as(future)
+        readings = {
+            name: read_off(probes, of_objects(variant, assignment))
+            for name, variant in zip(VARIANTS, (prediction, copied, future), strict=True)
+        }
+        labels = {target: values[:, num_context:] for target, values in batch.labels.items()}
+        parts.append((of_counted(labels, batch.masks[:, num_context:], assignment), readings))
+    return probe_metrics(probes, parts, seed)
