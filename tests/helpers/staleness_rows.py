@@ -602,7 +602,9 @@ MODULES: dict[str, Rows] = {
     "models.predictors": of(FROM_PREDICTORS | {"import_predictor"}),
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
-    "evaluation.bootstrap": of(FROM_PREDICTOR_SCORES),
+    "evaluation.intervals": of(FROM_PREDICTOR_SCORES),
+    "evaluation.comparisons": of(FROM_PREDICTOR_SCORES),
+    "evaluation.tracked_objects": of(FROM_PREDICTOR_SCORES),
     "evaluation.metrics": of(SCORES | FIGURES),
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(FROM_PREDICTOR_SCORES),
