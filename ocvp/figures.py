@@ -218,7 +218,8 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     panels = {}
     for name, entry in first.items():
         label = label_of(name, entry)
-        if not label or entry["per_frame"] is None:  # not computed, or of the whole clip
+        # not known, not computed, or of whole clips
+        if not label or entry["mean"] is None or entry["per_frame"] is None:
             continue
         curves = {model: metrics[name]["per_frame"] for model, metrics in scores.items()}
         references = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}

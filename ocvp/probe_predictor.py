@@ -1,7 +1,8 @@
 """Score what the probes of a SAVi read of the objects in predicted slots, frame by frame.
 
 The probes were fitted on SAVi's own slots. Predicted slots stand beside those of the last context
-frame (`copy_last_slots`) and SAVi's own of the same future frames (`ceiling`).
+frame (`copy_last_slots`), these as they changed last (`constant_velocity`), and SAVi's own of the
+same future frames (`ceiling`).
 """
 
 import argparse
@@ -54,12 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     making.read(files, {files[name]: digest for name, digest in digests.items()})
     # --- scores, and what made them
     paths = (args.videos, args.slots)
-    metrics = probe_predictor(savi, predictor, probes, *paths, protocol, runtime, args.seed)
+    metrics = probe_predictor(savi, predictor, probes, *paths, protocol, runtime)
     result = {
         "protocol": protocol.model_dump(mode="json"),
         "num_videos": num_videos,
         "digests": digests,
-        "seed": args.seed,
         "config": stage.model_dump(mode="json"),
         "trained": {name: checkpoint.trained for name, checkpoint in checkpoints.items()},
         "made_by": environment,
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     with all_or_none([args.output]):
         write_json(args.output, result)
-        making.finish([args.output], stage, seed=args.seed, device=device)
+        making.finish([args.output], stage, device=device)
     return 0
 
 
@@ -86,9 +86,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     files.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
     files.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
     files.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
-    parser.add_argument_group("run").add_argument(
-        "--seed", type=int, default=0, help="seed of the run, for its record (default: 0)"
-    )
     return parser.parse_args(argv)
 
 

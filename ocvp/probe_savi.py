@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # --- probes, their scores, and what made them
     probes = fit_probes(savi, args.train_videos, args.train_slots, runtime, args.seed)
-    metrics = probe_savi(savi, probes, args.videos, args.slots, num_frames, runtime, args.seed)
+    metrics = probe_savi(savi, probes, args.videos, args.slots, num_frames, runtime)
     result = {
         "split": stage.evaluation.split,
         "num_frames": num_frames,

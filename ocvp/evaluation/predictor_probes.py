@@ -11,15 +11,13 @@ from torch import nn
 
 from ocvp.batches.windows import check_finite
 from ocvp.config.tree import Protocol, Runtime
+from ocvp.evaluation.baselines import extrapolate
 from ocvp.evaluation.object_slots import decoded_masks, of_counted, of_objects, read_batches
 from ocvp.evaluation.probe_scores import COPY, Part, probe_metrics, read_off
 from ocvp.evaluation.probes import Probes
 from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi
-
-VARIANTS = ("prediction", COPY, "ceiling")
-"""Slots of the future that are read."""
 
 
 @torch.no_grad()
@@ -31,7 +29,6 @@ def probe_predictor(
     slots: Path,
     protocol: Protocol,
     runtime: Runtime,
-    seed: int,
 ) -> dict[str, Any]:
     """Score the same probes on predicted slots, frame by frame, beside copied ones and SAVi's.
 
@@ -46,7 +43,6 @@ def probe_predictor(
         slots: The slots of their frames.
         protocol: Lengths of context and prediction.
         runtime: How many videos at once, and how they are read.
-        seed: Seed of the intervals.
 
     Returns:
         The metrics of a file of scores (docs/probes.md).
@@ -66,11 +62,17 @@ def probe_predictor(
         assignment = assign_slots(batch.masks[:, num_context - 1], last, batch.num_objects)
         prediction = rollout(predictor, context, protocol.num_preds)  # (B, num_preds, N, D)
         check_finite(prediction, batch.windows, "the predicted slots")
-        copied = context[:, -1:].expand_as(future)
+        variants = {
+            "prediction": prediction,
+            COPY: context[:, -1:].expand_as(future),
+            "ceiling": future,
+        }
+        if num_context > 1:
+            variants["constant_velocity"] = extrapolate(context, protocol.num_preds)
         readings = {
             name: read_off(probes, of_objects(variant, assignment))
-            for name, variant in zip(VARIANTS, (prediction, copied, future), strict=True)
+            for name, variant in variants.items()
         }
         labels = {target: values[:, num_context:] for target, values in batch.labels.items()}
         parts.append((of_counted(labels, batch.masks[:, num_context:], assignment), readings))
-    return probe_metrics(probes, parts, seed)
+    return probe_metrics(probes, parts)

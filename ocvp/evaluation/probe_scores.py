@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.evaluation.bootstrap import paired_bootstrap
+from ocvp.evaluation.intervals import Interval, mean_interval
 from ocvp.evaluation.metrics import CONSTANT
 from ocvp.evaluation.object_labels import Labels
 from ocvp.evaluation.probes import Probes
@@ -35,7 +35,7 @@ def read_off(probes: Probes, slots: NDArray[np.float32]) -> dict[tuple[str, str]
     }
 
 
-def probe_metrics(probes: Probes, parts: Sequence[Part], seed: int) -> dict[str, Any]:
+def probe_metrics(probes: Probes, parts: Sequence[Part]) -> dict[str, Any]:
     """Return an entry for each probe: scores of the first variant, with those of the others."""
     metrics: dict[str, Any] = {}
     for target, kinds in probes.items():
@@ -45,59 +45,58 @@ def probe_metrics(probes: Probes, parts: Sequence[Part], seed: int) -> dict[str,
                 variant: np.concatenate([readings[variant][target, kind] for _, readings in parts])
                 for variant in parts[0][1]
             }
-            metrics[f"probe_{target}_{kind}"] = _entry(truth, read, seed)
+            metrics[f"probe_{target}_{kind}"] = _entry(truth, read)
         constant = metrics.pop(f"probe_{target}_{CONSTANT}")["mean"]
         for kind in filter(CONSTANT.__ne__, kinds):
             metrics[f"probe_{target}_{kind}"][CONSTANT] = constant
     return metrics
 
 
-def _entry(truth: NDArray[Any], read: Mapping[str, NDArray[Any]], seed: int) -> dict[str, Any]:
+def _entry(truth: NDArray[Any], read: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     first, *others = read
-    entry = score_reading(truth, read[first], seed)
+    entry = score_reading(truth, read[first])
     for variant in others:
-        scores = score_reading(truth, read[variant], seed)
+        scores = score_reading(truth, read[variant])
         entry[variant], entry[f"{variant}_per_frame"] = scores["mean"], scores["per_frame"]
     if COPY in others and entry["mean"] is not None:
-        entry["gain"] = gain(truth, read[first], read[COPY], seed)
+        entry["gain"] = gain(truth, read[first], read[COPY])
     return entry
 
 
-def score_reading(truth: NDArray[Any], reading: NDArray[Any], seed: int) -> dict[str, Any]:
+def score_reading(truth: NDArray[Any], reading: NDArray[Any]) -> dict[str, Any]:
     """Score what a probe reads.
 
     Args:
         truth: Numbers (V, T, K, C), NaN where an object does not count; or names of classes
             (V, T, K), empty there.
         reading: What the probe read, of the same shape.
-        seed: Seed of the interval.
 
     Returns:
         `measure`, r2 or accuracy; `mean`, over all objects and frames; `low` and `high`, the bounds
         of its interval over videos (see `linearised`); `per_frame`, the same of each frame alone.
         Where there is no value, None and the `reason`.
     """
-    result = {"measure": "accuracy" if truth.ndim == 3 else "r2"}
+    result: dict[str, Any] = {"measure": "accuracy" if truth.ndim == 3 else "r2"}
     if not _sums(truth, reading)[1].sum():
         return result | {"mean": None, "per_frame": None, "reason": UNDEFINED}
     frames = range(truth.shape[1])
     curve = [_score(*_sums(truth[:, t : t + 1], reading[:, t : t + 1]), truth.ndim) for t in frames]
-    bounds = _interval(_of_videos(truth, reading), seed)
-    return result | bounds | {"per_frame": [None if np.isnan(score) else score for score in curve]}
+    return {
+        **result,
+        **mean_interval(_of_videos(truth, reading)),
+        "per_frame": [None if np.isnan(score) else score for score in curve],
+    }
 
 
-def gain(
-    truth: NDArray[Any], reading: NDArray[Any], other: NDArray[Any], seed: int
-) -> dict[str, Any]:
+def gain(truth: NDArray[Any], reading: NDArray[Any], other: NDArray[Any]) -> Interval:
     """Return by how much one reading scores better than another, with an interval over videos.
 
     Args:
         truth: As of `score_reading`; its score must have a value.
         reading: What a probe read of some slots.
         other: What it read of others.
-        seed: Seed of the interval.
     """
-    return _interval(_of_videos(truth, reading) - _of_videos(truth, other), seed)
+    return mean_interval(_of_videos(truth, reading) - _of_videos(truth, other))
 
 
 def _of_videos(truth: NDArray[Any], reading: NDArray[Any]) -> Floats:
@@ -154,8 +153,3 @@ def _score(numerators: Floats, denominators: Floats, num_axes: int) -> float:
 def _ratio(numerators: Floats, denominators: Floats) -> float:
     total = denominators.sum()
     return float(numerators.sum() / total) if total else float("nan")
-
-
-def _interval(values: Floats, seed: int) -> dict[str, Any]:
-    """Return mean, low and high."""
-    return dict(paired_bootstrap(values, seed=seed))

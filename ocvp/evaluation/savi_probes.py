@@ -95,7 +95,6 @@ def probe_savi(
     slots: Path,
     num_frames: int,
     runtime: Runtime,
-    seed: int,
 ) -> dict[str, Any]:
     """Score probes on SAVi's own slots.
 
@@ -106,7 +105,6 @@ def probe_savi(
         slots: The slots of their frames.
         num_frames: Frames of each video.
         runtime: How many videos at once, and how they are read.
-        seed: Seed of the intervals.
 
     Returns:
         The metrics of a file of scores (docs/probes.md).
@@ -119,4 +117,4 @@ def probe_savi(
         assignment = assign_over_clip(savi, batch)  # (B, K)
         truth = of_counted(batch.labels, batch.masks, assignment)
         parts.append((truth, {"slots": read_off(probes, of_objects(batch.slots, assignment))}))
-    return probe_metrics(probes, parts, seed)
+    return probe_metrics(probes, parts)

@@ -157,7 +157,7 @@ def test_hidden_objects_and_those_without_a_slot_do_not_count():
 def test_slots_that_hold_places_and_speeds_are_read_on_videos_not_seen_before(files, probes):
     assert list(probes) == ["position", "velocity"]
     paths = (files / "test.h5", files / "test_slots.h5")
-    metrics = probe_savi(ToySavi(), probes, *paths, FRAMES, RUNTIME, seed=0)
+    metrics = probe_savi(ToySavi(), probes, *paths, FRAMES, RUNTIME)
     assert list(metrics) == [
         "probe_position_linear",
         "probe_position_mlp",
@@ -189,7 +189,7 @@ def test_of_slots_of_noise_nothing_is_read(files, tmp_path):
             return SaviOutput(slots, None, None, masks)
 
     fitted = fit_probes(Knowing(), *paths[0], RUNTIME, seed=0)
-    metrics = probe_savi(Knowing(), fitted, *paths[1], FRAMES, RUNTIME, seed=0)
+    metrics = probe_savi(Knowing(), fitted, *paths[1], FRAMES, RUNTIME)
     assert abs(metrics["probe_position_linear"]["mean"]) < 0.1
     assert metrics["probe_position_mlp"]["mean"] < 0.1
 
@@ -199,9 +199,7 @@ PROTOCOL = Protocol(num_context=2, num_preds=4)
 
 def read_predicted(files, probes, is_forgetful):
     paths = (files / "test.h5", files / "test_slots.h5")
-    return probe_predictor(
-        ToySavi(), Mover(is_forgetful), probes, *paths, PROTOCOL, RUNTIME, seed=0
-    )
+    return probe_predictor(ToySavi(), Mover(is_forgetful), probes, *paths, PROTOCOL, RUNTIME)
 
 
 def test_predicted_slots_that_move_as_the_objects_do_tell_what_savis_own_tell(files, probes):

@@ -623,7 +623,10 @@ MODULES: dict[str, Rows] = {
     "models.predictors": of(FROM_PREDICTORS | {"import_predictor"}),
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
-    "evaluation.bootstrap": of(PREDICTED | FROM_PROBES),
+    "evaluation.baselines": of(FROM_PREDICTOR_SCORES),
+    "evaluation.intervals": of(PREDICTED | FROM_PROBES),
+    "evaluation.comparisons": of(PREDICTED),
+    "evaluation.tracked_objects": of(PREDICTED),
     "evaluation.metrics": of(SCORES | FROM_PROBES | FIGURES),
     "evaluation.object_labels": of(FROM_PROBES),
     "evaluation.object_slots": of(FROM_PROBES),

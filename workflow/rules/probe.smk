@@ -80,7 +80,7 @@ rule probe_predictor:
         {params.python} -m ocvp.probe_predictor \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --predictor {input.predictor:q} --probes {input.probes:q} \
-            --videos {input.videos:q} --slots {input.slots:q} --seed {wildcards.seed:q} \
+            --videos {input.videos:q} --slots {input.slots:q} \
             --output {output.scores:q} --log {log:q}
         """
 
