@@ -117,10 +117,11 @@ def _probe_parts(rows: pd.DataFrame) -> Iterator[str]:
 def _by_probe(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     """Return rows whose metric is the target, and whose model is named with the probe."""
     names = rows["metric"].str.removeprefix(PROBED).str.rpartition("_")  # target, _, probe
-    is_constant = rows[model] == CONSTANT  # beside each probe the same
-    named = rows[model].where(is_constant, rows[model] + ", " + names[2])
-    keys = [*NAMES, "metric"]
-    return rows.assign(**{"metric": names[0], model: named}).drop_duplicates(keys)
+    named = rows[model].where(rows[model] == CONSTANT, rows[model] + ", " + names[2])
+    rows = rows.assign(**{"metric": names[0], model: named})
+    # the constant stands beside each probe, the same; once and last
+    rows = rows.drop_duplicates([*NAMES, "metric"])
+    return rows.sort_values(model, key=lambda names: names == CONSTANT, kind="stable")
 
 
 def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:

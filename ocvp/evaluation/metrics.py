@@ -59,6 +59,7 @@ CONSTANT = "constant"
 
 PROBED = "probe_"
 """With what the names of metrics start that say what a probe reads: `probe_velocity_linear`."""
+PROBE_KINDS = {"linear": "linear", "mlp": "MLP"}
 PROBE_MEASURES = {"r2": "R²", "accuracy": "accuracy"}
 
 
@@ -71,7 +72,8 @@ def label_of(name: str, entry: Mapping[str, Any]) -> str:
     """
     if name in METRICS:
         return METRICS[name].label
-    if not name.startswith(PROBED) or entry.get("measure") not in PROBE_MEASURES:
-        return ""
     target, _, kind = name.removeprefix(PROBED).rpartition("_")
-    return f"{target.capitalize()}, {kind} probe ({PROBE_MEASURES[entry['measure']]}) ↑"
+    measure = PROBE_MEASURES.get(entry.get("measure", ""))
+    if not name.startswith(PROBED) or kind not in PROBE_KINDS or measure is None:
+        return ""
+    return f"{target.capitalize()}, {PROBE_KINDS[kind]} probe ({measure}) ↑"

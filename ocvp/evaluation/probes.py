@@ -19,10 +19,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from ocvp.evaluation.metrics import CONSTANT
+from ocvp.evaluation.metrics import CONSTANT, PROBE_KINDS
 from ocvp.models.tensor_files import read_tensors, save_tensors
 
-KINDS = ("linear", "mlp", CONSTANT)
+KINDS = (*PROBE_KINDS, CONSTANT)
 NETWORK: dict[str, Any] = {"hidden_layer_sizes": (64,), "alpha": 1e-3, "max_iter": 60}
 """Of the MLP: one hidden layer, weight decay, and epochs of Adam with a rate of 1e-3."""
 FORMAT = "ocvp probes 1"

@@ -1,7 +1,10 @@
-"""Files of scores (`evaluation.json`, `evaluation/PROTOCOL.json`), read for tables and figures."""
+"""Files of scores (`evaluation.json`, `evaluation/PROTOCOL.json`), read for tables and figures.
+
+Those of what probes read (`probe.json`, `probe/PROTOCOL.json`) are such files too.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +33,8 @@ class Metric(Content):
     kmeans_colour: Value = None
     held_boxes: Value = None
     constant: Value = None
+    measure: Literal["r2", "accuracy"] | None = None
+    """Of what a probe reads."""
 
 
 class Window(Content):

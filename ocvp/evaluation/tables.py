@@ -33,7 +33,7 @@ def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str
         scores: Content of the file.
     """
     split = scores.get("split") or scores["protocol"]["split"]
-    naive_models = () if names["predictor"] else (*NAIVE_SEGMENTERS, CONSTANT)
+    naive_models = () if names.get("predictor") else (*NAIVE_SEGMENTERS, CONSTANT)
     rows = []
     for metric, entry in scores["metrics"].items():
         baselines = {key: entry.get(key) for key in BASELINES}
