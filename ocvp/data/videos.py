@@ -56,6 +56,7 @@ FIELDS = {
     "shapes": FieldSpec("uint8", "K"),
     "colors": FieldSpec("float32", "KC"),
     "contacts": FieldSpec("uint8", "T"),
+    "object_contacts": FieldSpec("uint8", "TK"),
 }
 """What a file may hold, in the order of writing; C stands for components. All but frames are
 optional; `ocvp.data.tabletop.simulation.simulate` says what each means."""

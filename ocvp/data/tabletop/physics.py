@@ -76,10 +76,12 @@ class Motion:
             angular velocity (3) in rad/s, all in world coordinates.
         contacts: Shape (T,): contacts of two objects in view that changed a velocity by 10 %, and
             that began after the frame before and not after this one.
+        object_contacts: Shape (T, K): the same by object; each contact counts for both.
     """
 
     states: Floats
     contacts: NDArray[np.int64]
+    object_contacts: NDArray[np.int64]
 
 
 def build_model(bodies: list[Body], fps: float) -> mujoco.MjModel:
@@ -147,8 +149,10 @@ def simulate_bodies(
             contacts.update(data, before, frame)
         states[frame] = _read_states(model, data)
     contacts.close_all()
-    counts = np.bincount(np.array(contacts.frames, np.int64), minlength=num_frames)
-    return Motion(states=states, contacts=counts)
+    object_contacts = np.zeros((num_frames, len(bodies)), np.int64)
+    for frame, pair in contacts.counted:
+        object_contacts[frame, list(pair)] += 1  # of both objects
+    return Motion(states, object_contacts.sum(axis=1) // 2, object_contacts)
 
 
 def set_state(model: mujoco.MjModel, data: mujoco.MjData, states: Floats) -> None:
@@ -172,7 +176,7 @@ class _ContactCounter:
     """Finds the contacts that change a velocity, from MuJoCo's contacts of each step."""
 
     def __init__(self, num_objects: int, camera: Camera) -> None:
-        self.frames: list[int] = []
+        self.counted: list[tuple[int, tuple[int, int]]] = []  # frame and pair of each
         self._camera = camera
         self._num_objects = num_objects
         self._open: dict[tuple[int, int], _Contact] = {}
@@ -191,18 +195,19 @@ class _ContactCounter:
             if data.time - contact.start < CONTACT_TIME:
                 contact.after = velocities[list(pair)]  # (2, 3)
         for pair in [pair for pair in self._open if pair not in touching]:
-            self._close(self._open.pop(pair))
+            self._close(pair)
 
     def close_all(self) -> None:
         """End the contacts that the last frame interrupts."""
-        while self._open:
-            self._close(self._open.popitem()[1])
+        for pair in list(self._open):
+            self._close(pair)
 
-    def _close(self, contact: _Contact) -> None:
+    def _close(self, pair: tuple[int, int]) -> None:
+        contact = self._open.pop(pair)
         speed = np.linalg.norm(contact.before, axis=-1).max()  # m/s, of the faster one
         change = np.linalg.norm(contact.after - contact.before, axis=-1).max()
         if contact.in_view and change >= MIN_VELOCITY_CHANGE * max(speed, MIN_SPEED):
-            self.frames.append(contact.frame)
+            self.counted.append((contact.frame, pair))
 
     def _touching(self, data: mujoco.MjData) -> dict[tuple[int, int], Floats]:
         """Return the pairs of objects in contact, each with a contact point."""

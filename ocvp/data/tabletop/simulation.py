@@ -52,7 +52,8 @@ def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDAr
         shapes uint8 (K,), 0 no object, 1 sphere, 2 box, 3 cylinder;
         colors float32 (K, 3), RGB in [0, 1] before shading, 0 likewise;
         contacts uint8 (T,), contacts of two objects in view since the frame before that changed a
-        velocity by 10 % (`ocvp.data.tabletop.physics`).
+        velocity by 10 % (`ocvp.data.tabletop.physics`);
+        object_contacts uint8 (T, K), the same by object: each contact counts for both.
     """
     camera = camera_of(dataset.resolution)
     purpose = (dataset.seed, "tabletop", split, video)
@@ -74,12 +75,14 @@ def simulate(dataset: TabletopDataset, split: str, video: int) -> dict[str, NDAr
         arrays["depth"] = np.stack([view.distance for view in views]).astype(np.float32)
     sizes = np.array([[body.radius, body.half_height] for body in bodies])  # (objects, 2)
     shapes = np.array([SHAPES.index(body.shape) + 1 for body in bodies])
+    object_contacts = _pad(motion.object_contacts, most, axis=1)  # (T, K)
     return arrays | {
         "states": _pad(motion.states, most, axis=1).astype(np.float32),
         "sizes": _pad(sizes, most).astype(np.float32),
         "shapes": _pad(shapes, most).astype(np.uint8),
         "colors": _pad(look.colors[FIRST_OBJECT_GEOM:], most).astype(np.float32),
         "contacts": np.minimum(motion.contacts, 255).astype(np.uint8),
+        "object_contacts": np.minimum(object_contacts, 255).astype(np.uint8),
     }
 
 

@@ -60,10 +60,20 @@ def test_shapes_and_types(videos):
         "shapes": ("uint8", (5,)),
         "colors": ("float32", (5, 3)),
         "contacts": ("uint8", (NUM_FRAMES,)),
+        "object_contacts": ("uint8", (NUM_FRAMES, 5)),
     }
     for arrays in videos:
         found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
         assert found == expected
+
+
+def test_each_contact_counts_for_two_objects_that_are_there(videos):
+    assert any(arrays["contacts"].any() for arrays in videos)
+    for arrays in videos:
+        by_object = arrays["object_contacts"]
+        np.testing.assert_array_equal(by_object.sum(axis=1), 2 * arrays["contacts"])
+        assert (by_object <= arrays["contacts"][:, None]).all()  # none meets itself
+        assert (by_object[:, arrays["shapes"] == 0] == 0).all()
 
 
 def test_optional_fields_change_nothing_else(videos):

@@ -28,6 +28,15 @@ def test_a_head_on_contact_counts_in_its_frame():
     assert velocities[-1, 0] < 0 < velocities[-1, 1]
 
 
+def test_contacts_belong_to_the_objects_that_touch():
+    # The gap of 0.25 m closes at 1 m/s; at 0.7 to 0.8 m/s then the 0.1 m to the last one.
+    bodies = ball(-0.75, 0, 1.0), ball(2, 1, 0), ball(0, 0, 0), ball(0.6, 0, 0)
+    motion = simulate(*bodies, num_frames=6)
+    np.testing.assert_array_equal(motion.object_contacts.sum(axis=0), [1, 0, 2, 1])
+    np.testing.assert_array_equal(motion.object_contacts[3], [1, 0, 1, 0])
+    np.testing.assert_array_equal(motion.object_contacts[4], [0, 0, 1, 1])
+
+
 def test_objects_that_miss_have_no_contact():
     motion = simulate(ball(-0.5, -0.3, 0.5), ball(0.5, 0.3, -0.5))
     assert motion.contacts.sum() == 0
