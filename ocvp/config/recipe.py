@@ -293,6 +293,7 @@ def _predictor(context: int, num_frames: int) -> dict[str, Any]:
             "num_steps": 1,
             "batch_size": 16,
             "learning_rate": 4e-3,
+            "select": "best",  # few videos are soon known by heart
             # decoding the predictions for their loss would take three times as long as the rest
             "frame_loss_weight": 0,
         },

@@ -5,11 +5,9 @@ B videos, T frames, N slots, H W pixels.
 
 import numpy as np
 
-from ocvp.evaluation.segmentation_metrics import adjusted_rand_index
-
 PAGE = "docs/slots_that_do_not_bind.md"
-SAME_PLACES = 0.5
-"""Likeness of two videos' partitions from which on they count as one and the same."""
+PLACED = 0.25
+"""Likeness of the masks of different videos from which on they stand for places."""
 ALIKE = 0.1
 """How far the largest mask of a pixel stands out, on average, where slots do not differ."""
 ALL = 0.995
@@ -31,10 +29,10 @@ def doubts_about(masks: np.ndarray) -> str:
         what = "no slot differs from the others: each has about the same share of every pixel"
     elif held.max() > ALL:
         what = f"one slot holds {held.max():.1%} of all pixels"
-    elif (likeness := likeness_of_places(labels)) > SAME_PLACES:
+    elif (likeness := likeness_of_videos(masks)) > PLACED:
         what = (
-            "the masks divide the picture by place: those of one video fit the others too (ARI "
-            f"{likeness:.2f})"
+            f"the masks divide the picture by place: {likeness:.0%} of them is the same in all "
+            "videos, whatever they show"
         )
     else:
         return ""
@@ -51,21 +49,26 @@ def standing_out(masks: np.ndarray) -> float:
     return float((masks.max(axis=2).mean() - equal) / (1 - equal))
 
 
-def likeness_of_places(labels: np.ndarray) -> float:
-    """Return how alike the partitions of different videos are: their mean ARI, frame by frame.
+def likeness_of_videos(masks: np.ndarray) -> float:
+    """Return how much of each slot's mask is the same in other videos: their correlation.
 
-    Objects are elsewhere in every video, so partitions by object are hardly more alike than by
-    chance, whose ARI is 0; those by place are alike whatever the video shows, and have up to 1.
-    Which slot has which part does not count.
+    Objects are elsewhere in every video, so that of slots with objects it is small; that of slots
+    with places is near 1. The slot that holds most does not count: it is the background's, which
+    is alike in all videos.
 
     Args:
-        labels: Slot of each pixel, shape (B, T, H, W).
+        masks: Soft masks of videos whose slots started alike, shape (B, T, N, H, W).
 
     Returns:
-        0 for a single video, with which nothing can be compared.
+        Covariance over the picture with another video's mask, over the variance; 0 for a single
+        video, with which nothing can be compared.
     """
-    if len(labels) == 1:  # nothing to compare with
+    if len(masks) == 1:
         return 0.0
-    others = np.roll(labels, 1, axis=0)  # each video is compared with the one before it
-    scores = adjusted_rand_index(labels, others, num_dimensions=2, foreground_only=False)
-    return float(scores.mean())
+    shares = masks.mean(axis=(-2, -1), keepdims=True)  # (B, T, N, 1, 1)
+    deviations = masks - shares
+    others = np.roll(deviations, 1, axis=0)  # each video beside the one before it
+    common = (deviations * others).mean(axis=(0, 1, 3, 4))  # (N,)
+    own = (deviations**2).mean(axis=(0, 1, 3, 4))  # (N,)
+    counted = np.arange(masks.shape[2]) != shares.mean(axis=(0, 1)).argmax()
+    return float(common[counted].sum() / max(own[counted].sum(), np.finfo(np.float32).tiny))
