@@ -91,13 +91,13 @@ def rollout(folder: Path) -> list[Figure]:
     """Return by how much the rollout is better than its baselines: the intervals' lower ends."""
     (path,) = (folder / SCORES).glob("*/evaluation/*.json")
     compared = read(path)["comparisons"]
-    return [
-        Figure(
-            f"{metric}: gain over {baseline}, lower end of 95 %", compared[metric][key]["low"], 0
-        )
-        for metric in ("centre_error", "miou")
-        for baseline, key in GAINS.items()
-    ]
+    figures = []
+    for metric in ("centre_error", "miou"):
+        for baseline, key in GAINS.items():
+            low = compared[metric][key]["low"]  # None for too few videos
+            name = f"gain in {metric} over {baseline}, low end"
+            figures.append(Figure(name, float("nan") if low is None else low, 0))
+    return figures
 
 
 def read(path: Path) -> dict[str, Any]:

