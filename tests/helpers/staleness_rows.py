@@ -642,7 +642,7 @@ MODULES: dict[str, Rows] = {
     "evaluation.score_files": of(TABLES | FIGURES),
     "evaluation.segmentation_metrics": of(SCORES | FROM_PROBES | FIGURES),
     "evaluation.tables": of(TABLES),
-    "evaluation.tracking_metrics": of(SCORES | FROM_PROBES | FIGURES),
+    "evaluation.tracking_metrics": of(PREDICTED | FROM_PROBES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "training.binding": of(NOTHING),  # it only speaks
