@@ -612,7 +612,7 @@ MODULES: dict[str, Rows] = {
     "evaluation.score_files": of(TABLES | FIGURES),
     "evaluation.segmentation_metrics": of(SCORES | FIGURES),
     "evaluation.tables": of(TABLES),
-    "evaluation.tracking_metrics": of(SCORES | FIGURES),
+    "evaluation.tracking_metrics": of(FROM_PREDICTOR_SCORES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "published.conversion": of(NOTHING),
