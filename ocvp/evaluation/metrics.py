@@ -41,7 +41,7 @@ METRICS = {
         "Centre error after contact (pixels)", "rollout", lower_is_better=True
     ),
     "centre_error_without_contact": Metric(
-        "Centre error without contact (pixels)", "rollout", lower_is_better=True
+        "Centre error, no contact (pixels)", "rollout", lower_is_better=True
     ),
 }
 PIXEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "pixels")
