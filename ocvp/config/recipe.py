@@ -22,6 +22,8 @@ LARGEST_RATIO = 2.0
 """Of a frame's sides; what is longer is cut off."""
 LEAST_FRAMES, MOST_FRAMES = 6, 50
 """Frames of a video that are stored."""
+MOST_COUNTED = 300
+"""Frames of a video that are counted."""
 SLOWEST = 0.5
 """Pixels a frame below which frames are left out, so that things move by about one."""
 DEFAULT_OBJECTS, MOST_OBJECTS = 4, 15
@@ -49,7 +51,7 @@ class Seen(NamedTuple):
     num_train: int | None
     """Videos in the folder `train`; None: all lie together, and are divided."""
     num_frames: int
-    """Of the shortest video, at `fps` where that is given."""
+    """Of the shortest video, up to `MOST_COUNTED`; at `fps` where that is given."""
     shortest: str
     """Path of that video."""
     size: tuple[int, int]
@@ -221,7 +223,8 @@ def _frames(seen: Seen, side: int, reasons: dict[str, str]) -> tuple[int, int]:
     if pixels is not None and 0 < pixels < SLOWEST:
         stride = min(round(1 / pixels), most)
     num_frames = min((seen.num_frames - 1) // stride + 1, MOST_FRAMES)
-    why = f"the shortest video has {seen.num_frames} frames"
+    or_more = " or more" if seen.num_frames == MOST_COUNTED else ""
+    why = f"the shortest video has {seen.num_frames} frames{or_more}"
     if seen.fps is not None:
         why += f" at {seen.fps:g} a second, at which films whose rates differ are sampled"
     if pixels is not None:

@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from ocvp.config.recipe import Seen
+from ocvp.config.recipe import MOST_COUNTED, Seen
 from ocvp.config.section import SPLITS
 from ocvp.data.films import Film, Pace
 from ocvp.data.folder.files import HELP, videos_in
@@ -32,8 +32,6 @@ from ocvp.data.raw_videos import check_folder
 from ocvp.data.resizing import resize_frame
 from ocvp.runtime.progress import progress
 
-MOST_FRAMES = 300
-"""Frames of a video that are counted, and of which paces are taken."""
 MOST_VIDEOS = 24
 """Videos of which frames are looked at, spread over all."""
 SIDE = 64
@@ -84,7 +82,7 @@ def look(folder: Path) -> Seen:
         paces.append(pace)
     fps = common_rate(paces)
     if fps is not None:
-        lengths = [Film(path, fps).count(MOST_FRAMES) for path in paths]
+        lengths = [Film(path, fps).count(MOST_COUNTED) for path in paths]
     # --- what is in them
     chosen = paths[:: math.ceil(len(paths) / MOST_VIDEOS)]
     seen = [_things_of(path, fps) for path in progress(chosen, "looking at frames")]
@@ -163,10 +161,10 @@ def _apart(differs: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _length(path: Path) -> tuple[int, Pace | None]:
-    """Return how many frames a video has, up to `MOST_FRAMES`, and how they follow each other."""
+    """Return how many frames a video has, up to `MOST_COUNTED`, and how they follow each other."""
     if not path.is_dir():
         film = Film(path)
-        if not (number := film.count(MOST_FRAMES)):
+        if not (number := film.count(MOST_COUNTED)):
             raise ValueError(f"{path} holds no frame")
         return number, film.pace
     pictures = read_series(path)
@@ -176,7 +174,7 @@ def _length(path: Path) -> tuple[int, Pace | None]:
             "or folders of pictures, lie themselves"
         )
     check_spacing(pictures, 0)
-    return min(len(pictures), MOST_FRAMES), None
+    return min(len(pictures), MOST_COUNTED), None
 
 
 def _things_of(path: Path, fps: float | None) -> Things:
@@ -191,5 +189,5 @@ def _things_of(path: Path, fps: float | None) -> Things:
 
 def _pictures(path: Path, fps: float | None) -> Iterator[Image.Image]:
     if path.is_dir():
-        return read_pictures(picture.path for picture in read_series(path)[:MOST_FRAMES])
-    return Film(path, fps).read(stop=MOST_FRAMES)
+        return read_pictures(picture.path for picture in read_series(path)[:MOST_COUNTED])
+    return Film(path, fps).read(stop=MOST_COUNTED)
