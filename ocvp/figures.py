@@ -214,10 +214,10 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     panels = {}
     for name, metric in METRICS.items():
         entry = first[name]
-        if entry["per_frame"] is None:  # not computed, or of the whole clip
+        if entry["mean"] is None or entry["per_frame"] is None:  # not computed, or of whole clips
             continue
         curves = {model: metrics[name]["per_frame"] for model, metrics in scores.items()}
-        references = {baseline: entry[f"{baseline}_per_frame"] for baseline in BASELINES}
+        references = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}
         curves |= {key: values for key, values in references.items() if values is not None}
         panels[metric.label] = curves
     title = f"{args.scores[0].stem}: metrics over the predicted frames"

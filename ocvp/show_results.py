@@ -7,13 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ocvp.evaluation.metrics import BASELINES
-from ocvp.evaluation.tables import (
-    BOUNDS,
-    COMPARISON_COLUMNS,
-    OUTCOME,
-    QUANTITIES,
-    SUMMARY_COLUMNS,
-)
+from ocvp.evaluation.tables import BOUNDS, COMPARISON_COLUMNS, QUANTITIES, SUMMARY_COLUMNS
 from ocvp.runtime.program import run
 
 TABLES = {
@@ -24,6 +18,16 @@ TABLES = {
     ),
 }
 """The columns of each table, and those that hold numbers."""
+WIDTH = 110
+"""Characters of a line; the columns of a wider table go on below."""
+SHOWN = {
+    "num_videos": "videos",
+    "gap_closed": "gap_closed",
+    "gain": "over_copy_last_slots",
+    "gain_over_constant_velocity": "over_constant_velocity",
+    "beyond_half_gap": "beyond_half_gap",
+}
+"""What is printed of a comparison, and under which name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,12 +79,14 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
         parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
         parts.append(_pivot(_with_baselines(group), "predictor"))
-    if len(comparisons):
+    if len(predicted):
+        parts.append("\nceiling: SAVi's own slots of the true future, decoded; it is no bound")
+    for (dataset, savi, protocol, split), group in comparisons.groupby(keys, sort=False):
         parts.append(
-            "\nAgainst copy_last_slots, on the videos in which objects move "
-            "(95 % paired bootstrap intervals over videos)\n"
+            f"\nGains on {dataset} ({split}) with {savi}, protocol {protocol}, on the videos in "
+            "which objects move:\nmean over videos and its 95 % interval\n"
         )
-        parts.append(_compare(comparisons))
+        parts.append(_compare(group))
     return "\n".join(parts)
 
 
@@ -99,7 +105,7 @@ def _pivot(rows: pd.DataFrame, index: str) -> str:
     table = cells.unstack(fill_value="-").reindex(
         index=rows[index].unique(), columns=rows["metric"].unique()
     )
-    return table.rename_axis(index=None, columns=None).to_string()
+    return table.rename_axis(index=None, columns=None).to_string(line_width=WIDTH)
 
 
 def _cell(values: pd.Series, several: bool) -> str:
@@ -108,13 +114,25 @@ def _cell(values: pd.Series, several: bool) -> str:
 
 
 def _compare(comparisons: pd.DataFrame) -> str:
+    """Return gains as text, and under them why some are not there."""
     closed = ["-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]]
     table = comparisons.assign(gap_closed=closed)
     for quantity in QUANTITIES:
-        bounds = comparisons[[f"{quantity}_{bound}" for bound in BOUNDS]].itertuples(index=False)
-        table[quantity] = [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
-    columns = ["predictor", "seed", "protocol", "num_videos", *OUTCOME, *QUANTITIES]
-    return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
+        bounds = comparisons[[f"{quantity}_{bound}" for bound in BOUNDS]]
+        table[quantity] = [_interval(*values) for values in bounds.itertuples(index=False)]
+    table = table[["predictor", "seed", "metric", *SHOWN]].rename(columns=SHOWN)
+    if table["seed"].nunique() == 1:
+        table = table.drop(columns="seed")
+    reasons = comparisons["reason"].dropna().unique()
+    notes = [f"-: {'; '.join(reasons)}"] if len(reasons) else []
+    return "\n".join([table.to_string(index=False), *notes])
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and its interval as text, - for what is not there."""
+    if pd.isna(mean):
+        return "-"
+    return f"{mean:.2g} -" if pd.isna(low) else f"{mean:.2g} [{low:.2g}, {high:.2g}]"
 
 
 if __name__ == "__main__":

@@ -32,10 +32,24 @@ METRICS = {
     "ari": Metric("ARI per frame", "masks"),
     "miou": Metric("mIoU", "masks"),
     "mbo": Metric("mBO", "masks"),
+    "tracks_kept": Metric("Tracks kept", "masks"),
+    "id_switches": Metric("Switches of slots", "masks", lower_is_better=True),
     "slot_mse": Metric("Slot MSE", "rollout", lower_is_better=True),
     "centre_error": Metric("Centre error (pixels)", "rollout", lower_is_better=True),
+    "centre_error_after_contact": Metric(
+        "Centre error after contact (pixels)", "rollout", lower_is_better=True
+    ),
+    "centre_error_without_contact": Metric(
+        "Centre error, no contact (pixels)", "rollout", lower_is_better=True
+    ),
 }
 PIXEL_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "pixels")
 MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
-BASELINES = ("copy_last_frame", "copy_last_slots", "ceiling")
+BASELINES = (
+    "copy_last_frame",
+    "copy_last_slots",
+    "constant_velocity",
+    "object_constant_velocity",
+    "ceiling",
+)
 NAIVE_SEGMENTERS = ("kmeans_colour", "held_boxes")

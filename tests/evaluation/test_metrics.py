@@ -2,10 +2,10 @@
 
 from typing import get_args
 
+from ocvp.evaluation.comparisons import COMPARED
 from ocvp.evaluation.image_metrics import IMAGE_METRICS
 from ocvp.evaluation.metrics import MASK_METRICS, METRICS, PIXEL_METRICS
 from ocvp.evaluation.perceptual import Network
-from ocvp.evaluation.predictor_scores import COMPARED
 from ocvp.evaluation.segmentation_metrics import LABEL_METRICS
 from ocvp.evaluation.tracking_metrics import TRACKING_METRICS
 
@@ -24,4 +24,5 @@ def test_labels_say_what_is_better():
     assert METRICS["psnr"].label == "PSNR (dB) ↑"
     assert METRICS["centre_error"].label == "Centre error (pixels) ↓"
     worse_when_higher = {name for name, metric in METRICS.items() if metric.lower_is_better}
-    assert worse_when_higher == {"lpips_alex", "lpips_vgg", "slot_mse", "centre_error"}
+    errors = {"slot_mse", *TRACKING_METRICS}
+    assert worse_when_higher == {"lpips_alex", "lpips_vgg", "id_switches", *errors}

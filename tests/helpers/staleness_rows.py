@@ -603,7 +603,9 @@ MODULES: dict[str, Rows] = {
     "models.predictors": of(FROM_PREDICTORS | {"import_predictor"}),
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
-    "evaluation.bootstrap": of(FROM_PREDICTOR_SCORES),
+    "evaluation.intervals": of(FROM_PREDICTOR_SCORES),
+    "evaluation.comparisons": of(FROM_PREDICTOR_SCORES),
+    "evaluation.tracked_objects": of(FROM_PREDICTOR_SCORES),
     "evaluation.metrics": of(SCORES | FIGURES),
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(FROM_PREDICTOR_SCORES),
@@ -611,7 +613,7 @@ MODULES: dict[str, Rows] = {
     "evaluation.score_files": of(TABLES | FIGURES),
     "evaluation.segmentation_metrics": of(SCORES | FIGURES),
     "evaluation.tables": of(TABLES),
-    "evaluation.tracking_metrics": of(SCORES | FIGURES),
+    "evaluation.tracking_metrics": of(FROM_PREDICTOR_SCORES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "training.binding": of(NOTHING),  # it only speaks

@@ -29,6 +29,7 @@ from ocvp.study.chains import (
 )
 from ocvp.study.jobs import Jobs
 from ocvp.study.products import trained_models
+from ocvp.study.selection import warn_of_selection
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
 IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))
@@ -156,3 +157,4 @@ onstart:
 # What Snakemake does not see by itself: said once, not again by each of its jobs.
 if workflow.is_main_process and not IS_IMPORTED:
     plan.show_differences(CONFIG)
+    warn_of_selection(CONFIG)

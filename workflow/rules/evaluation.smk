@@ -44,7 +44,7 @@ rule score_predictor:
         {params.python} -m ocvp.evaluate_predictor \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --predictor {input.predictor:q} \
-            --videos {input.videos:q} --slots {input.slots:q} --seed {wildcards.seed:q} \
+            --videos {input.videos:q} --slots {input.slots:q} \
             --output {output.scores:q} --log {log:q}
         """
 
