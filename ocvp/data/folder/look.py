@@ -1,8 +1,9 @@
 """A look at a folder of videos: how many, how long, how large, what is seen and how it moves.
 
 A thing is what differs from the background and hangs together. Where most of a video has one
-colour, that is the background, and things that lie still are seen too. Elsewhere it is what each
-pixel shows most of the time, if the camera stands still, and only what moves is seen.
+colour, that is the background, and things can be counted. Elsewhere it is what each pixel shows
+most of the time, if the camera stands still; what rests leaves a hole there, and shadows move too,
+so that counts would be wrong.
 
 T frames, H W pixels.
 """
@@ -59,7 +60,7 @@ class Things(NamedTuple):
     sides: list[float]
     """Square roots of the areas of things, as such fractions."""
     number: int
-    """Things seen apart from each other at once."""
+    """Things seen apart from each other at once; 0 where they cannot be counted."""
 
 
 def look(folder: Path) -> Seen:
@@ -127,7 +128,7 @@ def things_in(frames: NDArray[np.uint8], size: tuple[int, int]) -> Things:
         size: Height and width of the source.
     """
     side = min(frames.shape[1:3])
-    differs = _foreground(frames)
+    differs, is_plain = _foreground(frames)
     centres, areas = zip(*map(_apart, differs), strict=True)
     speeds = [
         float(way)
@@ -137,18 +138,18 @@ def things_in(frames: NDArray[np.uint8], size: tuple[int, int]) -> Things:
     ]
     sides = [math.sqrt(area) / side for found in areas for area in found]
     number = int(np.percentile([len(found) for found in areas], USUAL, method="lower"))
-    return Things(size, float(differs.mean()), speeds, sides, number)
+    return Things(size, float(differs.mean()), speeds, sides, number if is_plain else 0)
 
 
-def _foreground(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels differ from the background, (T, H, W)."""
+def _foreground(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], bool]:
+    """Return which pixels differ from the background, (T, H, W), and whether it has one colour."""
     signed = frames.astype(np.int16)
-    colour = np.median(signed, axis=(0, 1, 2))  # (3,), that of the ground where it has but one
+    colour = np.median(signed, axis=(0, 1, 2))  # (3,)
     differs = np.abs(signed - colour).max(axis=-1) > DIFFERENT
     if differs.mean() < 1 - PLAIN:
-        return differs
+        return differs, True
     background = np.median(signed, axis=0)  # (H, W, 3)
-    return np.abs(signed - background).max(axis=-1) > DIFFERENT
+    return np.abs(signed - background).max(axis=-1) > DIFFERENT, False
 
 
 def _apart(differs: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
