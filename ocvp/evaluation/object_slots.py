@@ -15,7 +15,7 @@ from ocvp.batches.windows import Window, WindowReader
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.object_labels import Labels, ObjectLabels
-from ocvp.evaluation.tracking_metrics import UNASSIGNED, assign_slots
+from ocvp.evaluation.tracking_metrics import UNASSIGNED, assign_slots, object_centres
 from ocvp.models.savi import SAVi
 from ocvp.runtime.progress import progress
 
@@ -89,8 +89,7 @@ def of_counted(labels: Labels, masks: NDArray[np.uint8], assignment: NDArray[np.
         masks: True labels, (B, T, H, W).
         assignment: Slot of each object, (B, K).
     """
-    objects = np.arange(1, assignment.shape[1] + 1)
-    visible = (masks[:, :, None] == objects[:, None, None]).any(axis=(-2, -1))  # (B, T, K)
+    visible = ~np.isnan(object_centres(masks, assignment.shape[1])[..., 0])  # (B, T, K)
     counted = visible & (assignment != UNASSIGNED)[:, None]  # (B, T, K)
     return {
         target: np.where(counted, values, "")
