@@ -24,9 +24,10 @@ def _spins() -> str:
 
 # What libraries read when they are loaded; a value that the user has set stays. Snakemake does not
 # compute, and its jobs look for themselves, perhaps on another machine.
-if _LOAD.exists() and not {"torch", "snakemake"} & set(sys.modules):
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", _spins())
+_loaded = {"torch", "snakemake"} & set(sys.modules)
+_chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ)
+if _LOAD.exists() and not _loaded and not _chosen:
+    os.environ["GOMP_SPINCOUNT"] = _spins()
 # Files are written under other names and renamed, so nobody reads what another one writes; and some
 # network disks have no locks.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

@@ -25,6 +25,8 @@ from ocvp.models.savi import BoxFormat, SAVi
 
 CONDITIONAL = ("boxes", "centres")
 """Initializers that start from the boxes of the file."""
+DRAWN = ("random", "learned_random")
+"""Initializers that start from noise."""
 
 PUBLISHED_SIDE = 128
 """Pixels of the frames that the published boxes were made at."""
@@ -47,7 +49,7 @@ def video_sources(savi: SAVi, videos: Path) -> dict[str, tuple[Path, str]]:
         if not has_boxes:
             raise ValueError(
                 f"{videos} has no boxes, but this SAVi starts from them (initializer "
-                f"{savi.initializer_kind}); use initializer learned_random or random"
+                f"{savi.initializer_kind}); use initializer learned, learned_random or random"
             )
         if objects > savi.num_slots:
             raise ValueError(
@@ -82,7 +84,7 @@ def savi_inputs(
         boxes = batch["boxes"].to(device, non_blocking=True)[:, 0]  # (B, K, 4), the first frame's
         convert = model_boxes if savi.initializer_kind == "boxes" else model_centres
         inputs[savi.initializer_kind] = convert(boxes, savi.box_format)
-    else:
+    elif savi.initializer_kind in DRAWN:
         noise = slot_noise(seed, purpose, epoch, windows, savi.num_slots, savi.slot_dim)
         if device.type == "cuda":  # from other memory the copy would wait for the step before
             noise = noise.pin_memory()

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from ocvp.config.section import PositiveInt, Resolution, Section
+from ocvp.config.section import Resolution, Section, Size
 
 MOST_VIDEOS = 1_000_000
 """Of a split: the workflow makes a list of them while it parses."""
@@ -34,7 +34,7 @@ class TabletopDataset(Section):
     """Frames of a video."""
     fps: float = Field(default=10.0, gt=0)
     """Frames a second of simulated time."""
-    num_objects: tuple[PositiveInt, PositiveInt] = (3, 5)
+    num_objects: tuple[Size, Size] = (3, 5)
     """Fewest and most objects of a video; at most 8."""
     num_videos: NumVideos
     """Videos of each split."""

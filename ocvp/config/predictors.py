@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, RootModel, model_validator
 
 from ocvp.config.entries import ModelEntry, Training
-from ocvp.config.section import Section
+from ocvp.config.section import Section, Size
 
 
 class LstmModel(Section):
     """A stack of LSTM cells shared by all slots."""
 
-    hidden_dim: int = Field(default=128, ge=1)
+    hidden_dim: Size = 128
     """Width of the cells; equals the slot width where residual."""
-    num_cells: int = Field(default=2, ge=1)
+    num_cells: Size = 2
     """Cells on top of each other."""
     residual: bool = True
     """Whether the output is added to the input slots."""
@@ -22,17 +22,17 @@ class LstmModel(Section):
 class TransformerModel(Section):
     """A transformer over slots and time (Transformer, OCVP-Seq and OCVP-Par)."""
 
-    token_dim: int = Field(default=128, ge=1)
+    token_dim: Size = 128
     """Width of a token; a multiple of `num_heads`."""
-    hidden_dim: int = Field(default=256, ge=1)
+    hidden_dim: Size = 256
     """Hidden width of the feed-forward parts."""
-    num_layers: int = Field(default=4, ge=1)
+    num_layers: Size = 4
     """Layers (for OCVP-Seq each holds two blocks)."""
-    num_heads: int = Field(default=4, ge=1)
+    num_heads: Size = 4
     """Attention heads."""
     residual: bool = True
     """Whether the output is added to the input slots."""
-    buffer_size: int | None = Field(default=5, ge=1)
+    buffer_size: Size | None = 5
     """Most frames that the predictor looks back on; null: all."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of activations dropped in training."""

@@ -5,19 +5,19 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ocvp.config.entries import ModelEntry, Training
-from ocvp.config.section import Channels, PositiveInt, Section, Split
+from ocvp.config.section import LARGEST_SIZE, Channels, Section, Size, Split
 
 
 class SaviModel(Section):
     """The architecture of a SAVi (Kipf et al., ICLR 2022); frames have the data set's size."""
 
-    num_slots: int = Field(ge=1)
+    num_slots: Size
     """Slots, background included."""
-    slot_dim: int = Field(default=128, ge=4)
+    slot_dim: int = Field(default=128, ge=4, le=LARGEST_SIZE)
     """Width of a slot; a multiple of 4, the heads of the transition."""
     encoder_channels: Channels = (32, 32, 32, 32)
     """Channels of the encoder's convolutions, in order."""
-    encoder_mlp_dim: int = Field(default=64, ge=1)
+    encoder_mlp_dim: Size = 64
     """Hidden width of the MLP on the encoder's positions."""
     kernel_size: Literal[3, 5, 7] = 5
     """Side of the convolutions' kernels in pixels."""
@@ -25,20 +25,23 @@ class SaviModel(Section):
     """Whether the encoder's first three convolutions have stride 2."""
     decoder_channels: Channels = (64, 64, 64, 64)
     """Channels of the decoder's convolutions, in order."""
-    decoder_resolution: tuple[PositiveInt, PositiveInt] = (8, 8)
+    decoder_resolution: tuple[Size, Size] = (8, 8)
     """Height and width of the map on which the decoder starts."""
     downsample_decoder: bool = True
     """Whether the decoder doubles its map after each convolution but the last."""
-    slot_mlp_dim: int = Field(default=128, ge=1)
+    slot_mlp_dim: Size = 128
     """Hidden width of the MLP in slot attention."""
-    num_iterations_first: int = Field(default=2, ge=1)
+    num_iterations_first: Size = 2
     """Slot attention iterations on the first frame."""
-    num_iterations: int = Field(default=2, ge=1)
+    num_iterations: Size = 2
     """Slot attention iterations on later frames."""
     transition: bool = True
     """Whether a transformer block predicts the next frame's initial slots (else: identity)."""
-    initializer: Literal["random", "learned_random", "centres", "boxes"] = "learned_random"
-    """How the first frame's slots start: at random, or from the objects' centres or boxes."""
+    initializer: Literal["random", "learned_random", "learned", "centres", "boxes"] = (
+        "learned_random"
+    )
+    """How the first frame's slots start: at random, from a learned vector each, or from the
+    objects' centres or boxes."""
     box_format: Literal["yxyx_fraction", "published_pixels"] = "yxyx_fraction"
     """Convention of boxes and centres that the network sees; the second is for imported models."""
     absent: Literal["learned", "published"] = "learned"

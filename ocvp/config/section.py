@@ -20,9 +20,12 @@ VARIANT_PATTERN = rf"{NAME_PATTERN.rstrip('$')}(-{VALUES_PATTERN})?$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 NameOfVariant = Annotated[str, Field(pattern=VARIANT_PATTERN)]
 """A name, or that of one variant of an entry with a grid (see `ocvp.config.grid`)."""
-Resolution = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
-PositiveInt = Annotated[int, Field(ge=1)]
-Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+LARGEST_SIZE = 4096
+"""What no size of a model exceeds: channels, sides, slots, layers, iterations."""
+Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
+Side = Annotated[int, Field(ge=8, le=LARGEST_SIZE)]
+Resolution = tuple[Side, Side]
+Channels = Annotated[tuple[Size, ...], Field(min_length=1)]
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -101,7 +101,7 @@ def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterato
     if model.initializer in ("boxes", "centres") and not dataset.has_boxes:
         yield (
             f"savi.{s}.model.initializer is {model.initializer}, but {d} (kind {dataset.kind}) has "
-            "no boxes; use learned_random or random"
+            "no boxes; use learned, learned_random or random"
         )
     if dataset.max_objects > model.num_slots:
         yield (

@@ -1,4 +1,4 @@
-"""Slots before the first frame is seen: drawn at random, or made from what is known of objects.
+"""Slots before the first frame is seen: drawn, learned, or made from what is known of objects.
 
 B batch, N slots, D slot_dim, K objects (at most N).
 """
@@ -26,6 +26,19 @@ class LearnedRandomSlots(nn.Module):
     def forward(self, noise: Tensor) -> Tensor:
         """Scale and shift a unit normal draw, shape (B, N, D)."""
         return self.mean + self.sigma * noise  # (B, N, D)
+
+
+class LearnedSlots(nn.Module):
+    """One learned vector for each slot, without noise (SlotContrast, Manasyan et al. 2025)."""
+
+    def __init__(self, *, num_slots: int, slot_dim: int) -> None:
+        """Make the vectors, shape (N, D), alike until they are drawn: `SAVi.reset_parameters`."""
+        super().__init__()
+        self.slots = nn.Parameter(torch.zeros(num_slots, slot_dim))
+
+    def forward(self, num_videos: int) -> Tensor:
+        """Return the same slots for each video, shape (B, N, D)."""
+        return self.slots.expand(num_videos, -1, -1)
 
 
 class CoordinateSlots(nn.Module):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ocvp.config.section import LARGEST_SIZE
 from ocvp.models.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ SAME_FUNCTION = (
     "residual",
 )
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
-LARGEST = 4096
-"""What no argument of a model in a file exceeds: channels, sides, slots, layers, iterations."""
 SPARE_VALUES = 10_000_000
 """How many more values than twice those of its file a module may get before it is given up."""
 TRAINED = ("seed", "step", "examples", "training_seconds")
@@ -145,8 +144,8 @@ def build_module(
     """
     for name, value in arguments.items():
         numbers = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(number, int) and abs(number) > LARGEST for number in numbers):
-            raise ValueError(f"{name} is {value!r:.80}; at most {LARGEST} is allowed")
+        if any(isinstance(number, int) and abs(number) > LARGEST_SIZE for number in numbers):
+            raise ValueError(f"{name} is {value!r:.80}; at most {LARGEST_SIZE} is allowed")
     room = 2 * sum(map(_counted, weights.values())) + SPARE_VALUES
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ocvp.models.decoder import Decoder
 from ocvp.models.encoder import Encoder
-from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots
+from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, LearnedSlots
 from ocvp.models.precision import at_least_float32
 from ocvp.models.slot_attention import SlotAttention
 from ocvp.models.transition import Transition
 
-Initializer = Literal["random", "learned_random", "centres", "boxes"]
+Initializer = Literal["random", "learned_random", "learned", "centres", "boxes"]
 BoxFormat = Literal["yxyx_fraction", "published_pixels"]
 Absent = Literal["learned", "published"]
 
@@ -135,6 +135,8 @@ class SAVi(nn.Module):
         self.initializer: nn.Module = nn.Identity()  # random: the unit normal draw as it is
         if initializer == "learned_random":
             self.initializer = LearnedRandomSlots(slot_dim=slot_dim)
+        elif initializer == "learned":
+            self.initializer = LearnedSlots(num_slots=num_slots, slot_dim=slot_dim)
         elif initializer != "random":
             self.initializer = CoordinateSlots(
                 num_slots=num_slots,
@@ -165,7 +167,7 @@ class SAVi(nn.Module):
         for name, parameter in self.named_parameters():
             if name.endswith("weight_hh"):
                 nn.init.orthogonal_(parameter)
-            elif parameter.dim() >= 2:  # mean, sigma and absent slots of initializers too
+            elif parameter.dim() >= 2:  # mean, sigma and slots of initializers too
                 nn.init.xavier_uniform_(parameter)
             elif "bias" in name:  # the weights of norms stay one
                 nn.init.zeros_(parameter)
@@ -256,6 +258,8 @@ class SAVi(nn.Module):
         self, frames: Tensor, boxes: Tensor | None, centres: Tensor | None, noise: Tensor | None
     ) -> Tensor:
         """Make the first frame's slots, shape (B, N, D), from what the initializer needs."""
+        if isinstance(self.initializer, LearnedSlots):
+            return self.initializer(len(frames))
         if not isinstance(self.initializer, CoordinateSlots):
             shape = (len(frames), self.num_slots, self.slot_dim)
             if noise is None:

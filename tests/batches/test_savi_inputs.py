@@ -85,6 +85,11 @@ def test_noise_is_a_function_of_seed_purpose_epoch_and_window(videos, initialize
     assert not torch.equal(inputs_of(savi, videos, epoch=3)["noise"], expected)
 
 
+def test_learned_slots_need_no_noise(videos):
+    savi, _ = make_savi(initializer="learned")
+    assert set(inputs_of(savi, videos)) == {"frames"}
+
+
 def test_slots_of_a_video_do_not_depend_on_the_batch_it_is_in(videos):
     savi, _ = make_savi(initializer="learned_random")
     reader = WindowReader(video_sources(savi, videos), 8)

@@ -118,6 +118,16 @@ BAD = {
         1.0,
         ["predictors.transformer.model.dropout is 1.0", "less than 1"],
     ),
+    "layers beyond all reason": (
+        "predictors.transformer.model.num_layers",
+        10**12,
+        ["predictors.transformer.model.num_layers is 1000000000000", "equal to 4096"],
+    ),
+    "frames beyond all reason": (
+        "datasets.tiny.resolution",
+        [16, 5000],
+        ["datasets.tiny.resolution.1 is 5000", "equal to 4096"],
+    ),
     "none of the choices": (
         "savi.small.model.kernel_size",
         4,

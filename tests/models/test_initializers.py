@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots
+from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, LearnedSlots
 
 BOXES = torch.tensor([[[0.1, 0.2, 0.3, 0.4], [-1.0, -1.0, -1.0, -1.0]]])
 
@@ -25,6 +25,13 @@ def test_learned_random_slots_scale_with_a_signed_sigma():
         module.sigma.copy_(torch.tensor([[[3.0, -4.0]]]))
     slots = module(torch.tensor([[[1.0, 1.0], [0.0, -1.0]]]))
     assert slots.tolist() == [[[4.0, -2.0], [1.0, 6.0]]]
+
+
+def test_learned_slots_are_the_same_for_all_videos():
+    module = LearnedSlots(num_slots=2, slot_dim=3)
+    with torch.no_grad():
+        module.slots.copy_(torch.arange(6.0).view(2, 3))
+    assert module(2).tolist() == [[[0, 1, 2], [3, 4, 5]]] * 2
 
 
 def test_absent_objects_get_a_learned_slot_each():

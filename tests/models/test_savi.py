@@ -50,6 +50,20 @@ def test_shapes_and_masks(frames):
     torch.testing.assert_close(out.reconstruction, (out.masks * out.objects).sum(dim=2))
 
 
+def test_learned_slots_start_apart_and_are_trained(frames):
+    savi = make(initializer="learned")
+    start = savi.initializer.slots
+    assert start.shape == (3, 8)
+    assert (start[0] != start[1]).all()  # alike, they would win the same positions for ever
+    torch.manual_seed(5)
+    first = savi.encode(frames)
+    torch.manual_seed(6)  # nothing is drawn
+    assert torch.equal(savi.encode(frames), first)
+    assert torch.equal(savi.encode(frames, initial_slots=start.expand(2, -1, -1)), first)
+    first.square().sum().backward()
+    assert start.grad.abs().sum() > 0
+
+
 class AddingCorrector(torch.nn.Module):
     """Adds the mean of the frame's features to the slots, once an iteration."""
 

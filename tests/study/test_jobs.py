@@ -191,7 +191,9 @@ def test_what_is_scored(jobs):
 
 
 def test_slots_are_extracted_of_what_is_trained_on_and_of_what_is_scored():
-    config = config_of(TINY)
+    study = config_of(TINY).study[0].model_copy(update={"evaluation": ["short"]})
+    config = config_of(TINY, study=study.model_dump())
+    assert config.evaluation["short"].split == "test"
     (chain,) = chains(config)
     assert slot_splits(config, chain) == ["test", "train", "val"]
     assert video_splits(config, chain) == ["test", "train", "val"]
