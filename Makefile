@@ -15,7 +15,7 @@ ARCHIVE ?= study.tar.gz
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-slurm fuzz kills lint format tensorboard archive clean
+.PHONY: help install demo trial test test-all test-slurm fuzz kills lint format tensorboard archive clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' "$(strip $(MAKEFILE_LIST))" | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ $(TOOLS): $(STAMP) envs/requirements-dev.lock
 demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/python -m ocvp.show_results
+
+trial: $(STAMP) ## Run docs/own_videos.md on films made for it (about 30 minutes on 2 cores)
+	$(BIN)/python tests/helpers/trial.py
 
 test: $(TOOLS) ## Run the tests, in about 5 minutes on 2 cores
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not slow"

@@ -81,14 +81,21 @@ class Film:
             yield from of_one_size(pictures, "those")
         self.pace = pace_of(moments[start:] if self._fps is None else moments)
 
-    def count(self) -> int:
+    def count(self, stop: int | None = None) -> int:
         """Return the number of frames, by decoding them: what a film's head says may be wrong.
+
+        Args:
+            stop: Number at which to end; None: the film's end.
 
         Raises:
             ValueError: As for `read`.
         """
-        with _decoded(self._path) as frames:
-            return sum(1 for _ in self._frames(frames))
+        moments: list[Moment] = []
+        with _decoded(self._path) as decoded:
+            frames = self._frames(_noting(decoded, moments))
+            number = sum(1 for _ in itertools.islice(frames, stop))
+        self.pace = pace_of(moments)
+        return number
 
     def _frames(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         return frames if self._fps is None else _sampled(frames, Fraction(self._fps))

@@ -95,6 +95,7 @@ class _Loop:
         # All processes get the signal, and one speaks of it.
         self._stop = StopRequest(is_shown=setup.group.is_first)
         self._is_validating = False  # where the loop is, should memory not suffice
+        self._was_doubted = False  # once in a session
         self._begin(state)
         self.report = Report(setup, state)
 
@@ -194,6 +195,7 @@ class _Loop:
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
             check_losses(metrics, f"the validation after step {state.step}")
+            self._doubt()
         if self._group.is_first:
             log.images(task.images(), state.step)
         log.scalars("validation", metrics, state.step)
@@ -206,6 +208,16 @@ class _Loop:
             state.epoch, state.batch = state.epoch + 1, 0
         self.report.show(state)
         logger.debug("step %d: validation loss %.6g", state.step, metrics["loss"])
+
+    def _doubt(self) -> None:
+        """Warn once, from half of the steps on, where what was learned is not what was meant."""
+        state = self.state
+        if self._was_doubted or 2 * state.step < state.num_steps or not self._group.is_first:
+            return
+        doubts = self._task.doubts(state.epoch)
+        self._was_doubted = doubts is not None
+        if doubts:
+            logger.warning("step %d of %d: %s", state.step, state.num_steps, doubts)
 
     # --- faults, stops and saves -----------------------------------------------------------------
 

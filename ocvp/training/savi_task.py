@@ -3,6 +3,8 @@
 B batch, T frames, N slots, H W pixels.
 """
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
 from ocvp.training.losses import savi_loss
 from ocvp.training.task import Task
+
+DOUBTED_VIDEOS = 16
+"""Of the validation, whose masks are looked at."""
 
 
 class SaviTask(Task):
@@ -77,9 +82,33 @@ class SaviTask(Task):
         )
         return {"slots": panel}
 
+    def doubts(self, epoch: int) -> str | None:
+        """Return what speaks against slots having found objects; None in the curriculum."""
+        # Here: what is only said does not change what is trained.
+        from ocvp.training.binding import doubts_about
+
+        if self._is_early(epoch):
+            return None
+        plan = self.validation_plan()
+        plan = plan[: math.ceil(DOUBTED_VIDEOS / len(plan[0]))]
+        masks = [self._masks_from_one_start(*batch) for batch in self.read_validation(plan)]
+        return doubts_about(np.concatenate(masks))
+
+    @torch.no_grad()
+    def _masks_from_one_start(
+        self, windows: Sequence[Window], batch: Mapping[str, Tensor]
+    ) -> np.ndarray:
+        """Return masks (B, T, N, H, W) of videos whose slots start from the same noise, if any."""
+        first = [windows[0]._replace(video=0)] * len(windows)
+        inputs = savi_inputs(self.module, first, batch, seed=self._seed, purpose="validation")
+        return self.module(**inputs).masks.squeeze(-3).float().cpu().numpy()
+
     def _length_in(self, epoch: int) -> int:
-        is_early = epoch < self._settings.curriculum_epochs
-        return self._settings.curriculum_clip_length if is_early else self._length
+        return self._settings.curriculum_clip_length if self._is_early(epoch) else self._length
+
+    def _is_early(self, epoch: int) -> bool:
+        """Tell whether an epoch belongs to the curriculum."""
+        return epoch < self._settings.curriculum_epochs
 
     def _loss(self, batch: Batch, purpose: str, epoch: int) -> Tensor:
         windows, fields = batch

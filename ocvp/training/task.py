@@ -97,6 +97,10 @@ class Task(ABC):
     def images(self) -> dict[str, np.ndarray]:
         """Return pictures to look at, uint8 (H, W, 3), by name."""
 
+    def doubts(self, epoch: int) -> str | None:
+        """Return what speaks against what was learned so far; empty: nothing; None: it is early."""
+        return ""
+
     def _length_in(self, epoch: int) -> int:
         """Return how many frames the windows of an epoch have."""
         return self._length

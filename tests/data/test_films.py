@@ -41,6 +41,13 @@ def grays_of(film, *arguments):
     return [int(np.asarray(picture)[0, 0, 0]) for picture in film.read(*arguments)]
 
 
+def test_frames_are_counted_to_the_end_or_not_so_far(tmp_path):
+    film = Film(write(tmp_path / "film.mp4", gray_frames()))
+    assert (film.count(), film.count(4), film.count(100)) == (10, 4, 10)
+    assert film.pace is not None
+    assert (film.pace.fps, film.pace.is_even) == (10, True)
+
+
 # --- orientation -------------------------------------------------------------------------------
 
 

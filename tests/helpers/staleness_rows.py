@@ -594,6 +594,7 @@ MODULES: dict[str, Rows] = {
     "compute.randomness": of((FROM_VIDEOS, TABLETOP), FROM_SAVI),
     "data.clips": of(NOTHING),
     "data.films": of((FROM_VIDEOS, OWN)),
+    "data.folder.look": of(NOTHING),
     "data.frame_files": of((FROM_VIDEOS, f"{OBJ3D}|{OWN}")),
     "data.mask_boxes": of((FROM_VIDEOS, f"{TABLETOP}|{OWN}")),
     "data.picture_series": of((FROM_VIDEOS, OWN)),
@@ -613,6 +614,8 @@ MODULES: dict[str, Rows] = {
     "evaluation.tracking_metrics": of(SCORES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
+    "training.binding": of(NOTHING),  # it only speaks
+    "training.speed": of(NOTHING),
     "published.conversion": of(NOTHING),
     "published.text": of(NOTHING),
     "prepare_data": of(FROM_VIDEOS),

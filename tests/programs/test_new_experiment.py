@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from raw_trees import write_film
 from tiny import assert_one_error, call
 
 from ocvp.config.experiments import new_experiment
@@ -292,3 +294,73 @@ def test_grids_stay_grids_and_their_variants_follow_the_new_names(work):
     assert config.study[0].predictors == ["ocvp_seq_mine-dropout0.1-num_layers2"]
     text = (work / "config" / "mine.yaml").read_text(encoding="utf-8")
     assert "grid: {dropout: [0.1], num_layers: [1, 2]}" in text
+
+
+# --- for a folder of films -----------------------------------------------------------------------
+
+
+def write_moving_films(folder, number=10):
+    for film in range(number):
+        frames = np.full((16, 32, 48, 3), 60, np.uint8)
+        for t in range(16):
+            frames[t, 4 + film : 12 + film, 2 * t : 2 * t + 8] = (220, 20 * film, 90)
+        write_film(folder / f"film_{film}.mp4", frames)
+
+
+def test_a_config_for_films_says_why(work, capsys, monkeypatch):
+    monkeypatch.setattr("ocvp.training.speed.least_seconds", lambda step: 0.1)
+    write_moving_films(work / "films")
+    assert call(main, "mine", "--videos", "films", "--budget", "60") == 0
+    path = Path("config/mine.yaml")
+    config = read_template(path)
+    assert config.datasets["mine"].root == "films"
+    assert config.datasets["mine"].resolution == (32, 48)
+    assert config.savi["savi"].model.num_slots == 2
+    assert config.savi["savi"].training.num_steps == 22_000  # of 36,000 in an hour
+    text = path.read_text(encoding="utf-8")
+    head = text.partition("\n\n")[0]
+    assert "# - resolution: frames are 32x48" in head
+    assert "10.0 steps a second" in " ".join(head.split())
+    assert "snakemake --cores 2 --configfile config/mine.yaml" in head
+    assert max(map(len, head.splitlines())) <= WIDTH
+    said = capsys.readouterr().err
+    assert "- num_slots: up to 1 things were seen at once" in said
+
+
+def test_the_same_films_and_speed_give_the_same_config(work, monkeypatch):
+    monkeypatch.setattr("ocvp.training.speed.least_seconds", lambda step: 0.1)
+    write_moving_films(work / "films")
+    for name in ("a", "b"):
+        assert call(main, "mine", "--videos", "films", "--output", f"{name}.yaml") == 0
+    texts = [Path(f"{name}.yaml").read_text(encoding="utf-8") for name in "ab"]
+    assert texts[0].replace("a.yaml", "") == texts[1].replace("b.yaml", "")
+
+
+def test_doubts_are_warned_of_and_written(work, capsys, monkeypatch):
+    monkeypatch.setattr("ocvp.training.speed.least_seconds", lambda step: 1.0)
+    write_moving_films(work / "films")
+    assert call(main, "mine", "--videos", "films", "--num-objects", "3") == 0
+    text = " ".join(Path("config/mine.yaml").read_text(encoding="utf-8").split())
+    assert read_template(Path("config/mine.yaml")).savi["savi"].model.num_slots == 4
+    assert "# - Beware: 30 minutes are 1100 steps of SAVi" in text
+    assert "objects are seldom found in fewer than" in capsys.readouterr().err
+
+
+FOR_VIDEOS = {
+    "no such folder": (["--videos", "films"], "films does not exist"),
+    "too few": (["--videos", "few"], "few holds 3 videos"),
+    "no time": (["--videos", "few", "--budget", "0"], "--budget is 0"),
+    "endless": (["--videos", "few", "--budget", "inf"], "--budget is inf"),
+    "neither": ([], "one of the arguments --like --videos is required"),
+    "both": (["--videos", "few", "--like", "obj3d"], "not allowed with argument"),
+    "of the other kind": (["--videos", "few", "--savi", "savi"], "--savi is not for --videos"),
+    "of this kind": (["--like", "obj3d", "--budget", "3"], "--budget is not for --like"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "part"), FOR_VIDEOS.values(), ids=FOR_VIDEOS.keys())
+def test_folders_and_options_that_do_not_fit_are_refused(work, capsys, arguments, part):
+    write_moving_films(work / "few", 3)
+    assert call(main, "mine", *arguments) in (1, 2)
+    assert_one_error(capsys.readouterr().err, part)
+    assert not (work / "config").exists()

@@ -93,6 +93,9 @@ class Toy:
         self.modes.append(("validate", self.module.training or torch.is_grad_enabled()))
         return {"loss": (self.module.weight.sum() - self.valley).abs()}
 
+    def doubts(self, epoch):
+        return ""
+
     def images(self):
         return {"picture": np.full((4, 6, 3), len(self.seen) % 256, np.uint8)}
 
@@ -154,6 +157,21 @@ def test_validation_follows_each_epoch_and_the_end_without_gradients_or_dropout(
     kinds = [kind for kind, _ in task.modes]
     assert kinds == [*3 * ["train"], "validate", *3 * ["train"], "validate", "train", "validate"]
     assert all(flag == (kind == "train") for kind, flag in task.modes)
+
+
+def test_doubts_are_warned_of_once_from_half_of_the_steps_on(tmp_path, caplog):
+    task = Toy(num_videos=2)  # a step an epoch
+    asked = []
+
+    def doubts(epoch):
+        asked.append(epoch)
+        return None if epoch < 5 else "the toy is bored"
+
+    task.doubts = doubts
+    train_toy(task, tmp_path, {"num_steps": 8})
+    assert asked == [3, 4, 5]  # None: it is early
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert record.getMessage() == "step 6 of 8: the toy is bored"
 
 
 def test_epochs_can_be_given_instead_of_steps(tmp_path):

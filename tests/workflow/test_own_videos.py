@@ -1,26 +1,23 @@
-"""The page on videos of one's own: its configs are valid, and its data set can be converted."""
+"""The page on videos of one's own: its commands, its configs, and what is made of its films."""
 
-import re
-from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import trial
 import yaml
+from disc_films import MOST, NUM_FRAMES, SIDE, draw, write_films
 from PIL import Image
-from raw_trees import MAX_OBJECTS, write_folder
+from snakemake_runs import PROJECT
 from tiny import call
 
-from ocvp import prepare_data
+from ocvp import new_experiment, prepare_data
 from ocvp.config.whole import read_config
 from ocvp.data.videos import VideoFile
 
-PAGE = (Path(__file__).parents[2] / "docs" / "own_videos.md").read_text(encoding="utf-8")
-NUM_VIDEOS = {"train": 4, "val": 3, "test": 3}  # they lie in one folder: 10 videos
-NUM_FRAMES = 32
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+NUM_FILMS = 10
+SCORED, TRY, WITH_MASKS = map(yaml.safe_load, trial.blocks("yaml"))
 
 
 def merged(config, change):
@@ -31,26 +28,75 @@ def merged(config, change):
     return config | change | values
 
 
-CONFIG, TRIAL, WITH_MASKS = map(yaml.safe_load, blocks("yaml"))
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Return a folder in which the page's films and its config lie, and that config."""
+    folder = tmp_path_factory.mktemp("page")
+    write_films(folder / "data" / "discs", NUM_FILMS)
+    (command,) = (line for line in trial.commands() if "new_experiment" in line)
+    arguments = command.removeprefix("python -m ocvp.new_experiment ").split()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("ocvp.training.speed.least_seconds", lambda step: 0.1)
+        assert call(new_experiment.main, *arguments) == 0
+    text = (folder / "config" / "discs.yaml").read_text(encoding="utf-8")
+    return folder, yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("change", [{}, TRIAL, WITH_MASKS, merged(TRIAL, WITH_MASKS)])
-def test_the_pages_configs_are_valid(change):
-    config = read_config(merged(CONFIG, change))
-    dataset = config.datasets["billiards"]
-    assert dataset.kind == "folder"
-    assert dataset.has_boxes == ("masks" in change.get("datasets", {}).get("billiards", {}))
-    assert [study.datasets for study in config.study] == [["billiards"]]
+def test_a_film_shows_two_to_four_things_that_go_straight_on():
+    clips = [draw(number) for number in range(1, 30)]
+    assert {int(clip.masks.max()) for clip in clips} == {2, 3, MOST}
+    top = clips[0].masks == clips[0].masks.max()  # nothing passes over the last one
+    assert top.any(axis=(1, 2)).all()
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    centres = np.array([(rows[frame].mean(), columns[frame].mean()) for frame in top])
+    ways = np.abs(np.diff(centres, axis=0))  # the same but for whole pixels, and where it bounces
+    assert (np.median(np.abs(ways - ways.mean(axis=0)), axis=0) < 0.6).all()
+    assert all(
+        (clip.frames[clip.masks == 0] == clip.frames[0, 0, 0]).mean() > 0.5 for clip in clips
+    )
 
 
-def convert(folder, split, change):
+def test_the_config_fits_the_films(page):
+    folder, value = page
+    config = read_config(value)
+    dataset = config.datasets["discs"]
+    assert (dataset.root, dataset.frames) == ("data/discs/films", ".")
+    assert (dataset.resolution, dataset.num_frames, dataset.stride) == ((32, 32), NUM_FRAMES, 1)
+    assert dataset.masks is None
+    assert config.savi["savi"].model.num_slots == MOST + 1
+    assert config.savi["savi"].model.initializer != "boxes"
+    assert config.study[0].evaluation == ["discs_8_to_8"]
+    text = (folder / "config" / "discs.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# The experiment discs, made for the 10 videos in data/discs/films.")
+    assert f"frames are {SIDE}x{SIDE}" in text
+
+
+@pytest.mark.parametrize("change", [TRY, WITH_MASKS, merged(TRY, WITH_MASKS)])
+def test_the_pages_changes_of_it_are_valid(page, change):
+    dataset = read_config(merged(page[1], change)).datasets["discs"]
+    assert dataset.has_boxes == ("masks" in change["datasets"]["discs"])
+
+
+def test_the_scored_data_set_is_that_of_the_models(page):
+    """Else frames, splits or slots would be others than those that were trained on."""
+    scored, made = read_config(SCORED), read_config(page[1])
+    same = ("shares", "resolution", "num_frames", "stride", "start", "fit", "resize")
+    for key in same:
+        assert getattr(scored.datasets["scored"], key) == getattr(made.datasets["discs"], key)
+    assert scored.evaluation["scored_8_to_8"] == made.evaluation["discs_8_to_8"]
+    for entry in (scored.savi["found"], scored.predictors["rolled_out"]):
+        assert entry.pretrained.startswith("results/discs/savi/seed0/")
+
+
+def convert(folder, name, split, entry):
     """Convert one split in chunks of 3 videos, and join them."""
-    entry = merged(CONFIG, change)["datasets"]["billiards"] | {"videos_per_chunk": 3}
     root = folder / entry["root"]
-    videos = folder / "results" / "billiards" / "videos"
-    share = {"train": 8, "val": 1, "test": 1}[split]
-    options = ["--config", entry, "--dataset", "billiards", "--split", split, "--root", root]
-    chunks = [videos / split / f"chunk{chunk}.h5" for chunk in range(-(-share // 3))]
+    entry = entry | {"videos_per_chunk": 3}
+    videos = folder / "results" / name / "videos"
+    options = ["--config", entry, "--dataset", name, "--split", split, "--root", root]
+    number = {"train": 7, "val": 1, "test": 2}[split]
+    chunks = [videos / split / f"chunk{chunk}.h5" for chunk in range(-(-number // 3))]
     for chunk, path in enumerate(chunks):
         arguments = ["--chunk", chunk, "--output", path]
         assert call(prepare_data.main, "chunk", *options, *arguments) == 0
@@ -60,37 +106,61 @@ def convert(folder, split, change):
     return output
 
 
-@pytest.mark.parametrize("films", [False, True])
-def test_the_pages_data_set_is_converted(tmp_path, monkeypatch, capsys, films):
-    root = tmp_path / "data" / "billiards"
-    write_folder(root, NUM_VIDEOS, NUM_FRAMES, films=films, masks=False, splits=False)
+def test_the_pages_films_are_converted(page, monkeypatch, capsys):
+    folder, value = page
     names = []
     for split in ("train", "val", "test"):
-        with VideoFile(convert(tmp_path, split, {})) as videos:
+        with VideoFile(convert(folder, "discs", split, value["datasets"]["discs"])) as videos:
             assert videos.fields == ("frames",)
-            assert (videos.num_frames, videos.height, videos.width) == (30, 64, 64)
+            assert (videos.num_frames, videos.height, videos.width) == (NUM_FRAMES, 32, 32)
             names += videos.names
-    assert len(names) == 10
-    assert set(names) == {f"{s}_{k + 1}" for s, number in NUM_VIDEOS.items() for k in range(number)}
-    monkeypatch.chdir(tmp_path)
-    (code,) = blocks("python")
+    assert sorted(names) == [f"film_{number:03d}" for number in range(1, NUM_FILMS + 1)]
+    monkeypatch.chdir(folder)
+    (code,) = trial.blocks("python")
     exec(compile(code, "own_videos.md", "exec"), {})
-    assert "8 videos of 30 frames" in capsys.readouterr().out
-    with Image.open("billiards.png") as picture:
-        assert picture.size == (6 * 64, 64)
+    assert "7 videos of 24 frames" in capsys.readouterr().out
+    with Image.open("discs.png") as picture:
+        assert picture.size == (5 * 32, 32)
 
 
-def test_the_pages_masks_are_converted(tmp_path):
-    write_folder(tmp_path / "data" / "billiards", NUM_VIDEOS, NUM_FRAMES, splits=False)
-    with VideoFile(convert(tmp_path, "train", WITH_MASKS)) as videos:
+def test_the_masks_are_those_of_the_films(page):
+    path = convert(page[0], "scored", "test", SCORED["datasets"]["scored"])
+    with VideoFile(path) as videos:
         assert videos.fields == ("frames", "masks", "boxes")
-        assert videos.max_objects == 5
+        assert videos.max_objects == MOST
         for video in range(videos.num_videos):
-            masks, boxes = videos.read("masks", video), videos.read("boxes", video)
-            values = videos.metadata[video]["mask_values"]
-            assert 1 <= len(values) <= MAX_OBJECTS
-            for k in range(5):
-                np.testing.assert_array_equal(
-                    (boxes[:, k] >= 0).all(axis=1), (masks == k + 1).any(axis=(1, 2))
-                )
-            assert masks.max() == len(values)
+            clip = draw(int(videos.names[video].removeprefix("film_")))
+            masks = videos.read("masks", video)
+            np.testing.assert_array_equal(masks, clip.masks[:, ::3, ::3])  # of 96 pixels, 32
+            # what is masked as the same thing has the same colour, about, after H.264
+            frames = videos.read("frames", video).astype(float)
+            for k in range(1, masks.max() + 1):
+                assert np.median(frames[masks == k].std(axis=0)) < 40
+
+
+def test_figures_are_missed_where_they_are_not_above_their_limits(capsys):
+    assert trial.Figure("a", 0.76, 0.75).is_met
+    missed = trial.Figure("clip-level FG-ARI", 0.75, 0.75)
+    assert not missed.is_met
+    assert str(missed).endswith("MISSED")
+    assert not trial.Figure("a", float("nan"), 0).is_met
+
+
+def test_make_trial_runs_it():
+    rule = (PROJECT / "Makefile").read_text(encoding="utf-8").partition("\ntrial: ")[2]
+    assert "tests/helpers/trial.py" in rule.partition("\n\n")[0]
+    program = PROJECT / "tests/helpers/trial.py"
+    shown = subprocess.run(
+        [sys.executable, program, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "make trial" in shown.stdout
+
+
+@pytest.mark.slow
+def test_the_page_in_two_minutes(tmp_path):
+    """All of its commands, with fewer films and steps: slots begin to part, and rollouts run."""
+    further = {"disc_films": "--num-films 50", "new_experiment": "--budget 1"}
+    trial.run_page(tmp_path / "project", further)
+    (figure,) = trial.decomposition(tmp_path / "project", 0.05)  # chance is 0
+    assert figure.is_met, figure
+    assert len(trial.rollout(tmp_path / "project")) == 4

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from ocvp.config.datasets import FolderDataset, SplitShares
@@ -37,7 +37,29 @@ def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
     folder = root / dataset.frames / inner
     check_folder(folder, HELP)
     mask_folder = None if dataset.masks is None else root / dataset.masks / inner
-    skipped = {root / dataset.masks} if dataset.masks else set()
+    paths = videos_in(folder, {root / dataset.masks} if dataset.masks else set())
+    if dataset.shares:
+        num_videos = len(paths)
+        paths = _share(paths, dataset.shares, split)
+        if not paths:
+            raise ValueError(
+                f"shares.{split} is {getattr(dataset.shares, split)}, which of the {num_videos} "
+                f"videos in {folder} leaves none; give a larger share, or more videos"
+            )
+    return [_folder_video(dataset, path, mask_folder) for path in paths]
+
+
+def videos_in(folder: Path, skipped: Set[Path] = frozenset()) -> list[Path]:
+    """Return the films and the folders in a folder, in the order of the numbers in their names.
+
+    Args:
+        folder: The folder, which is there.
+        skipped: What in it is no video.
+
+    Raises:
+        MissingDataError: If there are none.
+        ValueError: If there is something else, or two have one name.
+    """
     paths = [path for path in visible(folder) if path not in skipped]
     for path in paths:
         if not path.is_dir() and path.suffix.lower() not in FILMS:
@@ -47,18 +69,10 @@ def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
             )
     if not paths:
         raise MissingDataError(f"{folder} holds no videos.\n{HELP}")
-    paths = sorted(paths, key=lambda path: natural_order(path.name))
     counts = Counter(_name(path) for path in paths)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise ValueError(f"{folder} holds several videos named {', '.join(twice)}")
-    if dataset.shares:
-        paths = _share(paths, dataset.shares, split)
-        if not paths:
-            raise ValueError(
-                f"shares.{split} is {getattr(dataset.shares, split)}, which of the {len(counts)} "
-                f"videos in {folder} leaves none; give a larger share, or more videos"
-            )
-    return [_folder_video(dataset, path, mask_folder) for path in paths]
+    return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def _name(path: Path) -> str:
