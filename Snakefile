@@ -1,7 +1,7 @@
 """Object-centric video prediction: from videos to slots, predictions and evidence.
 
 The targets, in order: prepare_data, train_savi, evaluate_savi, extract_slots, train_predictor,
-evaluate_predictor, figures, summarize, all (the default).
+evaluate_predictor, probe_slots, figures, summarize, all (the default).
 """
 
 
@@ -11,6 +11,7 @@ include: "workflow/rules/savi.smk"
 include: "workflow/rules/slots.smk"
 include: "workflow/rules/predictor.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -25,6 +26,7 @@ rule all:
         rules.extract_slots.input,
         rules.train_predictor.input,
         rules.evaluate_predictor.input,
+        JOBS.asked_probes,
         rules.figures.input,
         # As paths: a workflow that imports this one may have other rules for them.
         "results/summary.csv",

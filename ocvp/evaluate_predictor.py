@@ -1,23 +1,22 @@
-"""Score a slot predictor under one protocol, beside two copies of the last context frame.
+"""Score a slot predictor under one protocol, beside baselines that know no dynamics.
 
 A window is frames 0 to num_context + num_preds of each video. `copy_last_frame` repeats the true
-last context frame; `copy_last_slots` repeats SAVi's slots of it; `ceiling` decodes SAVi's own slots
-of the true future.
+last context frame, `copy_last_slots` SAVi's slots of it; `constant_velocity` lets these slots go on
+as they changed last, `object_constant_velocity` the objects' true centres; `ceiling` decodes SAVi's
+own slots of the true future.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
-
 from ocvp.compute.device import prepare_device
-from ocvp.config.tree import PredictorScoring, Protocol
+from ocvp.config.tree import PredictorScoring
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.predictor_scores import score_predictor
+from ocvp.evaluation.protocols import check_protocol
 from ocvp.models.loading import check_belongs, open_predictor, open_savi
-from ocvp.models.rollout import check_buffer
 from ocvp.records.records import Making
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.files import all_or_none, check_writable, file_digest, write_json
@@ -53,12 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
     making.read(files, {files[name]: digest for name, digest in digests.items()})
     # --- scores, and what made them
-    scores = score_predictor(savi, predictor, args.videos, args.slots, protocol, runtime, args.seed)
+    scores = score_predictor(savi, predictor, args.videos, args.slots, protocol, runtime)
     result = {
         "protocol": protocol.model_dump(mode="json"),
         "num_videos": num_videos,
         "digests": digests,
-        "seed": args.seed,
         "config": stage.model_dump(mode="json"),
         "trained": {name: checkpoint.trained for name, checkpoint in checkpoints.items()},
         "made_by": environment,
@@ -66,24 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     with all_or_none([args.output]):
         write_json(args.output, result)
-        making.finish([args.output], stage, seed=args.seed, device=device)
+        making.finish([args.output], stage, device=device)
     return 0
-
-
-def check_protocol(protocol: Protocol, predictor: nn.Module, videos: Path, num_frames: int) -> None:
-    """Check that the videos are long enough for a protocol, and the predictor's buffer for it.
-
-    Raises:
-        ValueError: If they are not.
-    """
-    length = protocol.num_context + protocol.num_preds
-    if length > num_frames:
-        raise ValueError(
-            f"protocol.num_context + num_preds is {length}, but the videos of {videos} have "
-            f"{num_frames} frames"
-        )
-    if not protocol.cut_context:
-        check_buffer(getattr(predictor, "buffer_size", None), protocol.num_context)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -98,9 +80,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     files.add_argument("--videos", type=Path, required=True, help="videos to score on (HDF5)")
     files.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
     files.add_argument("--output", type=Path, required=True, help="scores to write (JSON)")
-    parser.add_argument_group("run").add_argument(
-        "--seed", type=int, default=0, help="seed of the bootstrap (default: 0)"
-    )
     return parser.parse_args(argv)
 
 

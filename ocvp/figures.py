@@ -1,4 +1,6 @@
-"""Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time."""
+"""Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time, and of
+what `probes` read.
+"""
 
 import argparse
 import logging
@@ -15,7 +17,7 @@ from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.metrics import BASELINES, METRICS
+from ocvp.evaluation.metrics import BASELINES, label_of
 from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tracking_metrics import assign_slots
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
@@ -93,17 +95,19 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--animations", type=Path, nargs="*", default=[], help="GIF for each video (default: none)"
     )
 
-    curves = _command(
-        commands, draw_curves, "curves", help="draw the metrics of predictors over time"
-    )
-    curves.add_argument(
-        "--scores",
-        type=Path,
-        nargs="+",
-        required=True,
-        help="scores of predictors under one protocol (PREDICTOR/evaluation/PROTOCOL.json)",
-    )
-    curves.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+    for name, what, folder in (
+        ("curves", "the metrics of predictors", "evaluation"),
+        ("probes", "what probes read of predicted slots", "probe"),
+    ):
+        curves = _command(commands, draw_curves, name, help=f"draw {what} over time")
+        curves.add_argument(
+            "--scores",
+            type=Path,
+            nargs="+",
+            required=True,
+            help=f"scores of predictors under one protocol (PREDICTOR/{folder}/PROTOCOL.json)",
+        )
+        curves.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
     return parser.parse_args(argv)
 
 
@@ -212,14 +216,15 @@ def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     scores = {path.absolute().parent.parent.name: _part_of(path, "metrics") for path in args.scores}
     first = next(iter(scores.values()))
     panels = {}
-    for name, metric in METRICS.items():
-        entry = first[name]
-        if entry["per_frame"] is None:  # not computed, or of the whole clip
+    for name, entry in first.items():
+        label = label_of(name, entry)
+        # not known, not computed, or of whole clips
+        if not label or entry["mean"] is None or entry["per_frame"] is None:
             continue
         curves = {model: metrics[name]["per_frame"] for model, metrics in scores.items()}
-        references = {baseline: entry[f"{baseline}_per_frame"] for baseline in BASELINES}
+        references = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}
         curves |= {key: values for key, values in references.items() if values is not None}
-        panels[metric.label] = curves
+        panels[label] = curves
     title = f"{args.scores[0].stem}: metrics over the predicted frames"
     figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
     save_png(args.output, figure_picture(figure))

@@ -1,16 +1,16 @@
 """Print the tables of a study, averaged over seeds, and where its figures are."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from ocvp.evaluation.metrics import BASELINES
+from ocvp.evaluation.metrics import BASELINES, CONSTANT, PROBED
 from ocvp.evaluation.tables import (
     BOUNDS,
     COMPARISON_COLUMNS,
-    OUTCOME,
+    NAMES,
     QUANTITIES,
     SUMMARY_COLUMNS,
 )
@@ -24,6 +24,16 @@ TABLES = {
     ),
 }
 """The columns of each table, and those that hold numbers."""
+WIDTH = 110
+"""Characters of a line; the columns of a wider table go on below."""
+SHOWN = {
+    "num_videos": "videos",
+    "gap_closed": "gap_closed",
+    "gain": "over_copy_last_slots",
+    "gain_over_constant_velocity": "over_constant_velocity",
+    "beyond_half_gap": "beyond_half_gap",
+}
+"""What is printed of a comparison, and under which name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +75,8 @@ def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> p
 
 def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Return the tables as text for a terminal: means over seeds, with their deviation."""
+    is_probe = summary["metric"].str.startswith(PROBED)
+    summary, probed = summary[~is_probe], summary[is_probe]
     alone = summary[summary["predictor"] == ""]
     parts = []
     for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
@@ -75,13 +87,41 @@ def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
         parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
         parts.append(_pivot(_with_baselines(group), "predictor"))
-    if len(comparisons):
+    if len(predicted):
+        parts.append("\nceiling: SAVi's own slots of the true future, decoded; it is no bound")
+    for (dataset, savi, protocol, split), group in comparisons.groupby(keys, sort=False):
         parts.append(
-            "\nAgainst copy_last_slots, on the videos in which objects move "
-            "(95 % paired bootstrap intervals over videos)\n"
+            f"\nGains on {dataset} ({split}) with {savi}, protocol {protocol}, on the videos in "
+            "which objects move:\nmean over videos and its 95 % interval\n"
         )
-        parts.append(_compare(comparisons))
-    return "\n".join(parts)
+        parts.append(_compare(group))
+    return "\n".join([*parts, *_probe_parts(probed)])
+
+
+def _probe_parts(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the tables of what probes read: targets as columns, models and probes as rows."""
+    if rows.empty:
+        return
+    yield "\nWhat probes read off slots: R2 of numbers, accuracy of classes; mean over seeds"
+    alone = rows[rows["predictor"] == ""]
+    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
+        yield f"\nSlots of {dataset} ({split})\n"
+        yield _pivot(_by_probe(group, "savi"), "savi")
+    predicted = rows[rows["predictor"] != ""]
+    keys = ["dataset", "savi", "protocol", "split"]
+    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
+        yield f"\nPredicted slots of {dataset} ({split}) with {savi}, protocol {protocol}\n"
+        yield _pivot(_by_probe(_with_baselines(group), "predictor"), "predictor")
+
+
+def _by_probe(rows: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return rows whose metric is the target, and whose model is named with the probe."""
+    names = rows["metric"].str.removeprefix(PROBED).str.rpartition("_")  # target, _, probe
+    named = rows[model].where(rows[model] == CONSTANT, rows[model] + ", " + names[2])
+    rows = rows.assign(**{"metric": names[0], model: named})
+    # the constant stands beside each probe, the same; once and last
+    rows = rows.drop_duplicates([*NAMES, "metric"])
+    return rows.sort_values(model, key=lambda names: names == CONSTANT, kind="stable")
 
 
 def _with_baselines(group: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +139,7 @@ def _pivot(rows: pd.DataFrame, index: str) -> str:
     table = cells.unstack(fill_value="-").reindex(
         index=rows[index].unique(), columns=rows["metric"].unique()
     )
-    return table.rename_axis(index=None, columns=None).to_string()
+    return table.rename_axis(index=None, columns=None).to_string(line_width=WIDTH)
 
 
 def _cell(values: pd.Series, several: bool) -> str:
@@ -108,13 +148,25 @@ def _cell(values: pd.Series, several: bool) -> str:
 
 
 def _compare(comparisons: pd.DataFrame) -> str:
+    """Return gains as text, and under them why some are not there."""
     closed = ["-" if pd.isna(share) else f"{share:.0%}" for share in comparisons["gap_closed"]]
     table = comparisons.assign(gap_closed=closed)
     for quantity in QUANTITIES:
-        bounds = comparisons[[f"{quantity}_{bound}" for bound in BOUNDS]].itertuples(index=False)
-        table[quantity] = [f"{mean:.3g} [{low:.3g}, {high:.3g}]" for mean, low, high in bounds]
-    columns = ["predictor", "seed", "protocol", "num_videos", *OUTCOME, *QUANTITIES]
-    return table[columns].to_string(index=False, float_format=lambda value: f"{value:.4g}")
+        bounds = comparisons[[f"{quantity}_{bound}" for bound in BOUNDS]]
+        table[quantity] = [_interval(*values) for values in bounds.itertuples(index=False)]
+    table = table[["predictor", "seed", "metric", *SHOWN]].rename(columns=SHOWN)
+    if table["seed"].nunique() == 1:
+        table = table.drop(columns="seed")
+    reasons = comparisons["reason"].dropna().unique()
+    notes = [f"-: {'; '.join(reasons)}"] if len(reasons) else []
+    return "\n".join([table.to_string(index=False), *notes])
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and its interval as text, - for what is not there."""
+    if pd.isna(mean):
+        return "-"
+    return f"{mean:.2g} -" if pd.isna(low) else f"{mean:.2g} [{low:.2g}, {high:.2g}]"
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ from ocvp.study.staleness import check_products
 logger = logging.getLogger("ocvp.summarize")
 
 PATH = re.compile(
-    rf"{CHAIN}(evaluation|(?P<predictor>{MODEL})/evaluation/(?P<protocol>{NAME}))\.json$"
+    rf"{CHAIN}((evaluation|probe)|(?P<predictor>{MODEL})/(evaluation|probe)/(?P<protocol>{NAME}))"
+    r"\.json$"
 )
 
 
@@ -47,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "scores",
         type=Path,
         nargs="*",
-        help="evaluation files, named as the workflow names them "
-        "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json; default: all "
-        "of the study of --config)",
+        help="files of scores, named as the workflow names them "
+        "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json, and `probe` "
+        "for `evaluation`; default: all of the study of --config)",
     )
     parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
     parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
@@ -81,14 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def scores_of_study(config: Config | None) -> list[Path]:
-    """Return the evaluation files of a study.
+    """Return the files of scores of a study.
 
     Raises:
         ValueError: If no config says what the study is.
     """
     if config is None:
         raise ValueError("there is nothing to summarize: give evaluation files, or --config")
-    rules = ("score_savi", "score_predictor")
+    rules = ("score_savi", "score_predictor", "probe_savi", "probe_predictor")
     return [Path(product.path) for product in products(config) if product.rule in rules]
 
 

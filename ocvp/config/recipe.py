@@ -1,7 +1,7 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
-SAVi's settings are the recipe for objects that are found by colour alone, at the size of the demo:
-single frames first, then clips. What depends on the videos is chosen here, with its reasons.
+SAVi's settings are those of `config/tabletop_unconditional.yaml`, which finds objects by colour
+alone: single frames first, then clips. What depends on the videos is chosen here, with its reasons.
 """
 
 import math
@@ -22,10 +22,12 @@ LARGEST_RATIO = 2.0
 """Of a frame's sides; what is longer is cut off."""
 LEAST_FRAMES, MOST_FRAMES = 6, 50
 """Frames of a video that are stored."""
+MOST_COUNTED = 300
+"""Frames of a video that are counted."""
 SLOWEST = 0.5
 """Pixels a frame below which frames are left out, so that things move by about one."""
 DEFAULT_OBJECTS, MOST_OBJECTS = 4, 15
-"""Objects of a video where none was seen, and the most that slots are made for."""
+"""Objects of a video where they cannot be counted, and the most that slots are made for."""
 BUSY = 0.5
 """Share of changing pixels above which it is the camera that moves."""
 
@@ -33,7 +35,7 @@ BUSY = 0.5
 CLIP_LENGTH, BATCH_SIZE = 4, 8
 CONTEXT, PREDICTED = 8, 8
 """Frames that are given and predicted, where the videos have as many."""
-SINGLE_SHARE = 0.45
+SINGLE_SHARE = 0.4
 """Share of SAVi's steps on single frames."""
 SAVI_SHARE, PREDICTOR_SHARE = 0.6, 0.2
 """Shares of the whole time; conversion, slots, scores and figures take the rest."""
@@ -49,7 +51,7 @@ class Seen(NamedTuple):
     num_train: int | None
     """Videos in the folder `train`; None: all lie together, and are divided."""
     num_frames: int
-    """Of the shortest video, at `fps` where that is given."""
+    """Of the shortest video, up to `MOST_COUNTED`; at `fps` where that is given."""
     shortest: str
     """Path of that video."""
     size: tuple[int, int]
@@ -64,7 +66,7 @@ class Seen(NamedTuple):
     thing: float | None
     """Side of a square as large as a thing, as such a fraction; the median."""
     num_things: int
-    """The most things that were seen apart from each other at once."""
+    """The most things that were seen apart from each other at once; 0 where none can be counted."""
 
 
 class Recipe(NamedTuple):
@@ -221,7 +223,8 @@ def _frames(seen: Seen, side: int, reasons: dict[str, str]) -> tuple[int, int]:
     if pixels is not None and 0 < pixels < SLOWEST:
         stride = min(round(1 / pixels), most)
     num_frames = min((seen.num_frames - 1) // stride + 1, MOST_FRAMES)
-    why = f"the shortest video has {seen.num_frames} frames"
+    or_more = " or more" if seen.num_frames == MOST_COUNTED else ""
+    why = f"the shortest video has {seen.num_frames} frames{or_more}"
     if seen.fps is not None:
         why += f" at {seen.fps:g} a second, at which films whose rates differ are sampled"
     if pixels is not None:
@@ -240,7 +243,7 @@ def _slots(seen: Seen, num_objects: int | None, reasons: dict[str, str]) -> int:
         why = f"up to {num_objects} things were seen at once (--num-objects if that is wrong)"
     else:
         num_objects = DEFAULT_OBJECTS
-        why = f"{num_objects} objects are supposed (--num-objects if that is wrong)"
+        why = f"{num_objects} objects are supposed"
     reasons["num_slots"] = f"{why}, and one slot for the background"
     return num_objects + 1
 
@@ -311,6 +314,11 @@ def _doubts(seen: Seen, num_objects: int | None) -> list[str]:
         doubts.append(
             f"nothing was seen moving in {seen.folder}: is the camera still, and are the objects "
             "large enough and of other colours than the ground?"
+        )
+    if not seen.num_things and num_objects is None:
+        doubts.append(
+            "how many objects there are cannot be told, since the ground has more than one colour: "
+            f"{DEFAULT_OBJECTS} are supposed; --num-objects says it"
         )
     if seen.num_things > MOST_OBJECTS and num_objects is None:
         doubts.append(

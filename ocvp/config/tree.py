@@ -15,7 +15,7 @@ from ocvp.config.predictors import PredictorEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.section import Name, NameOfVariant, Section, Split
 
-RESERVED_NAMES = ("videos", "slots", "evaluation", "figures", "resume", "tensorboard")
+RESERVED_NAMES = ("videos", "slots", "evaluation", "probe", "figures", "resume", "tensorboard")
 
 NOT_TEXT = ("na", "nan", "none", "null", "true", "false", "inf", "infinity")
 """What tables that hold it as a name read as missing, as a truth value or as a number."""
@@ -120,6 +120,9 @@ class Study(Section):
     """Names under `evaluation`."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     """One seed runs through a chain: SAVi and the predictors on it."""
+    probe: bool = False
+    """Whether the default run also probes what slots tell of the objects (docs/probes.md), and the
+    tables show it."""
 
 
 Studies = Annotated[

@@ -1,9 +1,11 @@
-"""Scores of a slot predictor under one protocol, beside two copies of the last context frame.
+"""Scores of a slot predictor under one protocol, beside baselines that know no dynamics.
 
-`copy_last_frame` repeats the true last context frame; `copy_last_slots` repeats SAVi's slots of it;
-`ceiling` decodes SAVi's own slots of the true future.
+`copy_last_frame` repeats the true last context frame, `copy_last_slots` SAVi's slots of it;
+`constant_velocity` lets these slots go on by what they changed between the last two context frames,
+`object_constant_velocity` the objects' true centres by what they moved; `ceiling` decodes SAVi's
+own slots of the true future.
 
-B videos of a batch, V videos, T frames, N slots, D slot_dim, H W pixels.
+B videos of a batch, V videos, T frames, N slots, D slot_dim, K objects, H W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,27 +19,33 @@ from torch import Tensor, nn
 from ocvp.batches.windows import Window, WindowReader, check_finite, first_windows, to_model
 from ocvp.config.tree import Protocol, Runtime
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.bootstrap import paired_bootstrap
+from ocvp.evaluation.baselines import extrapolate
+from ocvp.evaluation.comparisons import compare
 from ocvp.evaluation.metrics import BASELINES, METRICS
 from ocvp.evaluation.scoring import (
+    NO_CONTACTS,
     NO_MASKS,
     FrameScorer,
     Scores,
     concatenate,
+    join,
+    masks_of,
     per_video,
     plain,
     report,
     score_output,
 )
-from ocvp.evaluation.tracking_metrics import assign_slots, object_motion
+from ocvp.evaluation.tracked_objects import tracked_objects
+from ocvp.evaluation.tracking_metrics import (
+    CONTACT_METRICS,
+    TRACKING_METRICS,
+    centre_distances,
+    centre_errors,
+    count_objects,
+)
 from ocvp.models.rollout import rollout
-from ocvp.models.savi import SAVi
+from ocvp.models.savi import SAVi, SaviOutput
 from ocvp.runtime.progress import progress
-
-COMPARED = ("centre_error", "slot_mse", "miou")
-"""Metrics by which the prediction is compared with copy_last_slots."""
-VARIANTS = ("prediction", "copy_last_slots", "ceiling")
-"""What is decoded."""
 
 
 @torch.no_grad()
@@ -48,7 +56,6 @@ def score_predictor(
     slots: Path,
     protocol: Protocol,
     runtime: Runtime,
-    seed: int,
 ) -> dict[str, Any]:
     """Score a predictor on the first window of all videos of a file.
 
@@ -59,19 +66,19 @@ def score_predictor(
         slots: The slots of its frames.
         protocol: Lengths of context and prediction, and which videos count as moving.
         runtime: How many videos at once, and how they are read.
-        seed: Seed of the bootstrap.
 
     Returns:
-        `metrics`, `comparisons` and `per_video` of a file of scores (docs/metrics.md).
+        `num_without_objects`, `metrics`, `comparisons` and `per_video` of a file of scores
+        (docs/metrics.md).
 
     Raises:
         ValueError: If a prediction is not finite.
     """
     sources = {"frames": (videos, "frames"), "slots": (slots, "slots")}
     with VideoFile(videos) as file:
-        num_videos, has_masks = file.num_videos, file.has("masks")
-    if has_masks:
-        sources["masks"] = (videos, "masks")
+        num_videos = file.num_videos
+        known = [field for field in ("masks", "object_contacts") if file.has(field)]
+    sources |= {field: (videos, field) for field in known}
     reader = WindowReader(sources, protocol.num_context + protocol.num_preds, residency="disk")
     scorer = FrameScorer(savi.resolution, next(savi.parameters()).device)
     # --- roll out and score, batch by batch
@@ -82,16 +89,17 @@ def score_predictor(
             parts.append(score_batch(savi, predictor, windows, batch, protocol.num_context, scorer))
             bar.update(len(windows))
     # --- put together over all videos
-    batches, motions = zip(*parts, strict=True)
-    scores = concatenate(batches)
-    moving = np.concatenate(motions) >= protocol.moving_pixels  # (V,)
-    return {
-        "metrics": summarize_scores(scores, scorer.reasons),
-        "comparisons": compare(scores, moving, seed) if has_masks else {"reason": NO_MASKS},
-        "per_video": {
-            name: plain(per_video(values)) for name, values in scores["prediction"].items()
-        },
-    }
+    batches, facts = zip(*parts, strict=True)
+    scores, of_videos = concatenate(batches), join(facts)
+    result: dict[str, Any] = {"num_without_objects": None, "comparisons": {"reason": NO_MASKS}}
+    reasons = scorer.reasons
+    if of_videos:
+        reasons = reasons | dict.fromkeys(CONTACT_METRICS, NO_CONTACTS)
+        result["num_without_objects"] = int(of_videos["without_objects"].sum())
+        result["comparisons"] = compare(scores, of_videos["motion"] >= protocol.moving_pixels)
+    videos_of = {name: plain(per_video(values)) for name, values in scores["prediction"].items()}
+    metrics = summarize_scores(scores, of_videos, reasons)
+    return {**result, "metrics": metrics, "per_video": videos_of}
 
 
 def score_batch(
@@ -101,21 +109,21 @@ def score_batch(
     batch: Mapping[str, Tensor],
     num_context: int,
     scorer: FrameScorer,
-) -> tuple[dict[str, Scores], np.ndarray]:
+) -> tuple[dict[str, Scores], Scores]:
     """Roll out one batch of windows, decode, and score every variant.
 
     Args:
         savi: The SAVi that made the slots.
         predictor: The predictor, in evaluation mode.
         windows: The windows, for messages.
-        batch: `frames` uint8 (B, T, H, W, 3), `slots` (B, T, N, D), and `masks` uint8
-            (B, T, H, W) where there are any.
+        batch: `frames` uint8 (B, T, H, W, 3), `slots` (B, T, N, D), and where there are any `masks`
+            uint8 (B, T, H, W) and `object_contacts` uint8 (B, T, K).
         num_context: Frames that are given; the others are predicted.
         scorer: For the pixel metrics.
 
     Returns:
-        The scores of each variant, and the farthest that an object's centre gets, in pixels, (B,);
-        NaN where there are no masks.
+        The scores of each variant; and of each video, (B,), `TrackedObjects.of_videos` and how many
+        objects each of `TRACKING_METRICS` counts, nothing where there are no masks.
 
     Raises:
         ValueError: If a prediction is not finite.
@@ -125,75 +133,64 @@ def score_batch(
     frames = to_model(batch["frames"], device)  # (B, T, 3, H, W)
     context, future = slots[:, :num_context], slots[:, num_context:]
     truth = frames[:, num_context:]  # (B, num_preds, 3, H, W)
+    num_preds = future.shape[1]
     # Objects get their slots in the last context frame, and keep them over the prediction.
-    labels, assignment = None, None
-    motion = np.full(len(slots), np.nan)  # (B,)
+    objects, labels = None, None
     if "masks" in batch:
-        labels = batch["masks"].numpy()  # (B, T, H, W)
-        num_objects = int(labels.max(initial=0))
-        last_masks = savi.decode(context[:, -1]).masks.squeeze(-3).cpu().numpy()  # (B, N, H, W)
-        assignment = assign_slots(labels[:, num_context - 1], last_masks, num_objects)  # (B, K)
-        motion = object_motion(labels[:, num_context - 1 :], num_objects)  # (B,)
-        labels = labels[:, num_context:]  # (B, num_preds, H, W)
+        last_masks = masks_of(savi.decode(context[:, -1:]))[:, 0]  # (B, N, H, W)
+        objects = tracked_objects(batch, last_masks, num_context)
+        labels = objects.labels
 
-    prediction = rollout(predictor, context, future.shape[1])  # (B, num_preds, N, D)
+    prediction = rollout(predictor, context, num_preds)  # (B, num_preds, N, D)
     check_finite(prediction, windows, "the predicted slots")
-    variants = {
-        "prediction": prediction,
-        "copy_last_slots": context[:, -1:].expand_as(future),
-        "ceiling": future,
-    }
-    scores = {}
+    variants = {"prediction": prediction, "copy_last_slots": context[:, -1:], "ceiling": future}
+    if num_context > 1:
+        variants["constant_velocity"] = extrapolate(context, num_preds)
+    scores: dict[str, Scores] = {baseline: {} for baseline in BASELINES}
+    of_videos: Scores = {}
     for name, variant in variants.items():
-        scores[name] = score_output(savi.decode(variant), truth, scorer, labels, assignment)
+        output = held(savi.decode(variant), num_preds)
+        scores[name] = score_output(output, truth, scorer, labels)
         squared = (variant - future).square().mean(dim=(-2, -1))  # (B, num_preds)
         scores[name]["slot_mse"] = squared.cpu().numpy().astype(np.float64)
-    held = frames[:, num_context - 1 : num_context].expand_as(truth)
-    scores["copy_last_frame"] = scorer.score(held, truth)
-    return scores, motion
+        if objects:
+            distances = centre_distances(objects.labels, masks_of(output), objects.assignment)
+            scores[name] |= centre_errors(distances, objects.touched)
+            # of every variant the same
+            of_videos = objects.of_videos | count_objects(distances, objects.touched)
+    last = frames[:, num_context - 1 : num_context].expand_as(truth)
+    scores["copy_last_frame"] = scorer.score(last, truth)
+    if objects and objects.velocity_distances is not None:
+        own = centre_errors(objects.velocity_distances, objects.touched)
+        scores["object_constant_velocity"] = own
+    return scores, of_videos
 
 
-def summarize_scores(scores: Mapping[str, Scores], reasons: Mapping[str, str]) -> dict[str, Any]:
-    """Return, for each metric, the prediction's mean and curve with those of the baselines."""
+def held(output: SaviOutput, num_preds: int) -> SaviOutput:
+    """Let one decoded frame, (B, 1, ...), stand for all, (B, num_preds, ...)."""
+    return SaviOutput(*(part.expand(-1, num_preds, *part.shape[2:]) for part in output))
+
+
+def summarize_scores(
+    scores: Mapping[str, Scores], of_videos: Scores, reasons: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return, for each metric, the prediction's mean and curve with those of the baselines.
+
+    Args:
+        scores: Scores by variant.
+        of_videos: What `score_batch` says of each video, (V,).
+        reasons: Why a metric cannot be computed.
+    """
     metrics = {}
     for name in METRICS:
         metrics[name] = report(name, scores["prediction"], reasons)
+        if name in TRACKING_METRICS and name in of_videos:
+            metrics[name]["num_objects"] = int(of_videos[name].sum())
         for baseline in BASELINES:
             entry = report(name, scores[baseline], reasons)
             metrics[name][baseline] = entry["mean"]
             metrics[name][f"{baseline}_per_frame"] = entry["per_frame"]
+    if of_videos:  # objects without a slot, or that the last context frame does not show
+        left_out = int(of_videos["objects"].sum()) - metrics["centre_error"]["num_objects"]
+        metrics["centre_error"]["num_objects_left_out"] = left_out
     return metrics
-
-
-def compare(scores: Mapping[str, Scores], moving: np.ndarray, seed: int) -> dict[str, Any]:
-    """Compare the prediction with copy_last_slots on the videos in which objects move.
-
-    Args:
-        scores: Scores by variant.
-        moving: Which videos count, (V,).
-        seed: Seed of the bootstrap.
-
-    Returns:
-        For each compared metric: the means of all three variants; `gap_closed`, the share of the
-        way from copy_last_slots to the ceiling; and paired bootstrap intervals over videos of
-        `gain` (better than copy_last_slots by) and `beyond_half_gap` (gain minus half the gap).
-    """
-    result: dict[str, Any] = {"subset": "moving", "num_videos": int(moving.sum())}
-    for name in COMPARED:
-        values = {variant: per_video(scores[variant][name])[moving] for variant in VARIANTS}
-        defined = ~np.isnan(sum(values.values()))  # for all three variants
-        if not defined.any():
-            result[name] = {"reason": "no video in which objects move"}
-            continue
-        values = {variant: own[defined] for variant, own in values.items()}
-        sign = -1.0 if METRICS[name].lower_is_better else 1.0
-        # with this sign higher is better, whatever the metric
-        prediction, copy, ceiling = (sign * own for own in values.values())
-        gain, gap = prediction - copy, ceiling - copy  # for each video
-        result[name] = {
-            **{variant: float(own.mean()) for variant, own in values.items()},
-            "gap_closed": float(gain.mean() / gap.mean()) if gap.mean() else None,
-            "gain": paired_bootstrap(gain, seed=seed),
-            "beyond_half_gap": paired_bootstrap(gain - gap / 2, seed=seed),
-        }
-    return result

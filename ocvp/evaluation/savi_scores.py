@@ -47,7 +47,7 @@ def score_savi(
         name: What the messages call the model.
 
     Returns:
-        `metrics` and `per_video` of a file of scores (docs/metrics.md).
+        `num_without_objects`, `metrics` and `per_video` of a file of scores (docs/metrics.md).
 
     Raises:
         ValueError: If the videos do not fit the model, or slots are not finite.
@@ -79,7 +79,11 @@ def score_savi(
     for name in MASK_METRICS:
         for baseline, values in naive.items():
             metrics[name][baseline] = report(name, values, {})["mean"]
+    num_without_objects = None
+    if "ari" in scores:  # which is defined in every frame of a video that shows objects
+        num_without_objects = int(np.isnan(per_video(scores["ari"])).sum())
     return {
+        "num_without_objects": num_without_objects,
         "metrics": metrics,
         "per_video": {name: plain(per_video(values)) for name, values in scores.items()},
     }

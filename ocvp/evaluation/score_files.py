@@ -1,7 +1,10 @@
-"""Files of scores (`evaluation.json`, `evaluation/PROTOCOL.json`), read for tables and figures."""
+"""Files of scores (`evaluation.json`, `evaluation/PROTOCOL.json`), read for tables and figures.
+
+Those of what probes read (`probe.json`, `probe/PROTOCOL.json`) are such files too.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,12 +22,19 @@ class Metric(Content):
     per_frame: Curve
     copy_last_frame: Value = None
     copy_last_slots: Value = None
+    constant_velocity: Value = None
+    object_constant_velocity: Value = None
     ceiling: Value = None
     copy_last_frame_per_frame: Curve = None
     copy_last_slots_per_frame: Curve = None
+    constant_velocity_per_frame: Curve = None
+    object_constant_velocity_per_frame: Curve = None
     ceiling_per_frame: Curve = None
     kmeans_colour: Value = None
     held_boxes: Value = None
+    constant: Value = None
+    measure: Literal["r2", "accuracy"] | None = None
+    """Of what a probe reads."""
 
 
 class Window(Content):
@@ -36,29 +46,36 @@ class Window(Content):
 
 
 class Interval(Content):
-    """A paired bootstrap interval."""
+    """A mean and the bounds of its interval; both are null where the videos are too few."""
 
     mean: float
-    low: float
-    high: float
+    low: Value
+    high: Value
 
 
 class Comparison(Content):
-    """One compared metric, or why it is not compared."""
+    """One compared metric, or why it is not compared, or why there is no share of the gap."""
 
     reason: str | None = None
+    num_videos: int | None = None
     prediction: Value = None
     copy_last_slots: Value = None
+    constant_velocity: Value = None
     ceiling: Value = None
+    gap: Interval | None = None
     gap_closed: Value = None
     gain: Interval | None = None
+    gain_over_constant_velocity: Interval | None = None
     beyond_half_gap: Interval | None = None
 
     @model_validator(mode="after")
     def _check_gain(self) -> "Comparison":
-        values = (self.prediction, self.copy_last_slots, self.ceiling)
-        if self.reason is None and None in (*values, self.gain, self.beyond_half_gap):
-            raise ValueError("a compared metric needs three values and two intervals")
+        values = (self.num_videos, self.prediction, self.copy_last_slots, self.ceiling)
+        is_compared = None not in (*values, self.gap, self.gain)
+        if self.gain is not None and not is_compared:
+            raise ValueError("a compared metric needs num_videos, three values, gap and gain")
+        if self.reason is None and None in (self.gain, self.gap_closed, self.beyond_half_gap):
+            raise ValueError("without a reason it needs gain, gap_closed and beyond_half_gap")
         return self
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from ocvp.evaluation import perceptual
 from ocvp.evaluation.image_metrics import IMAGE_METRICS
 from ocvp.evaluation.segmentation_metrics import LABEL_METRICS, labels_from_masks, mean_of_defined
-from ocvp.evaluation.tracking_metrics import TRACKING_METRICS
 from ocvp.models.savi import SaviOutput
 
 NO_MASKS = "the videos have no masks"
-UNDEFINED = "no frame in which it is defined (no object is there)"
+NO_CONTACTS = "the videos have no object_contacts"
+UNDEFINED = "no frame in which it is defined (no such object is there)"
 
 Scores = dict[str, np.ndarray]
 """Metric to its values: (B, T), or (B,) for those of a whole clip; NaN where undefined."""
@@ -61,16 +61,20 @@ def _too_small(metric: str, side: int, resolution: tuple[int, int]) -> str:
 
 
 def score_labels(true_labels: np.ndarray, labels: np.ndarray) -> Scores:
-    """Compare segmentations (B, T, H, W) with true ones."""
-    return {name: metric(true_labels, labels) for name, metric in LABEL_METRICS.items()}
+    """Compare segmentations (B, T, H, W) with true ones; videos without any object are left out."""
+    scores = {name: metric(true_labels, labels) for name, metric in LABEL_METRICS.items()}
+    for values in scores.values():
+        values[without_objects(true_labels)] = np.nan
+    return scores
+
+
+def without_objects(true_labels: np.ndarray) -> np.ndarray:
+    """Say which videos (B, T, H, W) show no object in any frame, (B,)."""
+    return true_labels.max(axis=(1, 2, 3), initial=0) == 0
 
 
 def score_output(
-    output: SaviOutput,
-    truth: Tensor,
-    scorer: FrameScorer,
-    true_labels: np.ndarray | None,
-    assignment: np.ndarray | None = None,
+    output: SaviOutput, truth: Tensor, scorer: FrameScorer, true_labels: np.ndarray | None
 ) -> Scores:
     """Compare what slots decode to with the truth.
 
@@ -79,24 +83,26 @@ def score_output(
         truth: True frames, (B, T, 3, H, W) in [0, 1].
         scorer: For the pixel metrics.
         true_labels: True masks, (B, T, H, W), or None where there are none.
-        assignment: Slot of each object (B, K), for the centre error.
     """
     scores = scorer.score(output.reconstruction, truth)
     if true_labels is not None:
-        masks = output.masks.squeeze(-3).cpu().numpy()  # (B, T, N, H, W)
-        scores |= score_labels(true_labels, labels_from_masks(masks))
-        if assignment is not None:
-            for name, metric in TRACKING_METRICS.items():
-                scores[name] = metric(true_labels, masks, assignment)
+        scores |= score_labels(true_labels, labels_from_masks(masks_of(output)))
     return scores
+
+
+def masks_of(output: SaviOutput) -> np.ndarray:
+    """Return the soft masks of decoded slots, (B, T, N, H, W)."""
+    return output.masks.squeeze(-3).cpu().numpy()
 
 
 def concatenate(batches: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
     """Join the scores of batches, by what is scored, into (V, T) and (V,)."""
-    return {
-        model: {name: np.concatenate([batch[model][name] for batch in batches]) for name in scores}
-        for model, scores in batches[0].items()
-    }
+    return {model: join([batch[model] for batch in batches]) for model in batches[0]}
+
+
+def join(parts: Sequence[Scores]) -> Scores:
+    """Join the scores of one thing."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def mean(values: np.ndarray) -> float | None:
@@ -122,9 +128,15 @@ def plain(values: np.ndarray) -> list[float | None]:
 
 
 def report(metric: str, scores: Scores, reasons: Mapping[str, str]) -> dict[str, Any]:
-    """Return mean, per_frame, and where there is no value the reason."""
+    """Return the mean and what it is over, per_frame, and where there is no value the reason."""
     if metric not in scores:
         return {"mean": None, "per_frame": None, "reason": reasons.get(metric, NO_MASKS)}
-    value = mean(scores[metric])
-    unknown = {} if value is not None else {"reason": UNDEFINED}
-    return {"mean": value, "per_frame": per_frame(scores[metric]), **unknown}
+    values = scores[metric]
+    value = mean(values)
+    return {
+        "mean": value,
+        "mean_over": "videos" if values.ndim == 1 else "frames",
+        "num_videos": int((~np.isnan(per_video(values))).sum()),  # that have some value
+        "per_frame": per_frame(values),
+        **({"reason": UNDEFINED} if value is None else {}),
+    }

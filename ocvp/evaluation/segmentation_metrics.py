@@ -139,14 +139,98 @@ def mbo(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
     return mean_of_defined(best)
 
 
+def tracks_kept(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
+    """Share of the objects of a clip that one segment holds throughout.
+
+    That is: it holds the object in at least half of the frames in which the object has pixels, and
+    no other segment holds it in any frame (see `holding_segments`).
+
+    Args:
+        true_labels: True labels, integers, shape (..., T, H, W).
+        predicted_labels: Predicted labels, integers, the same shape.
+
+    Returns:
+        Share of the objects with pixels in some frame, shape (...), in [0, 1]; NaN where there is
+        none.
+
+    Raises:
+        ValueError: If the shapes differ or a label is not an integer from 0.
+    """
+    held, present = holding_segments(true_labels, predicted_labels)  # (..., T, K) each
+    is_held = held != NOT_HELD
+    highest = held.max(axis=-2, initial=NOT_HELD)  # (..., K)
+    # where none holds an object, the lowest is above the highest
+    lowest = np.where(is_held, held, predicted_labels.max(initial=0) + 1).min(axis=-2)
+    num_frames = present.sum(axis=-2)  # (..., K)
+    kept = (lowest == highest) & (2 * is_held.sum(axis=-2) >= num_frames)
+    return _mean_over_present(kept.sum(axis=-1), num_frames > 0)
+
+
+def id_switches(true_labels: np.ndarray, predicted_labels: np.ndarray) -> np.ndarray:
+    """How often in a clip an object goes over from one segment to another.
+
+    The mismatches of CLEAR MOT (Bernardin and Stiefelhagen, 2008): frames in which another segment
+    holds an object (see `holding_segments`) than in the last frame in which one did. Two objects
+    that swap their segments count twice; an object that no segment holds counts nothing, so read it
+    beside `tracks_kept`.
+
+    Args:
+        true_labels: True labels, integers, shape (..., T, H, W).
+        predicted_labels: Predicted labels, integers, the same shape.
+
+    Returns:
+        Number over all objects, shape (...); NaN where no object has pixels in any frame.
+
+    Raises:
+        ValueError: If the shapes differ or a label is not an integer from 0.
+    """
+    held, present = holding_segments(true_labels, predicted_labels)  # (..., T, K) each
+    frames = np.moveaxis(held, -2, 0)  # (T, ..., K)
+    last = np.full_like(frames[0], NOT_HELD)  # (..., K)
+    switches = np.zeros(last.shape[:-1])  # (...)
+    for now in frames:
+        switches += ((now != last) & (now != NOT_HELD) & (last != NOT_HELD)).sum(axis=-1)
+        last = np.where(now == NOT_HELD, last, now)
+    return np.where(present.any(axis=(-2, -1)), switches, np.nan)
+
+
 LABEL_METRICS = {
     "fg_ari_clip": fg_ari_clip,
     "fg_ari_frame": fg_ari_frame,
     "ari": ari,
     "miou": miou,
     "mbo": mbo,
+    "tracks_kept": tracks_kept,
+    "id_switches": id_switches,
 }
 """Metric to its function of true labels and predicted ones."""
+
+
+NOT_HELD = -1
+HOLDING_IOU = 0.5
+"""A segment holds an object where their IoU is above this: then no other segment can, and it holds
+no other object, so that nothing need be assigned."""
+
+
+def holding_segments(
+    true_labels: np.ndarray, predicted_labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Say which segment holds each object, frame by frame.
+
+    Args:
+        true_labels: True labels, integers, shape (..., H, W).
+        predicted_labels: Predicted labels, integers, the same shape.
+
+    Returns:
+        The segment whose IoU with the object is above `HOLDING_IOU`, `NOT_HELD` where none is, and
+        whether the object has pixels, both of shape (..., K).
+
+    Raises:
+        ValueError: If the shapes differ or a label is not an integer from 0.
+    """
+    overlaps, present = _object_ious(true_labels, predicted_labels)  # (..., K, N), (..., K)
+    is_held = overlaps.max(axis=-1) > HOLDING_IOU
+    return np.where(is_held, overlaps.argmax(axis=-1), NOT_HELD), present
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:

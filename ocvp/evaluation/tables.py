@@ -5,39 +5,41 @@ A row has its entries by name of column; what it does not name is empty.
 
 from typing import Any
 
-from ocvp.evaluation.metrics import BASELINES, NAIVE_SEGMENTERS
+from ocvp.evaluation.metrics import BASELINES, CONSTANT, NAIVE_SEGMENTERS
 
 NAMES = ("dataset", "savi", "predictor", "seed", "protocol", "split")
 """Columns that say what is scored."""
 SUMMARY_COLUMNS = (*NAMES, "metric", "value", *BASELINES)
-QUANTITIES = ("gain", "beyond_half_gap")
+QUANTITIES = ("gap", "gain", "gain_over_constant_velocity", "beyond_half_gap")
+"""What has an interval."""
 BOUNDS = ("mean", "low", "high")
-OUTCOME = ("metric", "value", "copy_last_slots", "ceiling", "gap_closed")
+COMPARED_VALUES = ("copy_last_slots", "constant_velocity", "ceiling", "gap_closed")
 COMPARISON_COLUMNS = (
     *NAMES,
-    "subset",
-    "num_videos",
-    *OUTCOME,
+    *("subset", "num_videos", "metric", "value"),
+    *COMPARED_VALUES,
     *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS),
+    "reason",
 )
 DECOMPOSITION = "decomposition"
 """What stands for the protocol in rows about a SAVi by itself."""
 
 
 def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each metric; for a SAVi also rows of the naive segmenters.
+    """Return a row for each metric; for a SAVi also rows of the naive segmenters and probes.
 
     Args:
         names: What the path of the scores says of them: data set, SAVi, predictor, ...
         scores: Content of the file.
     """
     split = scores.get("split") or scores["protocol"]["split"]
+    naive_models = () if names.get("predictor") else (*NAIVE_SEGMENTERS, CONSTANT)
     rows = []
     for metric, entry in scores["metrics"].items():
         baselines = {key: entry.get(key) for key in BASELINES}
         row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
         rows.append(row)
-        for naive in filter(entry.__contains__, NAIVE_SEGMENTERS):
+        for naive in filter(entry.__contains__, naive_models):
             rows.append({**row, "savi": naive, "value": entry[naive]})
     return rows
 
@@ -50,12 +52,13 @@ def comparison_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[
             **names,
             "split": scores["protocol"]["split"],
             "subset": comparisons["subset"],
-            "num_videos": comparisons["num_videos"],
+            "num_videos": entry["num_videos"],  # of those in the subset
             "metric": metric,
             "value": entry["prediction"],
-            **{name: entry[name] for name in ("copy_last_slots", "ceiling", "gap_closed")},
-            **{f"{q}_{bound}": entry[q][bound] for q in QUANTITIES for bound in BOUNDS},
+            **{name: entry.get(name) for name in COMPARED_VALUES},
+            **{f"{q}_{b}": (entry.get(q) or {}).get(b) for q in QUANTITIES for b in BOUNDS},
+            "reason": entry.get("reason"),
         }
         for metric, entry in comparisons.items()
-        if isinstance(entry, dict) and "gain" in entry  # compared, and not about all metrics
+        if isinstance(entry, dict) and entry.get("gain")  # compared, and not about all metrics
     ]

@@ -50,26 +50,60 @@ def assign_slots(true_labels: np.ndarray, masks: np.ndarray, num_objects: int) -
     return assignment
 
 
-def centre_error(true_labels: np.ndarray, masks: np.ndarray, assignment: np.ndarray) -> np.ndarray:
+TRACKING_METRICS = (
+    "centre_error",
+    "centre_error_after_contact",
+    "centre_error_without_contact",
+)
+CONTACT_METRICS = TRACKING_METRICS[1:]
+"""Those that need to know of contacts."""
+
+
+def centre_errors(distances: np.ndarray, touched: np.ndarray | None) -> dict[str, np.ndarray]:
     """Mean distance between the objects' centres and those of their slots, per frame.
 
     Args:
-        true_labels: True labels, integers, shape (V, T, H, W).
-        masks: Predicted soft masks, shape (V, T, N, H, W).
-        assignment: Slot of each object, from `assign_slots`, shape (V, K).
+        distances: Of each object (see `centre_distances`), shape (V, T, K).
+        touched: Which objects had a contact by then (`touched_by`), shape (V, T, K); None: unknown.
 
     Returns:
-        Mean over the objects counted (see `centre_distances`) in pixels, shape (V, T); NaN where
-        none is.
-
-    Raises:
-        ValueError: As `centre_distances`.
+        By metric of `TRACKING_METRICS` the mean over its objects in pixels, shape (V, T), NaN where
+        there is none; without those of `CONTACT_METRICS` where `touched` is None.
     """
-    return mean_of_defined(centre_distances(true_labels, masks, assignment))  # over K
+    chosen = _distances_by_metric(distances, touched)
+    return {name: mean_of_defined(values) for name, values in chosen.items()}  # over K
 
 
-TRACKING_METRICS = {"centre_error": centre_error}
-"""Metric to its function of true labels, masks and the slot of each object."""
+def count_objects(distances: np.ndarray, touched: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return how many objects of each video count in some frame, (V,), by metric as above."""
+    chosen = _distances_by_metric(distances, touched)
+    return {name: (~np.isnan(values)).any(axis=1).sum(axis=1) for name, values in chosen.items()}
+
+
+def _distances_by_metric(
+    distances: np.ndarray, touched: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return the distances that each metric is about, (V, T, K), NaN elsewhere."""
+    if touched is None:
+        return {"centre_error": distances}
+    return {
+        "centre_error": distances,
+        "centre_error_after_contact": np.where(touched, distances, np.nan),
+        "centre_error_without_contact": np.where(touched, np.nan, distances),
+    }
+
+
+def touched_by(contacts: np.ndarray) -> np.ndarray:
+    """Say which objects had a contact by each frame, that frame included.
+
+    Args:
+        contacts: Contacts of each object since the frame before, shape (V, T, K), in the predicted
+            frames: those of the first one happened after the last context frame.
+
+    Returns:
+        Whether there was one, shape (V, T, K).
+    """
+    return np.logical_or.accumulate(contacts > 0, axis=1)
 
 
 def centre_distances(
@@ -105,6 +139,40 @@ def centre_distances(
     return np.where(counted, distances, np.nan)
 
 
+def constant_velocity_distances(
+    true_labels: np.ndarray, assignment: np.ndarray, num_context: int
+) -> np.ndarray:
+    """Distance of each object's centre from where its own velocity would have taken it.
+
+    A baseline that needs no slots: each centroid goes on by what it moved, in truth, between the
+    last two context frames; that of an object that has pixels in only the last of them rests.
+
+    Args:
+        true_labels: True labels of context and prediction, integers, shape (V, T, H, W).
+        assignment: Slot of each object, from `assign_slots`, shape (V, K): objects without one do
+            not count here either, so that the figure is about the same objects as the others.
+        num_context: Frames of the context, at least 2.
+
+    Returns:
+        Euclidean distance in pixels in the predicted frames, float64, shape (V, T - num_context,
+        K); NaN where the object does not count (see `centre_distances`).
+
+    Raises:
+        ValueError: If num_context is below 2.
+    """
+    if num_context < 2:
+        raise ValueError(f"num_context is {num_context}; a velocity needs 2 frames or more")
+    centres, sizes = _segment_centres(true_labels, assignment.shape[1] + 1)
+    centres, present = centres[:, :, 1:], sizes[:, :, 1:] > 0  # (V, T, K, 2), (V, T, K)
+    before, last = centres[:, num_context - 2], centres[:, num_context - 1]  # (V, K, 2) each
+    velocity = np.where(present[:, num_context - 2, :, None], last - before, 0)  # (V, K, 2)
+    steps = np.arange(1, true_labels.shape[1] - num_context + 1)[:, None, None]  # (T', 1, 1)
+    expected = last[:, None] + steps * velocity[:, None]  # (V, T', K, 2)
+    distances = np.linalg.norm(centres[:, num_context:] - expected, axis=-1)  # (V, T', K)
+    counted = present[:, num_context:] & (assignment != UNASSIGNED)[:, None]
+    return np.where(counted, distances, np.nan)
+
+
 def object_motion(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
     """How far some object gets from where it was in the first of the given frames.
 
@@ -125,6 +193,24 @@ def object_motion(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
     distances = np.linalg.norm(centres - centres[:, :1], axis=-1)[..., 1:]  # (V, T, K)
     visible = (sizes > 0) & (sizes[:, :1] > 0)  # (V, T, K + 1)
     return np.where(visible[..., 1:], distances, 0.0).max(axis=(1, 2), initial=0.0)
+
+
+def object_centres(true_labels: np.ndarray, num_objects: int) -> np.ndarray:
+    """Centroids of the objects' true masks.
+
+    Args:
+        true_labels: True labels, integers, shape (V, T, H, W).
+        num_objects: Number K of objects to report, at least the largest true label.
+
+    Returns:
+        Row and column in pixels, shape (V, T, K, 2); NaN where an object has no pixel.
+
+    Raises:
+        ValueError: If num_objects is below the largest true label.
+    """
+    _check_num_objects(true_labels, num_objects)
+    centres, sizes = _segment_centres(true_labels, num_objects + 1)  # background first
+    return np.where(sizes[..., None] > 0, centres, np.nan)[:, :, 1:]
 
 
 def _check_num_objects(true_labels: np.ndarray, num_objects: int) -> None:

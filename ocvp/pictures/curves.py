@@ -20,7 +20,9 @@ NAMES = {
     "ocvp_par": "OCVP-Par",
     "copy_last_frame": "Copy of last frame",
     "copy_last_slots": "Copy of last slots",
-    "ceiling": "SAVi's own (ceiling)",
+    "constant_velocity": "Slots at constant velocity",
+    "object_constant_velocity": "Objects at constant velocity",
+    "ceiling": "SAVi's slots of the future",
 }
 
 # Okabe and Ito's colours; a marker each, so that lines can be told apart in grey too.
@@ -41,6 +43,8 @@ _FURTHER_STYLES = [
 _REFERENCE_STYLES = {
     "copy_last_frame": ("#777777", (0, (1, 1.5))),
     "copy_last_slots": ("#777777", (0, (5, 2))),
+    "constant_velocity": ("#AA7744", (0, (5, 2))),
+    "object_constant_velocity": ("#AA7744", (0, (1, 1.5))),
     "ceiling": ("#111111", (0, (5, 2, 1, 2))),
 }
 
@@ -50,8 +54,7 @@ _LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.075
 
 
 Curves = Mapping[str, np.ndarray | Sequence[float | None]]
-"""Predictors, `copy_last_frame`, `copy_last_slots` and `ceiling` to one value per predicted frame;
-None or NaN leaves a gap."""
+"""Predictors and baselines to one value per predicted frame; None or NaN leaves a gap."""
 
 
 def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:

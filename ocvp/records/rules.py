@@ -90,6 +90,16 @@ RULES: dict[str, Rule] = {
         MODELS,
         **SCORING,
     ),
+    "probe_savi": Rule(
+        "ocvp.probe_savi", f"{SAVI}/probe.json", parts.savi_scores, MODELS[:1], **SCORING
+    ),
+    "probe_predictor": Rule(
+        "ocvp.probe_predictor",
+        f"{PREDICTOR}/probe/{{protocol}}.json",
+        parts.predictor_scores,
+        MODELS,
+        **SCORING,
+    ),
     "draw_slots": Rule(
         "ocvp.figures", f"{SAVI}/figures/slots.png", parts.figures, MODELS[:1], mem_mb=2000
     ),
@@ -101,6 +111,7 @@ RULES: dict[str, Rule] = {
         mem_mb=2000,
     ),
     "draw_curves": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_curves.png", parts.figures),
+    "draw_probes": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_probe.png", parts.figures),
     "summarize": Rule("ocvp.summarize", "summary.csv", None),
     "collect_training_time": Rule("ocvp.collect_training_time", "training_time.csv", None),
 }

@@ -20,6 +20,8 @@ class Chain(NamedTuple):
     predictors: tuple[str, ...]
     scored: tuple[tuple[str, str], ...]
     """Predictors with the protocols that they are scored under."""
+    probed: bool = False
+    """Whether the study asks for probes of its slots."""
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -29,33 +31,42 @@ class Chain(NamedTuple):
 
 def chains(config: Config) -> list[Chain]:
     """Return what the study builds: each chain once, with all that any cross product adds to it."""
-    found: dict[tuple[str, str, int], tuple[dict[str, None], dict[tuple[str, str], None]]] = {}
+    found: dict[tuple[str, str, int], Chain] = {}
     for study in config.study:
+        scored = tuple(itertools.product(study.predictors, study.evaluation))
         for key in itertools.product(study.datasets, study.savi, study.seeds):
-            predictors, scored = found.setdefault(key, ({}, {}))
-            predictors.update(dict.fromkeys(study.predictors))
-            scored.update(dict.fromkeys(itertools.product(study.predictors, study.evaluation)))
-    return [
-        Chain(*key, tuple(predictors), tuple(scored)) for key, (predictors, scored) in found.items()
-    ]
+            former = found.get(key, Chain(*key, (), ()))
+            found[key] = Chain(
+                *key,
+                tuple(dict.fromkeys((*former.predictors, *study.predictors))),
+                tuple(dict.fromkeys((*former.scored, *scored))),
+                former.probed or study.probe,
+            )
+    return list(found.values())
 
 
 def paths(config: Config, pattern: str, videos: Iterable[int] = (0,)) -> list[str]:
     """Return a pattern's paths for all chains of a study, for every wildcard that it has."""
-    found = {
-        pattern.format(
-            dataset=chain.dataset,
-            savi=chain.savi,
-            seed=chain.seed,
-            predictor=predictor,
-            protocol=protocol,
-            video=video,
-        )
-        for chain in chains(config)
-        for predictor, protocol in _names_in(pattern, chain)
-        for video in videos
-    }
-    return sorted(found)
+    return paths_of(chains(config), pattern, videos)
+
+
+def paths_of(found: Iterable[Chain], pattern: str, videos: Iterable[int] = (0,)) -> list[str]:
+    """Return a pattern's paths for some chains, for every wildcard that it has."""
+    return sorted(
+        {
+            pattern.format(
+                dataset=chain.dataset,
+                savi=chain.savi,
+                seed=chain.seed,
+                predictor=predictor,
+                protocol=protocol,
+                video=video,
+            )
+            for chain in found
+            for predictor, protocol in _names_in(pattern, chain)
+            for video in videos
+        }
+    )
 
 
 def _names_in(pattern: str, chain: Chain) -> Iterable[tuple[str, str]]:
@@ -102,13 +113,70 @@ def video_splits(config: Config, chain: Chain) -> list[str]:
     """Return the splits that a chain needs: where nothing is trained, only the scored ones."""
     if is_trained(config, chain):
         return sorted(SPLITS)
-    return sorted(scored_splits(config, chain) | {config.savi[chain.savi].evaluation.split})
+    scored = scored_splits(config, chain) | {config.savi[chain.savi].evaluation.split}
+    return sorted(scored | probed_splits(config, chain))
 
 
 def slot_splits(config: Config, chain: Chain) -> list[str]:
     """Return the splits whose slots a chain needs: to train on, and those that are scored."""
     training = {"train", "val"} if needs_training_slots(config, chain) else set()
-    return sorted(training | scored_splits(config, chain))
+    return sorted(training | scored_splits(config, chain) | probed_splits(config, chain))
+
+
+def probed_splits(config: Config, chain: Chain) -> set[str]:
+    """Return the splits whose slots are probed, where the study asks for it."""
+    if not chain.probed or obstacle(config, chain):
+        return set()
+    return {FITTED, config.savi[chain.savi].evaluation.split}
+
+
+# --- whose slots are probed ----------------------------------------------------------------------
+
+FITTED = "train"
+"""Split on which probes are fitted."""
+
+
+def wanted_probes(config: Config) -> list[Chain]:
+    """Return the chains that are to be probed: all of them, where the study asks for none."""
+    found = chains(config)
+    return [chain for chain in found if chain.probed] or found
+
+
+def probed_chains(config: Config) -> list[Chain]:
+    """Return the chains that are to be probed and can be, with the protocols for which they can."""
+    return [
+        chain._replace(
+            scored=tuple(
+                (predictor, protocol)
+                for predictor, protocol in chain.scored
+                if config.evaluation[protocol].split != FITTED
+            )
+        )
+        for chain in wanted_probes(config)
+        if not obstacle(config, chain)
+    ]
+
+
+def obstacle(config: Config, chain: Chain) -> str:
+    """Return why the slots of a chain cannot be probed; empty where they can."""
+    if not config.datasets[chain.dataset].has_boxes:
+        return f"datasets.{chain.dataset} has no masks, so nothing is known of its objects"
+    if config.savi[chain.savi].evaluation.split == FITTED:
+        return f"savi.{chain.savi}.evaluation.split is {FITTED}, on which probes are fitted"
+    return ""
+
+
+def unprobed(config: Config) -> list[str]:
+    """Return, a line each, why some of what is to be probed cannot be."""
+    wanted = wanted_probes(config)
+    reasons = [obstacle(config, chain) for chain in wanted]
+    reasons += [
+        f"evaluation.{protocol}.split is {FITTED}, on which probes are fitted"
+        for chain in wanted
+        for protocol in chain.protocols
+        if config.evaluation[protocol].split == FITTED
+    ]
+    return [f"Not probed: {reason}." for reason in dict.fromkeys(reasons) if reason]
 
 
 def num_rollouts(config: Config, num_videos: Callable[[str, str], int]) -> int:

@@ -17,7 +17,7 @@ from ocvp.data.chunks import num_chunks
 from ocvp.data.raw_files import Listing
 from ocvp.records import origins
 from ocvp.records.rules import RULES, resource, stage_config, stage_digest
-from ocvp.study.chains import chains, paths
+from ocvp.study.chains import chains, paths, paths_of, probed_chains, unprobed
 from ocvp.study.products import raw_listing
 
 
@@ -179,12 +179,42 @@ class Jobs:
 
     def protocol_scores(self, wildcards: Any) -> list[str]:
         """Return the scores of a chain's predictors under one protocol."""
+        return self._of_predictors("evaluation", wildcards)
+
+    def _of_predictors(self, folder: str, wildcards: Any) -> list[str]:
         chain = self._chains[wildcards.dataset, wildcards.savi, int(wildcards.seed)]
         return [
-            f"{_chain_folder(wildcards)}/{predictor}/evaluation/{protocol}.json"
+            f"{_chain_folder(wildcards)}/{predictor}/{folder}/{protocol}.json"
             for predictor, protocol in chain.scored
             if protocol == wildcards.protocol
         ]
+
+    # --- what is probed ---------------------------------------------------------------------------
+
+    def scored_slots(self, wildcards: Any) -> str:
+        """Return the slots of the videos that a SAVi is scored on."""
+        split = self._config.savi[wildcards.savi].evaluation.split
+        return f"{_chain_folder(wildcards)}/slots/{split}.h5"
+
+    def protocol_probes(self, wildcards: Any) -> list[str]:
+        """Return the probes of a chain's predictors under one protocol."""
+        return self._of_predictors("probe", wildcards)
+
+    def probes(self, wildcards: Any) -> list[str]:
+        """Return all that the stage `probe_slots` makes; it says of what it makes nothing."""
+        return self._probes
+
+    def asked_probes(self, wildcards: Any) -> list[str]:
+        """Return the same where the study asks for probes, else nothing."""
+        return self._probes if any(chain.probed for chain in self._chains.values()) else []
+
+    @functools.cached_property
+    def _probes(self) -> list[str]:
+        for line in unprobed(self._config):
+            print(line, file=sys.stderr)
+        found = probed_chains(self._config)
+        rules = ("probe_savi", "probe_predictor", "draw_probes")
+        return [path for r in rules for path in paths_of(found, f"results/{RULES[r].product}")]
 
     # --- resources --------------------------------------------------------------------------------
 

@@ -10,7 +10,14 @@ from ocvp.config.tree import Config
 from ocvp.data.raw_files import Listing, listing
 from ocvp.records.origins import origin_digest
 from ocvp.records.rules import RULES, stage_config, stage_digest
-from ocvp.study.chains import Chain, chains, paths, slot_splits, video_splits
+from ocvp.study.chains import (
+    Chain,
+    chains,
+    paths_of,
+    probed_chains,
+    slot_splits,
+    video_splits,
+)
 
 SIZES = Path(".snakemake", "ocvp", "sizes")
 """Where sizes of raw files are kept from one parse to the next, beside what Snakemake keeps."""
@@ -36,27 +43,28 @@ class Product(NamedTuple):
 def products(config: Config) -> Iterator[Product]:
     """Yield the products of a study, without figures and tables."""
     seen: set[str] = set()
-    for chain in chains(config):
-        for product in _of_chain(config, chain):
-            if product.path not in seen:
-                seen.add(product.path)
-                yield product
+    jobs = [(chain, job) for chain in chains(config) for job in _jobs(config, chain)]
+    jobs += [(chain, job) for chain in asked_probes(config) for job in _probing_jobs(chain)]
+    for chain, job in jobs:
+        product = _product(config, chain, *job)
+        if product.path not in seen:
+            seen.add(product.path)
+            yield product
 
 
-def _of_chain(config: Config, chain: Chain) -> Iterator[Product]:
-    for rule, more in _jobs(config, chain):
-        # by all chains of a data set, whatever their seeds
-        is_shared = rule == "make_videos"
-        kind = config.datasets[chain.dataset].kind if is_shared else None
-        names = {"dataset": chain.dataset, "savi": chain.savi, "seed": str(chain.seed), **more}
-        yield Product(
-            f"results/{RULES[rule].product.format(**names)}",
-            rule,
-            stage_config(config, rule, names),
-            stage_digest(rule, kind),
-            None if is_shared else chain.seed,
-            names,
-        )
+def _product(config: Config, chain: Chain, rule: str, more: dict[str, str]) -> Product:
+    # by all chains of a data set, whatever their seeds
+    is_shared = rule == "make_videos"
+    kind = config.datasets[chain.dataset].kind if is_shared else None
+    names = {"dataset": chain.dataset, "savi": chain.savi, "seed": str(chain.seed), **more}
+    return Product(
+        f"results/{RULES[rule].product.format(**names)}",
+        rule,
+        stage_config(config, rule, names),
+        stage_digest(rule, kind),
+        None if is_shared else chain.seed,
+        names,
+    )
 
 
 def _jobs(config: Config, chain: Chain) -> Iterator[tuple[str, dict[str, str]]]:
@@ -74,10 +82,25 @@ def _jobs(config: Config, chain: Chain) -> Iterator[tuple[str, dict[str, str]]]:
         yield "score_predictor", {"predictor": predictor, "protocol": protocol}
 
 
+def asked_probes(config: Config) -> list[Chain]:
+    """Return the chains that the study itself asks to probe, and that can be."""
+    return [chain for chain in probed_chains(config) if chain.probed]
+
+
+def _probing_jobs(chain: Chain) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the jobs that probe a chain, as `_jobs`."""
+    yield "probe_savi", {}
+    for predictor, protocol in chain.scored:
+        yield "probe_predictor", {"predictor": predictor, "protocol": protocol}
+
+
 def figures(config: Config) -> list[str]:
     """Return the first figure of each job that draws some."""
-    patterns = [f"results/{RULES[rule].product}" for rule in RULES if rule.startswith("draw_")]
-    return [path for pattern in patterns for path in paths(config, pattern)]
+    found = []
+    for rule in filter(lambda rule: rule.startswith("draw_"), RULES):
+        drawn = asked_probes(config) if rule == "draw_probes" else chains(config)
+        found += paths_of(drawn, f"results/{RULES[rule].product}")
+    return found
 
 
 def outside_digest(config: Config, product: Product) -> str:

@@ -72,7 +72,7 @@ def difference(config: Config, product: Product, record: Record) -> str:
     former.pop("root", None)  # where raw files lie does not count
     changes = changes_between({"config": former}, {"config": wanted})
     seed = record.content.get("seed")
-    if product.seed is not None and seed != product.seed:
+    if None not in (seed, product.seed) and seed != product.seed:  # where it has any draws
         return f"made with seed {seed}"
     if record.content["rule"] != product.rule:
         return f"made by {record.content['rule']}, not by {product.rule}"

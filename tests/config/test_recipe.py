@@ -1,9 +1,13 @@
 """The config for videos of one's own follows from what was seen of them."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from ocvp.config.recipe import LEAST_STEPS, Seen, recipe, with_budget
 from ocvp.config.text import commented_yaml
+from ocvp.config.whole import read_config
 
 SEEN = Seen(
     folder="data/discs",
@@ -44,6 +48,22 @@ def test_films_of_the_usual_kind_become_a_complete_study():
     assert config.study[0].predictors == ["ocvp_seq"]
     assert made().doubts == []
     commented_yaml(config)  # which is as complete as any
+
+
+def test_savi_is_that_of_the_shipped_recipe():
+    path = Path(__file__).parents[2] / "config" / "tabletop_unconditional.yaml"
+    shipped = read_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    (entry,) = shipped.savi.values()
+    assert savi().model == entry.model
+    lengths = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps"}
+    full = with_budget(made(), SEEN, 10.0, 30).config
+    training = full.savi["savi"].training
+    assert training.warmup_steps == entry.training.warmup_steps
+    assert training.model_dump(exclude=lengths) == entry.training.model_dump(exclude=lengths)
+    for key in ("kind", "model"):
+        assert getattr(full.predictors["ocvp_seq"], key) == getattr(
+            shipped.predictors["ocvp_seq"], key
+        )
 
 
 def test_folders_of_splits_need_no_shares():
@@ -108,7 +128,9 @@ def test_slots_are_as_many_as_things_and_one():
 
 def test_doubts_are_told():
     assert "60%" in made(share=0.6).doubts[0]
-    assert "nothing was seen moving" in made(speed=None, num_things=0).doubts[0]
+    assert "nothing was seen moving" in made(speed=None).doubts[0]
+    assert "cannot be told" in made(num_things=0).doubts[0]
+    assert made(3, num_things=0).doubts == []
     assert "nothing was seen moving" in made(speed=0.0).doubts[0]
     assert "slots for 15" in made(num_things=99).doubts[0]
 
@@ -149,9 +171,9 @@ def test_a_share_of_the_steps_is_on_single_frames():
     _, training, _ = lengths(10.0, 30)
     # 70 videos are three steps of at most 32 frames
     assert training.curriculum_clip_length == 1
-    assert 3 * training.curriculum_epochs / training.num_steps == pytest.approx(0.45, abs=0.01)
+    assert 3 * training.curriculum_epochs / training.num_steps == pytest.approx(0.4, abs=0.01)
     _, training, _ = lengths(10.0, 30, num_train=320)
-    assert 10 * training.curriculum_epochs / training.num_steps == pytest.approx(0.45, abs=0.01)
+    assert 10 * training.curriculum_epochs / training.num_steps == pytest.approx(0.4, abs=0.01)
 
 
 def test_a_short_budget_is_told_and_taken():

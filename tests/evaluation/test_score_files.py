@@ -8,6 +8,7 @@ from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tables import comparison_rows, summary_rows
 
 INTERVAL = {"mean": 0.5, "low": 0.25, "high": 1.0}
+NO_BOUNDS = {"mean": 0.5, "low": None, "high": None}
 SCORES = {
     "protocol": {"num_context": 2, "num_preds": 3, "split": "test"},
     "metrics": {
@@ -18,8 +19,14 @@ SCORES = {
         "subset": "moving",
         "num_videos": 4,
         "slot_mse": {
-            **{"prediction": 1.0, "copy_last_slots": 2.0, "ceiling": 0.0, "gap_closed": 0.5},
-            **{"gain": INTERVAL, "beyond_half_gap": INTERVAL},
+            **{"num_videos": 3, "prediction": 1.0, "copy_last_slots": 2.0, "ceiling": 0.0},
+            **{"gap": INTERVAL, "gap_closed": 0.5, "gain": INTERVAL, "beyond_half_gap": INTERVAL},
+            "gain_over_constant_velocity": None,
+        },
+        "miou": {
+            **{"num_videos": 3, "prediction": 1.0, "copy_last_slots": 2.0, "ceiling": 0.0},
+            **{"gap": NO_BOUNDS, "gap_closed": None, "gain": NO_BOUNDS, "beyond_half_gap": None},
+            "reason": "fewer than 10 videos",
         },
         "centre_error": {"reason": "no video in which objects move"},
     },
@@ -52,6 +59,10 @@ def test_scores_are_read_as_they_are(tmp_path):
         (("comparisons", "slot_mse", "gain"), {"mean": 1.0}, "slot_mse"),
         (("comparisons", "slot_mse", "ceiling"), True, "slot_mse"),
         (("comparisons", "slot_mse", "beyond_half_gap"), None, "slot_mse"),
+        (("comparisons", "slot_mse", "gap"), None, "slot_mse"),
+        (("comparisons", "slot_mse", "gain", "low"), "0", "slot_mse"),
+        (("comparisons", "miou", "reason"), None, "miou"),
+        (("comparisons", "miou", "num_videos"), None, "miou"),
         (("comparisons", "num_videos"), [], "num_videos"),
     ],
 )
@@ -64,6 +75,14 @@ def test_a_damaged_file_is_named_with_its_key(tmp_path, keys, value, message):
     with pytest.raises(ValueError, match=message) as raised:
         read(tmp_path, scores)
     assert str(raised.value).startswith(f"{tmp_path}/short.json is damaged: ")
+
+
+def test_what_has_no_interval_is_empty_in_the_table(tmp_path):
+    sound, few = comparison_rows({}, read(tmp_path, SCORES))
+    assert (sound["gap_closed"], sound["gain_low"], sound["reason"]) == (0.5, 0.25, None)
+    assert sound["gain_over_constant_velocity_mean"] is None
+    assert (few["gap_closed"], few["gain_mean"], few["gain_low"]) == (None, 0.5, None)
+    assert (few["beyond_half_gap_mean"], few["reason"]) == (None, "fewer than 10 videos")
 
 
 def test_whatever_is_read_gives_rows(tmp_path):

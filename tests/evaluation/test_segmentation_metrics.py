@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from ocvp.evaluation.segmentation_metrics import (
@@ -12,9 +13,11 @@ from ocvp.evaluation.segmentation_metrics import (
     ari,
     fg_ari_clip,
     fg_ari_frame,
+    id_switches,
     labels_from_masks,
     mbo,
     miou,
+    tracks_kept,
 )
 
 # Two objects on a background; the second slot has lost a column of object 1 to slot 0.
@@ -189,6 +192,118 @@ def test_a_validation_set_is_scored_in_a_moment():
         metric(true, predicted)
     # About 0.3 s; the margin is for busy machines, and a loop over pixels or pairs exceeds it.
     assert time.process_time() - start < 3
+
+
+# --- identity -----------------------------------------------------------------------------------
+
+
+def clip(*frames):
+    """Return labels (T, 1, W) of frames that are written as digits."""
+    return np.array([[[int(digit) for digit in frame]] for frame in frames])
+
+
+FOUR = clip(*["11102220"] * 4)
+"""Two objects that rest for four frames."""
+
+
+@pytest.mark.parametrize(
+    ("frames", "kept", "switches"),
+    [
+        (["11102220"] * 4, 1.0, 0),
+        (["22203330"] * 4, 1.0, 0),  # whatever the slots are called, the background's too
+        (["11102220"] * 2 + ["22201110"] * 2, 0.0, 2),  # a swap is a switch of both
+        (["11102220"] * 3 + ["11103330"], 0.5, 1),
+        # 2 of 3 pixels hold an object, 1 of 3 does not
+        (["11002220"] * 4, 1.0, 0),
+        (["10002220"] * 4, 0.5, 0),
+        # lost in between: the same slot again is kept, another one is a switch
+        (["11102220", "45602220", "45602220", "11102220"], 1.0, 0),
+        (["11102220", "45602220", "33302220", "33302220"], 0.5, 1),
+        (["11102220", "45602220", "45602220", "45602220"], 0.5, 0),  # held too seldom
+        (["11111111"] * 4, 0.0, 0),  # one slot over both holds neither
+        (["11222233"] * 4, 0.5, 0),  # by place: 2 of 3 of one, 2 of 5 of the other
+    ],
+)
+def test_tracks_and_switches_by_hand(frames, kept, switches):
+    predicted = clip(*frames)
+    assert tracks_kept(FOUR, predicted) == kept
+    assert id_switches(FOUR, predicted) == switches
+
+
+def test_frames_in_which_an_object_is_hidden_do_not_count_against_its_slot():
+    true = clip("11100", "00000", "00000", "00000", "11100")
+    assert tracks_kept(true, true + 1) == 1.0
+    assert id_switches(true, clip("11100", *["22222"] * 3, "33300")) == 1
+
+
+def test_half_an_object_holds_it_not():
+    # IoU is 2 / 4: two segments may fit that well
+    assert tracks_kept(clip("1111"), clip("2233")) == 0.0
+    assert tracks_kept(clip("11111"), clip("22233")) == 1.0
+
+
+def test_clips_without_objects_have_no_identity():
+    true, predicted = np.zeros((2, 1, 8), int), clip(*["11223344"] * 2)
+    assert np.isnan(tracks_kept(true, predicted))
+    assert np.isnan(id_switches(true, predicted))
+    both = np.stack([FOUR[:2], true]), np.stack([FOUR[:2], predicted])
+    np.testing.assert_array_equal(tracks_kept(*both), [1.0, np.nan])
+    np.testing.assert_array_equal(id_switches(*both), [0.0, np.nan])
+
+
+def clear_mot(true, predicted):
+    """Return mismatches and the matches of each frame, by CLEAR MOT's own procedure."""
+    latest, matches, mismatches = {}, [], 0
+    for now_true, now_predicted in zip(true, predicted, strict=True):
+        objects = {k: set(np.flatnonzero(now_true == k)) for k in np.unique(now_true) if k}
+        segments = {n: set(np.flatnonzero(now_predicted == n)) for n in np.unique(now_predicted)}
+
+        def iou(k, n, objects=objects, segments=segments):
+            return len(objects[k] & segments[n]) / len(objects[k] | segments[n])
+
+        # 1. what corresponded goes on doing so while it is close enough
+        pairs = {
+            k: n for k, n in latest.items() if k in objects and n in segments and iou(k, n) > 0.5
+        }
+        # 2. the others are assigned
+        free = [k for k in objects if k not in pairs]
+        rest = [n for n in segments if n not in pairs.values()]
+        cost = np.array([[1 - iou(k, n) for n in rest] for k in free]).reshape(-1, len(rest))
+        cost[cost >= 0.5] = 10.0
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] < 0.5:
+                pairs[free[i]] = rest[j]
+        # 3. a mismatch is another correspondence than the latest
+        mismatches += sum(latest.get(k, n) != n for k, n in pairs.items())
+        latest |= pairs
+        matches.append(pairs)
+    return mismatches, matches
+
+
+def test_identity_agrees_with_clear_mot():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(100):
+        columns = rng.integers(0, 4, size=3)
+        true = np.zeros((6, 3, 12), int)
+        for t, k in itertools.product(range(6), range(3)):
+            width = rng.integers(0, 6)  # 0: hidden
+            true[t, k, columns[k] + t // 2 : columns[k] + t // 2 + width] = k + 1
+        names = rng.permutation(5)[true]
+        for t in np.flatnonzero(rng.random(6) < 0.3):
+            names[t:] = rng.permutation(5)[names[t:]]
+        spoilt = np.where(rng.random(true.shape) < 0.15, rng.integers(0, 5, true.shape), names)
+        mismatches, matches = clear_mot(true, spoilt)
+        assert id_switches(true, spoilt) == mismatches
+        tracks = [k for k in (1, 2, 3) if (true == k).any()]
+        kept = 0
+        for k in tracks:
+            holders = [pairs[k] for pairs in matches if k in pairs]
+            visible = (true == k).any(axis=(1, 2)).sum()
+            kept += len(set(holders)) == 1 and len(holders) >= visible / 2
+        assert tracks_kept(true, spoilt) == pytest.approx(kept / len(tracks))
+        found.append((mismatches, kept))
+    assert len(set(found)) > 10  # the clips differ
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from ocvp.evaluation.tracking_metrics import (
     UNASSIGNED,
     assign_slots,
     centre_distances,
-    centre_error,
+    centre_errors,
+    constant_velocity_distances,
+    count_objects,
     object_motion,
+    touched_by,
 )
 
 
@@ -32,6 +35,10 @@ def masks_of(*slots):
         masks[n] = np.where(mask, 0.9, 0.01)
     masks[0] = 1 - masks[1:].sum(axis=0)
     return masks
+
+
+def centre_error(true, masks, assignment):
+    return centre_errors(centre_distances(true, masks, assignment), None)["centre_error"]
 
 
 TRUE = labels_of(square(1, 1), square(6, 6))
@@ -170,3 +177,49 @@ def test_labels_above_the_number_of_objects_are_refused():
         centre_error(TRUE[None, None], SWAPPED[None, None], np.array([[0]]))
     with pytest.raises(ValueError, match="num_objects is 1, but true labels go up to 2"):
         assign_slots(TRUE[None], SWAPPED[None], 1)
+
+
+# --- contacts and constant velocity -------------------------------------------------------------
+
+
+def test_errors_are_told_apart_by_the_first_contact():
+    distances = np.array([[[1.0, 5.0], [2.0, 6.0], [3.0, np.nan], [4.0, 8.0]]])  # (1, 4, 2)
+    contacts = np.array([[[0, 0], [2, 0], [0, 0], [0, 1]]], np.uint8)
+    touched = touched_by(contacts)
+    assert touched[0, :, 0].tolist() == [False, True, True, True]
+    assert touched[0, :, 1].tolist() == [False, False, False, True]
+    errors = centre_errors(distances, touched)
+    nan = np.nan
+    np.testing.assert_array_equal(errors["centre_error"], [[3.0, 4.0, 3.0, 6.0]])
+    np.testing.assert_array_equal(errors["centre_error_after_contact"], [[nan, 2.0, 3.0, 6.0]])
+    np.testing.assert_array_equal(errors["centre_error_without_contact"], [[3.0, 6.0, nan, nan]])
+    counts = {name: count.tolist() for name, count in count_objects(distances, touched).items()}
+    assert counts == {
+        "centre_error": [2],
+        "centre_error_after_contact": [2],
+        "centre_error_without_contact": [2],
+    }
+    assert set(centre_errors(distances, None)) == {"centre_error"}
+    never = np.full((1, 4, 2), False)
+    assert count_objects(distances, never)["centre_error_after_contact"].tolist() == [0]
+
+
+def test_a_contact_in_the_first_predicted_frame_counts():
+    assert touched_by(np.array([[[1], [0]]], np.uint8)).all()
+
+
+def test_objects_that_keep_their_velocity_have_no_error_and_others_their_turn():
+    none = np.zeros((12, 12), dtype=bool)
+    frames = [
+        labels_of(square(0, 0), none, square(9, 0)),
+        labels_of(square(1, 2), square(5, 5), square(9, 1)),  # the last of the context
+        labels_of(square(2, 4), square(5, 5), square(9, 0)),  # object 3 turns
+        labels_of(square(3, 6), square(5, 8), none),  # object 2, new, starts to move; 3 is hidden
+    ]
+    true = np.stack(frames)[None]
+    distances = constant_velocity_distances(true, np.array([[1, 2, 3]]), 2)
+    np.testing.assert_allclose(distances, [[[0, 0, 2], [0, 3, np.nan]]], atol=1e-12)
+    unassigned = constant_velocity_distances(true, np.array([[1, UNASSIGNED, 3]]), 2)
+    np.testing.assert_array_equal(np.isnan(unassigned[0, :, 1]), [True, True])
+    with pytest.raises(ValueError, match="num_context is 1; a velocity needs 2 frames"):
+        constant_velocity_distances(true, np.array([[1, 2, 3]]), 1)

@@ -305,8 +305,9 @@ def _make_json(folder: Path) -> None:
     write_json(folder / "boxes.json", [[0.1, 0.1, 0.5, 0.5], [0.2, 0.2, 0.9, 0.9]])
     write_json(folder / "manifest.json", {"num_videos": 3, "num_files": 9, "digest": "a" * 64})
     interval = {"mean": 0.1, "low": 0.0, "high": 0.2}
-    compared = {"prediction": 1.0, "copy_last_slots": 0.5, "ceiling": 2.0, "gap_closed": None}
-    compared |= {"gain": interval, "beyond_half_gap": interval}
+    compared = {"num_videos": 2, "prediction": 1.0, "copy_last_slots": 0.5, "ceiling": 2.0}
+    compared |= {"gap": interval, "gain": interval, "gap_closed": None, "beyond_half_gap": None}
+    compared |= {"reason": "no gap"}
     scores = {"protocol": {"num_context": 2, "num_preds": 3, "split": "test"}}
     scores["metrics"] = {"psnr": {"mean": 20.0, "per_frame": [21.0, None], "ceiling": 30.0}}
     scores["comparisons"] = {"subset": "moving", "num_videos": 2, "psnr": compared}

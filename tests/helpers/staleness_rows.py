@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 TABLES = {"summarize"}
 TIMES = {"collect_training_time"}
 OF_ALL = TABLES | TIMES
-FIGURES = {"draw_slots", "draw_rollouts", "draw_curves"}
+FIGURES = {"draw_slots", "draw_rollouts", "draw_curves", "draw_probes"}
 FROM_SAVI_SCORES = {"score_savi"} | TABLES
-FROM_PREDICTOR_SCORES = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
+PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
+READ_OF_PREDICTED = {"probe_predictor", "draw_probes"} | TABLES
+FROM_PROBES = {"probe_savi"} | READ_OF_PREDICTED
+FROM_PREDICTOR_SCORES = PREDICTED | READ_OF_PREDICTED
 FROM_PREDICTORS = {"fit_predictor"} | FROM_PREDICTOR_SCORES | TIMES
-FROM_SLOTS = {"encode_chunk", "encode_slots"} | FROM_PREDICTORS
+FROM_SLOTS = {"encode_chunk", "encode_slots"} | FROM_PROBES | FROM_PREDICTORS
 FROM_SAVI = {"fit_savi", "draw_slots"} | FROM_SAVI_SCORES | FROM_SLOTS
 FROM_VIDEOS = {"make_chunk", "make_videos"} | FROM_SAVI
 IMPORTS = {"import_savi", "import_predictor"}
@@ -31,8 +34,8 @@ NOTHING: set[str] = set()
 ALL = ""
 FIRST = "results/first/"
 SMALL = "/small/"
-LSTM = "/lstm/|/(small|other)/seed1/figures/[a-z]+_curves"
-OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_curves"
+LSTM = "/lstm/|/(small|other)/seed1/figures/[a-z]+_(curves|probe)"
+OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe)"
 SHORT = "/short"
 TABLETOP = "results/(first|second)/"
 OBJ3D, MOVI, OWN = "results/obj3d/", "results/movi/", "results/own/"
@@ -290,7 +293,7 @@ KEYS: dict[str, Edit] = {
     "TransformerEntry.grid": Edit(
         "predictors.ocvp.grid",
         {"dropout": [0.1]},
-        OF_ALL | {"draw_curves"},
+        OF_ALL | {"draw_curves", "draw_probes"},
         SMALL_ON_FIRST,
         added=jobs(
             *(
@@ -299,6 +302,8 @@ KEYS: dict[str, Edit] = {
                     "fit_predictor {}/predictor.pt",
                     "score_predictor {}/evaluation/short.json",
                     "score_predictor {}/evaluation/validation.json",
+                    "probe_predictor {}/probe/short.json",
+                    "probe_predictor {}/probe/validation.json",
                     "draw_rollouts {}/figures/short_video0.png",
                     "draw_rollouts {}/figures/validation_video0.png",
                 )
@@ -319,10 +324,13 @@ KEYS: dict[str, Edit] = {
         ),
     ),
     "SaviEvaluation.split": Edit(
-        "savi.small.evaluation.split", "val", FROM_SAVI_SCORES | {"draw_slots"}, SMALL
+        "savi.small.evaluation.split",
+        "val",
+        FROM_SAVI_SCORES | FROM_PROBES | {"draw_slots"},
+        SMALL,
     ),
     "SaviEvaluation.num_frames": Edit(
-        "savi.small.evaluation.num_frames", 4, FROM_SAVI_SCORES, SMALL
+        "savi.small.evaluation.num_frames", 4, FROM_SAVI_SCORES | FROM_PROBES, SMALL
     ),
     "LstmModel.hidden_dim": Edit(
         "predictors.lstm.model.hidden_dim", 8, FROM_SAVI, NARROWED, also=NARROW
@@ -461,6 +469,16 @@ KEYS: dict[str, Edit] = {
             "draw_slots second/small/seed2/figures/slots.png",
         ),
     ),
+    "Study.probe": Edit(
+        "study.1.probe",
+        True,
+        TABLES,
+        added=jobs(
+            "probe_savi first/other/seed1/probe.json",
+            "probe_predictor first/other/seed1/lstm/probe/short.json",
+            "draw_probes first/other/seed1/figures/short_probe.png",
+        ),
+    ),
 }
 
 # --- edits that say more than a key by itself ---------------------------------------------------
@@ -510,7 +528,10 @@ OTHER_EDITS: dict[str, Edit] = {
         "predictors.imported.pretrained", "raw/elsewhere/predictor.pt", NOTHING
     ),
     "a setting that a pretrained SAVi must have": fetched("model", {"num_slots": 4}),
-    "one predictor less": Edit("study.0.predictors", ["lstm"], OF_ALL | {"draw_curves"}, SMALL),
+    "one predictor less": Edit(
+        "study.0.predictors", ["lstm"], OF_ALL | {"draw_curves", "draw_probes"}, SMALL
+    ),
+    "probes that are no longer asked for": Edit("study.0.probe", False, TABLES),
     "one seed more": Edit(
         "study.5.seeds",
         [1, 2],
@@ -553,7 +574,7 @@ OTHER_EDITS: dict[str, Edit] = {
 
 # --- modules of the package ---------------------------------------------------------------------
 
-SCORES = FROM_SAVI_SCORES | FROM_PREDICTOR_SCORES
+SCORES = FROM_SAVI_SCORES | PREDICTED
 
 Rows = tuple[tuple[set[str], str], ...]
 
@@ -603,15 +624,25 @@ MODULES: dict[str, Rows] = {
     "models.predictors": of(FROM_PREDICTORS | {"import_predictor"}),
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
-    "evaluation.bootstrap": of(FROM_PREDICTOR_SCORES),
-    "evaluation.metrics": of(SCORES | FIGURES),
+    "evaluation.baselines": of(FROM_PREDICTOR_SCORES),
+    "evaluation.intervals": of(PREDICTED | FROM_PROBES),
+    "evaluation.comparisons": of(PREDICTED),
+    "evaluation.tracked_objects": of(PREDICTED),
+    "evaluation.metrics": of(SCORES | FROM_PROBES | FIGURES),
+    "evaluation.object_labels": of(FROM_PROBES),
+    "evaluation.object_slots": of(FROM_PROBES),
+    "evaluation.probe_scores": of(FROM_PROBES),
+    "evaluation.probes": of(FROM_PROBES),
+    "evaluation.savi_probes": of(FROM_PROBES),
+    "evaluation.predictor_probes": of(READ_OF_PREDICTED),
+    "evaluation.protocols": of(FROM_PREDICTOR_SCORES),
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
-    "evaluation.predictor_scores": of(FROM_PREDICTOR_SCORES),
+    "evaluation.predictor_scores": of(PREDICTED),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
     "evaluation.score_files": of(TABLES | FIGURES),
-    "evaluation.segmentation_metrics": of(SCORES | FIGURES),
+    "evaluation.segmentation_metrics": of(SCORES | FROM_PROBES | FIGURES),
     "evaluation.tables": of(TABLES),
-    "evaluation.tracking_metrics": of(SCORES | FIGURES),
+    "evaluation.tracking_metrics": of(PREDICTED | FROM_PROBES | FIGURES),
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "training.binding": of(NOTHING),  # it only speaks
@@ -624,7 +655,9 @@ MODULES: dict[str, Rows] = {
     "evaluate_savi": of(FROM_SAVI_SCORES),
     "extract_slots": of(FROM_SLOTS),
     "train_predictor": of((FROM_PREDICTORS, TRAINED)),
-    "evaluate_predictor": of(FROM_PREDICTOR_SCORES),
+    "evaluate_predictor": of(PREDICTED),
+    "probe_savi": of(FROM_PROBES),
+    "probe_predictor": of(READ_OF_PREDICTED),
     "pictures.prediction": of(NOTHING),
     "figures": of(FIGURES),
     "summarize": of(TABLES),
@@ -653,10 +686,13 @@ FOLLOWING: dict[str, set[str]] = {
     "encode_slots": FROM_SLOTS,
     "fit_predictor": FROM_PREDICTORS,
     "import_predictor": FROM_PREDICTOR_SCORES | {"import_predictor"},
-    "score_predictor": FROM_PREDICTOR_SCORES,
+    "score_predictor": PREDICTED,
+    "probe_savi": FROM_PROBES,
+    "probe_predictor": READ_OF_PREDICTED,
     "draw_slots": {"draw_slots"},
     "draw_rollouts": {"draw_rollouts"},
     "draw_curves": {"draw_curves"},
+    "draw_probes": {"draw_probes"},
     "summarize": TABLES,
     "collect_training_time": TIMES,
 }

@@ -90,7 +90,7 @@ def predictor_stage(kind="lstm", model=None, **training):
 
 
 def squares(video, num_frames=NUM_FRAMES):
-    """Return frames, masks and boxes of one video."""
+    """Return frames, masks and boxes of one video, and a contact of object 0 on frame 4."""
     rng = np.random.default_rng(video)
     frames = np.full((num_frames, SIDE, SIDE, 3), 40 + 5 * (video % 7), np.uint8)
     masks = np.zeros((num_frames, SIDE, SIDE), np.uint8)
@@ -103,7 +103,9 @@ def squares(video, num_frames=NUM_FRAMES):
             area = (slice(top, top + SQUARE), slice(column, column + SQUARE))
             frames[t][area], masks[t][area] = colour, k + 1
             boxes[t, k] = np.array([top, column, top + SQUARE, column + SQUARE]) / SIDE
-    return {"frames": frames, "masks": masks, "boxes": boxes}
+    contacts = np.zeros((num_frames, NUM_OBJECTS), np.uint8)
+    contacts[4:5, 0] = 1
+    return {"frames": frames, "masks": masks, "boxes": boxes, "object_contacts": contacts}
 
 
 def write_videos(

@@ -15,6 +15,7 @@ PANELS = {
         "ocvp_seq": [30.0, 28.0, 27.0],
         "mine": [31.0, 29.0, 28.0],
         "copy_last_frame": [25.0, 22.0, 20.0],
+        "constant_velocity": [26.0, 24.0, 21.0],
         "ceiling": [32.0, 32.0, 32.0],
     },
     "Centre error (pixels) ↓": {
@@ -44,7 +45,13 @@ def test_one_legend_outside_the_data_names_everything_once():
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts() if text.get_text()]
     assert sorted(names) == sorted(
-        ["OCVP-Seq", "mine", "Copy of last frame", "SAVi's own (ceiling)"]
+        [
+            "OCVP-Seq",
+            "mine",
+            "Copy of last frame",
+            "SAVi's slots of the future",
+            "Slots at constant velocity",
+        ]
     )
     renderer = figure.canvas.get_renderer()
     box = legend.get_window_extent(renderer)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from tiny import (
     CPU,
     NUM_FRAMES,
@@ -24,8 +25,11 @@ from torch import nn
 
 from ocvp import evaluate_predictor, evaluate_savi, extract_slots, summarize
 from ocvp.batches.windows import Window
+from ocvp.evaluation.baselines import extrapolate
+from ocvp.evaluation.comparisons import NO_GAP, compare
+from ocvp.evaluation.intervals import TOO_FEW
 from ocvp.evaluation.metrics import BASELINES, MASK_METRICS, METRICS, PIXEL_METRICS
-from ocvp.evaluation.predictor_scores import compare, score_batch, summarize_scores
+from ocvp.evaluation.predictor_scores import score_batch, summarize_scores
 from ocvp.evaluation.scoring import FrameScorer, concatenate
 from ocvp.evaluation.tables import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from ocvp.models.loading import load_predictor
@@ -98,10 +102,11 @@ def toy_batch(videos=(0, 1)):
     return batch
 
 
-def toy_scores(predictor, videos=(0, 1)):
+def toy_scores(predictor, videos=(0, 1), num_context=CONTEXT, **fields):
     scorer = FrameScorer((SIDE, SIDE), torch.device("cpu"))
     windows = [Window(video, 0) for video in videos]
-    return score_batch(ToySavi(), predictor, windows, toy_batch(videos), CONTEXT, scorer)
+    batch = toy_batch(videos) | {name: torch.tensor(values) for name, values in fields.items()}
+    return score_batch(ToySavi(), predictor, windows, batch, num_context, scorer)
 
 
 def test_the_ceiling_is_what_the_true_slots_decode_to():
@@ -109,7 +114,7 @@ def test_the_ceiling_is_what_the_true_slots_decode_to():
     assert (scores["slot_mse"] == 0).all()  # exactly: they are the same numbers
     assert (scores["psnr"] == 80).all()
     for name in (*MASK_METRICS, "ssim"):
-        np.testing.assert_allclose(scores[name], 1.0)
+        np.testing.assert_allclose(scores[name], 0.0 if name == "id_switches" else 1.0)
     np.testing.assert_allclose(scores["centre_error"], 0.0, atol=1e-9)
 
 
@@ -123,14 +128,74 @@ def miou_behind(pixels):
 
 
 def test_copy_last_slots_stays_behind_by_one_pixel_a_frame():
-    variants, motion = toy_scores(Mover(1.0))
+    variants, of_videos = toy_scores(Mover(1.0))
     scores = variants["copy_last_slots"]
     behind = np.arange(1, PREDS + 1)
     np.testing.assert_allclose(scores["centre_error"], np.tile(behind, (2, 1)))
     # of 3 slots of 5 numbers, two columns are wrong by that many pixels
     np.testing.assert_allclose(scores["slot_mse"][0], 2 * behind**2 / 15, rtol=1e-6)
     np.testing.assert_allclose(scores["miou"][1], [miou_behind(t) for t in behind])
-    np.testing.assert_allclose(motion, PREDS)
+    np.testing.assert_allclose(of_videos["motion"], PREDS)
+    # a segment that is 1 pixel behind is 3 of 5 columns right, then 2 of 6
+    np.testing.assert_allclose(scores["tracks_kept"], 0.0)
+    np.testing.assert_allclose(scores["id_switches"], 0.0)
+
+
+def test_constant_velocity_is_right_where_nothing_turns():
+    scores = toy_scores(Mover(0.0))[0]
+    for name, values in scores["constant_velocity"].items():
+        np.testing.assert_allclose(values, scores["ceiling"][name], atol=1e-6, err_msg=name)
+    assert set(scores["object_constant_velocity"]) == {"centre_error"}
+    np.testing.assert_allclose(scores["object_constant_velocity"]["centre_error"], 0, atol=1e-9)
+
+
+def test_slots_at_constant_velocity_by_hand():
+    context = torch.tensor([[9.0, 9.0], [1.0, 5.0], [2.0, 3.0]]).view(1, 3, 1, 2)
+    expected = [[3.0, 1.0], [4.0, -1.0], [5.0, -3.0]]
+    assert extrapolate(context, 3).view(3, 2).tolist() == expected
+    assert extrapolate(context[:, 1:], 3).view(3, 2).tolist() == expected
+
+
+def test_one_context_frame_has_no_velocity():
+    scores, of_videos = toy_scores(Mover(1.0), num_context=1)
+    assert scores["constant_velocity"] == scores["object_constant_velocity"] == {}
+    metrics = summarize_scores(scores, of_videos, {})
+    assert metrics["psnr"]["constant_velocity"] is None
+    assert metrics["psnr"]["constant_velocity_per_frame"] is None
+    assert metrics["centre_error"]["object_constant_velocity"] is None
+    assert metrics["centre_error"]["copy_last_slots"] == pytest.approx(3.5)
+    result = compare(concatenate([scores] * 6), np.full(12, True))["slot_mse"]
+    assert "constant_velocity" not in result
+    assert result["gain_over_constant_velocity"] is None
+    assert result["gap_closed"] == pytest.approx(1.0)
+
+
+def test_centre_errors_are_told_apart_by_contacts():
+    contacts = np.zeros((2, CONTEXT + PREDS, 3), np.uint8)  # a third object is in no video
+    contacts[0, CONTEXT - 1, 0] = 1  # still in the context
+    contacts[0, CONTEXT + 1, 1] = 2
+    scores, of_videos = toy_scores(Mover(0.0), object_contacts=contacts)
+    after = scores["prediction"]["centre_error_after_contact"]
+    np.testing.assert_allclose(after, [[np.nan, 2, 3, 4], [np.nan] * 4])
+    without = scores["prediction"]["centre_error_without_contact"]
+    np.testing.assert_allclose(without, [[1, 2, 3, 4]] * 2)
+    own = scores["object_constant_velocity"]["centre_error_after_contact"]
+    np.testing.assert_allclose(own, [[np.nan, 0, 0, 0], [np.nan] * 4], atol=1e-9)
+    metrics = summarize_scores(scores, of_videos, {})
+    entry = metrics["centre_error_after_contact"]
+    assert (entry["mean"], entry["num_videos"], entry["num_objects"]) == (pytest.approx(3), 1, 1)
+    assert metrics["centre_error_without_contact"]["num_objects"] == 4
+    assert metrics["centre_error"]["num_objects"] == 4
+
+
+def test_the_centre_error_says_which_objects_it_counts():
+    masks = toy_batch()["masks"].numpy()
+    masks[0, CONTEXT - 1][masks[0, CONTEXT - 1] == 2] = 0  # hidden in the last context frame
+    masks[1] = 0
+    scores, of_videos = toy_scores(Mover(1.0), masks=masks)
+    entry = summarize_scores(scores, of_videos, {})["centre_error"]
+    assert (entry["num_objects"], entry["num_objects_left_out"], entry["num_videos"]) == (1, 1, 1)
+    assert of_videos["without_objects"].tolist() == [False, True]
 
 
 def test_copy_last_frame_is_the_true_frame_held():
@@ -164,19 +229,20 @@ def test_videos_without_masks_have_pixel_scores_only():
     del batch["masks"]
     scorer = FrameScorer((SIDE, SIDE), torch.device("cpu"))
     windows = [Window(0, 0), Window(1, 0)]
-    scores, motion = score_batch(ToySavi(), Mover(1.0), windows, batch, CONTEXT, scorer)
+    scores, of_videos = score_batch(ToySavi(), Mover(1.0), windows, batch, CONTEXT, scorer)
     assert set(scores["prediction"]) == {"psnr", "ssim", "slot_mse"}
-    assert np.isnan(motion).all()
-    metrics = summarize_scores(scores, scorer.reasons)
+    assert of_videos == {}
+    metrics = summarize_scores(scores, of_videos, scorer.reasons)
     assert metrics["miou"]["mean"] is None
     assert metrics["miou"]["reason"] == "the videos have no masks"
     assert metrics["slot_mse"]["ceiling"] == 0
+    assert metrics["centre_error_after_contact"]["reason"] == "the videos have no masks"
 
 
 def test_the_summary_holds_every_metric_with_its_baselines():
     scores = concatenate([toy_scores(Mover(1.0), videos)[0] for videos in ((0, 1), (2,))])
     assert set(scores) == {"prediction", *BASELINES}
-    metrics = summarize_scores(scores, {"lpips_alex": "no file", "lpips_vgg": "no file"})
+    metrics = summarize_scores(scores, {}, {"lpips_alex": "no file", "lpips_vgg": "no file"})
     assert set(metrics) == set(METRICS)
     assert metrics["centre_error"]["mean"] == pytest.approx(0, abs=1e-9)
     assert metrics["centre_error"]["copy_last_slots"] == pytest.approx(2.5)
@@ -190,9 +256,10 @@ def test_the_summary_holds_every_metric_with_its_baselines():
 # --- comparisons -------------------------------------------------------------------------------
 
 
-def made_scores(prediction, copy, ceiling):
-    """Return scores of three variants, the same for each compared metric, one frame a video."""
+def made_scores(prediction, copy, ceiling, velocity=None):
+    """Return scores of the variants, the same for each compared metric, one frame a video."""
     values = {"prediction": prediction, "copy_last_slots": copy, "ceiling": ceiling}
+    values["constant_velocity"] = copy if velocity is None else velocity
     return {
         variant: {
             name: np.array(numbers, dtype=float)[:, None]
@@ -202,45 +269,65 @@ def made_scores(prediction, copy, ceiling):
     }
 
 
+def t_interval(values):
+    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    return pytest.approx({"mean": np.mean(values), "low": low, "high": high})
+
+
 def test_comparisons_by_hand():
-    scores = made_scores([2, 3, 9, 4], [6, 5, 9, 8], [0, 1, 0, 2])
-    moving = np.array([True, True, False, True])
-    result = compare(scores, moving, seed=0)
-    assert (result["subset"], result["num_videos"]) == ("moving", 3)
+    # four videos three times, of which the third does not move
+    scores = made_scores([2, 3, 9, 4] * 4, [6, 5, 9, 8] * 4, [0, 1, 0, 2] * 4, [3, 2, 9, 6] * 4)
+    moving = np.array([True, True, False, True] * 4)
+    result = compare(scores, moving)
+    assert (result["subset"], result["num_videos"]) == ("moving", 12)
+    assert result["mean_over"] == "videos"
     lower, higher = result["centre_error"], result["miou"]
-    assert (lower["prediction"], lower["copy_last_slots"], lower["ceiling"]) == (
-        3.0,
-        pytest.approx(19 / 3),
-        1.0,
-    )
-    # gains 4, 2, 4 of gaps 6, 4, 6: positive where a lower error is better, negative for mIoU
-    assert lower["gain"]["mean"] == pytest.approx(10 / 3)
-    assert higher["gain"]["mean"] == pytest.approx(-10 / 3)
-    assert lower["gap_closed"] == higher["gap_closed"] == pytest.approx(10 / 16)
-    assert lower["beyond_half_gap"]["mean"] == pytest.approx(2 / 3)
-    for interval in (lower["gain"], lower["beyond_half_gap"], higher["gain"]):
-        assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert (lower["gain"]["low"], lower["gain"]["high"]) == (2.0, 4.0)
-    assert lower["beyond_half_gap"]["low"] == 0.0
+    assert lower["num_videos"] == 12
+    means = {"prediction": 3.0, "copy_last_slots": 19 / 3, "constant_velocity": 11 / 3}
+    for variant, expected in (means | {"ceiling": 1.0}).items():
+        assert lower[variant] == higher[variant] == pytest.approx(expected)
+    # gains 4, 2, 4 of gaps 6, 4, 6 where a lower error is better
+    assert lower["gain"] == t_interval([4, 2, 4] * 4)
+    assert lower["gap"] == t_interval([6, 4, 6] * 4)
+    assert lower["gain_over_constant_velocity"] == t_interval([1, -1, 2] * 4)
+    assert lower["gap_closed"] == pytest.approx(10 / 16)
+    assert lower["beyond_half_gap"] == t_interval([1, 0, 1] * 4)
+    assert "reason" not in lower
+    assert higher["gain"] == t_interval([-4, -2, -4] * 4)
 
 
-def test_an_interval_of_many_videos_is_that_of_the_normal_distribution():
-    draw = np.random.default_rng(0).standard_normal(400)
-    scores = made_scores(10 - draw, np.full(400, 10.0), np.zeros(400))
-    gain = compare(scores, np.full(400, True), seed=1)["centre_error"]["gain"]
-    half = 1.96 * draw.std() / np.sqrt(400)
-    assert gain["mean"] == pytest.approx(draw.mean())
-    assert gain["high"] - gain["mean"] == pytest.approx(half, rel=0.1)
-    assert gain["mean"] - gain["low"] == pytest.approx(half, rel=0.1)
+def test_there_is_no_share_of_a_gap_that_is_not_there():
+    # as mIoU the ceiling is worse than the copy, and the prediction still worse
+    scores = made_scores([2, 3, 4] * 4, [6, 5, 8] * 4, [5, 4.5, 7] * 4)
+    entry = compare(scores, np.full(12, True))["miou"]
+    assert entry["gap"]["high"] < 0
+    assert entry["gain"]["high"] < 0
+    assert (entry["gap_closed"], entry["beyond_half_gap"]) == (None, None)
+    assert entry["reason"] == NO_GAP
+    # a gap of 1 on average that may as well be none
+    unsure = made_scores([0.0] * 12, [5.0] * 12, [4.0 + 3 * (-1) ** k for k in range(12)])
+    entry = compare(unsure, np.full(12, True))["slot_mse"]
+    assert entry["gap"]["low"] < 0 < entry["gap"]["mean"]
+    assert (entry["gap_closed"], entry["reason"]) == (None, NO_GAP)
+    assert entry["gain"]["mean"] == 5.0
+
+
+def test_few_videos_give_means_without_intervals_or_shares():
+    entry = compare(made_scores([2] * 9, [6] * 9, [0] * 9), np.full(9, True))["centre_error"]
+    assert (entry["prediction"], entry["num_videos"]) == (2.0, 9)
+    assert entry["gain"] == {"mean": 4.0, "low": None, "high": None, "reason": TOO_FEW}
+    assert (entry["gap_closed"], entry["beyond_half_gap"], entry["reason"]) == (None, None, TOO_FEW)
 
 
 def test_videos_in_which_a_metric_is_undefined_are_left_out():
     nan = float("nan")
-    scores = made_scores([2, nan, 4], [6, 5, 8], [0, 1, 2])
-    result = compare(scores, np.full(3, True), seed=0)["centre_error"]
+    scores = made_scores([2, nan, 4] * 5, [6, 5, 8] * 5, [0, 1, 2] * 5)
+    result = compare(scores, np.full(15, True))
+    assert (result["num_videos"], result["centre_error"]["num_videos"]) == (15, 10)
+    result = result["centre_error"]
     assert (result["prediction"], result["copy_last_slots"]) == (3.0, 7.0)
-    assert result["gain"]["mean"] == 4.0
-    still = compare(scores, np.full(3, False), seed=0)
+    assert result["gain"] == {"mean": 4.0, "low": 4.0, "high": 4.0}
+    still = compare(scores, np.full(15, False))
     assert still["num_videos"] == 0
     assert still["miou"] == {"reason": "no video in which objects move"}
 
@@ -263,14 +350,14 @@ def chain(tmp_path_factory):
     return seed
 
 
-def score_predictor(chain, output, protocol=None, predictor=None, **runtime):
+def score_predictor(chain, output, protocol=None, predictor=None, videos=None, **runtime):
     protocol = {"num_context": CONTEXT, "num_preds": PREDS} | (protocol or {})
     predictor = predictor or chain / "lstm" / "predictor.pt"
     return call(
         evaluate_predictor.main,
         *("--config", {"protocol": protocol, "num_threads": 1}, "--runtime", CPU | runtime),
         *("--savi", chain / "savi.pt", "--predictor", predictor),
-        *("--videos", chain.parents[1] / "videos" / "test.h5"),
+        *("--videos", videos or chain.parents[1] / "videos" / "test.h5"),
         *("--slots", chain / "slots" / "test.h5", "--output", output),
     )
 
@@ -308,6 +395,38 @@ def test_a_predictor_is_scored_the_same_in_batches_of_any_size(chain, tmp_path):
     assert 0 <= one["metrics"]["centre_error"]["mean"] <= math.hypot(SIDE, SIDE)
     assert (tmp_path / "1.config.json").is_file()
     assert "ocvp.evaluate_predictor" in (tmp_path / "1.command.sh").read_text()
+
+
+def test_a_file_of_scores_says_what_was_counted(chain, tmp_path):
+    folder = tmp_path / "squares"
+    videos = write_videos(
+        folder / "test.h5", num_videos=4, fields=("frames", "masks", "boxes", "object_contacts")
+    )
+    assert score_predictor(chain, tmp_path / "short.json", videos=videos) == 0
+    scores = json.loads((tmp_path / "short.json").read_text())
+    assert scores["num_without_objects"] == 0
+    assert scores["comparisons"]["mean_over"] == "videos"
+    assert scores["comparisons"]["miou"]["reason"] == TOO_FEW
+    metrics = scores["metrics"]
+    assert (metrics["miou"]["mean_over"], metrics["fg_ari_clip"]["mean_over"]) == (
+        "frames",
+        "videos",
+    )
+    # the object above is touched before the second of four predicted frames, the other never
+    above, below = (metrics[f"centre_error_{kind}_contact"] for kind in ("after", "without"))
+    assert [value is None for value in above["per_frame"]] == [True, False, False, False]
+    assert (above["num_objects"], below["num_objects"]) == (4, 8)
+    assert metrics["centre_error"]["num_objects"] == 8
+    assert metrics["centre_error"]["num_objects_left_out"] == 0
+    assert metrics["centre_error"]["object_constant_velocity"] == pytest.approx(0, abs=1e-9)
+    assert "seed" not in scores
+    # without contacts the file says so
+    assert score_predictor(chain, tmp_path / "plain.json") == 0
+    plain = json.loads((tmp_path / "plain.json").read_text())["metrics"]
+    for kind in ("after", "without"):
+        entry = plain[f"centre_error_{kind}_contact"]
+        assert (entry["mean"], entry["reason"]) == (None, "the videos have no object_contacts")
+    assert plain["psnr"] == metrics["psnr"]
 
 
 def test_a_context_beyond_the_buffer_is_refused_or_cut_as_the_protocol_says(
@@ -348,6 +467,9 @@ def test_a_savi_is_scored_beside_two_naive_segmenters(chain, tmp_path):
     assert len(five["metrics"]["psnr"]["per_frame"]) == 5
     # three colours in three segments: k-means finds the squares
     assert scores["metrics"]["fg_ari_clip"]["kmeans_colour"] == pytest.approx(1.0)
+    assert scores["metrics"]["tracks_kept"]["kmeans_colour"] == 1.0
+    assert scores["metrics"]["id_switches"]["kmeans_colour"] == 0.0
+    assert scores["num_without_objects"] == 0
     # boxes held: right in the first frame, then one pixel further off in each
     expected = np.mean([miou_behind(t) for t in range(NUM_FRAMES)])
     assert scores["metrics"]["miou"]["held_boxes"] == pytest.approx(expected)
@@ -415,6 +537,8 @@ def test_the_tables_hold_what_the_files_hold(chain, tmp_path):
     assert list(compared["metric"]) == ["centre_error", "slot_mse", "miou"]
     comparisons = json.loads(predicted.read_text())["comparisons"]
     assert compared["gain_mean"][0] == comparisons["centre_error"]["gain"]["mean"]
+    assert compared["gain_low"].isna().all()  # of four videos
+    assert set(compared["reason"]) == {TOO_FEW}
 
 
 def test_a_study_without_predictors_has_a_table_with_a_head_only(chain, tmp_path):

@@ -29,9 +29,12 @@ def chain(tmp_path_factory):
     write_videos(folder / "test.h5", num_videos=2)
     write_random_slots(folder / "slots.h5", savi, num_videos=2)
     entry = {"mean": 1.0, "per_frame": [1.0, None, 3.0], "copy_last_frame_per_frame": None}
-    entry |= {f"{name}_per_frame": [2.0, 2.0, 2.0] for name in ("copy_last_slots", "ceiling")}
+    baselines = ("copy_last_slots", "constant_velocity", "ceiling")
+    entry |= {f"{name}_per_frame": [2.0, 2.0, 2.0] for name in baselines}
     nothing = {"mean": None, "per_frame": None, "reason": "no weights"}
+    undefined = {"mean": None, "per_frame": [None] * 3, "reason": "no contact"}
     metrics = dict.fromkeys(METRICS, entry) | {"lpips_vgg": nothing}
+    metrics |= {"centre_error_after_contact": undefined}
     scores = {"protocol": {"num_context": 3, "num_preds": 4, "split": "test"}, "metrics": metrics}
     for predictor in ("lstm", "ocvp_seq"):
         path = folder / predictor / "evaluation" / "short.json"
@@ -92,11 +95,22 @@ def test_slots_of_the_first_video_are_drawn(chain, tmp_path):
     assert picture.size[0] > NUM_FRAMES * 16 * 3
 
 
-def test_curves_leave_out_what_was_not_computed(chain, tmp_path):
+def test_curves_leave_out_what_was_not_computed(chain, tmp_path, monkeypatch):
+    drawn = {}
+    draw = figures.metric_curves
+    monkeypatch.setattr(
+        figures,
+        "metric_curves",
+        lambda panels, **rest: drawn.update(panels) or draw(panels, **rest),
+    )
     output = tmp_path / "curves.png"
     paths = [chain / name / "evaluation" / "short.json" for name in ("lstm", "ocvp_seq")]
     assert call(figures.main, "curves", "--scores", *paths, "--output", output) == 0
     assert Image.open(output).size[0] > 300
+    left_out = {METRICS[name].label for name in ("lpips_vgg", "centre_error_after_contact")}
+    assert set(drawn) == {metric.label for metric in METRICS.values()} - left_out
+    baselines = {"copy_last_slots", "constant_velocity", "ceiling"}
+    assert set(drawn["mIoU ↑"]) == {"lstm", "ocvp_seq", *baselines}
 
 
 def test_what_does_not_belong_together_is_named(chain, tmp_path, capsys):

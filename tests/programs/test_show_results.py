@@ -4,7 +4,8 @@ import pytest
 from tiny import assert_one_error, call
 
 from ocvp import show_results
-from ocvp.evaluation.tables import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from ocvp.evaluation.metrics import METRICS
+from ocvp.evaluation.tables import BOUNDS, COMPARISON_COLUMNS, SUMMARY_COLUMNS
 
 
 def write(folder, summary, comparisons=""):
@@ -13,13 +14,54 @@ def write(folder, summary, comparisons=""):
 
 
 def test_means_over_seeds_with_their_deviation(tmp_path, capsys):
-    row = "cubes,small,,{seed},decomposition,test,psnr,{value},,,\n"
+    row = "cubes,small,,{seed},decomposition,test,psnr,{value},,,,,\n"
     rows = [row.format(seed=seed, value=value) for seed, value in enumerate((10.0, 14.0))]
     write(tmp_path, "".join(rows))
     assert call(show_results.main, tmp_path) == 0
     text = capsys.readouterr().out
     assert "Decomposition of cubes (test), mean over seeds" in text
     assert "12 ± 2.8" in text
+
+
+def compared(predictor, **values):
+    """Return a line of comparisons."""
+    row = dict.fromkeys(COMPARISON_COLUMNS, "") | {"dataset": "cubes", "savi": "small"}
+    row |= {"predictor": predictor, "seed": "0", "protocol": "short", "split": "test"}
+    row |= {"subset": "moving", "num_videos": "12", "metric": "miou", "value": "0.5"}
+    return ",".join((row | values).values()) + "\n"
+
+
+def test_what_has_no_interval_is_a_dash_with_its_reason_below(tmp_path, capsys):
+    gain = {"gain_mean": "0.25", "gain_low": "0.125", "gain_high": "0.375"}
+    over = {f"beyond_half_gap_{bound}": "0.5" for bound in BOUNDS} | {"gap_closed": "0.75"}
+    rows = [
+        compared("lstm", **gain, **over),
+        compared("ocvp_seq", **gain, reason="no gap"),
+        compared("ocvp_par", gain_mean="0.5", reason="too few"),
+    ]
+    summary = "cubes,small,lstm,0,short,test,miou,0.5,,0.1,0.2,,0.9\n"
+    write(tmp_path, summary, "".join(rows))
+    assert call(show_results.main, tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "Gains on cubes (test) with small, protocol short" in text
+    lines = [line.split() for line in text.splitlines()]
+    interval = ["0.25", "[0.12,", "0.38]"]
+    assert ["lstm", "miou", "12", "75%", *interval, "-", "0.5", "[0.5,", "0.5]"] in lines
+    assert ["ocvp_seq", "miou", "12", "-", *interval, "-", "-"] in lines
+    assert ["ocvp_par", "miou", "12", "-", "0.5", "-", "-", "-"] in lines
+    assert "-: no gap; too few" in text
+    # and the baselines are rows of their own
+    assert ["constant_velocity", "0.2"] in lines
+    assert "ceiling: SAVi's own slots of the true future, decoded; it is no bound" in text
+
+
+def test_wide_tables_go_on_below(tmp_path, capsys):
+    row = "cubes,small,lstm,0,short,test,{metric},0.5,,0.1,0.2,,0.9\n"
+    write(tmp_path, "".join(row.format(metric=metric) for metric in METRICS))
+    assert call(show_results.main, tmp_path) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.partition("\nTables: ")[0].splitlines())) <= 120
+    assert all(metric in text for metric in METRICS)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +71,13 @@ def test_means_over_seeds_with_their_deviation(tmp_path, capsys):
 )
 @pytest.mark.parametrize("name", show_results.TABLES)
 def test_a_damaged_table_is_named(tmp_path, capsys, name, damage):
-    write(tmp_path, "cubes,small,,0,decomposition,test,psnr,10.0,,,\n")
+    write(tmp_path, "cubes,small,,0,decomposition,test,psnr,10.0,,,,,\n")
     (tmp_path / name).write_bytes(damage)
     assert call(show_results.main, tmp_path) == 1
     assert_one_error(capsys.readouterr().err, tmp_path / name, "is damaged", "summarize")
 
 
 def test_a_number_that_is_none_is_named(tmp_path, capsys):
-    write(tmp_path, "cubes,small,,0,decomposition,test,psnr,1x.0,,,\n")
+    write(tmp_path, "cubes,small,,0,decomposition,test,psnr,1x.0,,,,,\n")
     assert call(show_results.main, tmp_path) == 1
     assert_one_error(capsys.readouterr().err, tmp_path / "summary.csv", "1x.0")

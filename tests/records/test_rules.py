@@ -12,9 +12,18 @@ from raw_movi import unpack_movi
 from raw_trees import write_folder, write_obj3d
 from snakemake_runs import PROJECT
 from staleness_rows import EVERYTHING
-from tiny import command, quiet_environment, write_predictor, write_savi
+from tiny import (
+    command,
+    quiet_environment,
+    write_predictor,
+    write_random_slots,
+    write_savi,
+    write_videos,
+)
 
 from ocvp.data.sources import source_modules
+from ocvp.evaluation.probes import save_probes
+from ocvp.models.loading import open_savi
 from ocvp.records.digests import import_closure, is_code
 from ocvp.records.rules import RULES, stage_digest
 
@@ -77,7 +86,7 @@ def code_in(modules: set[str]) -> set[str]:
     return set(filter(is_code, modules - wings - {"ocvp.data.sources"}))
 
 
-IN_THE_STUDY = [rule for rule in RULES if not rule.startswith("import_")]
+IN_THE_STUDY = [rule for rule in RULES if not rule.startswith(("import_", "probe_", "draw_probes"))]
 
 
 @pytest.mark.xdist_group("finished-study")
@@ -140,6 +149,31 @@ def test_each_kind_of_data_set_imports_what_its_digest_covers(kind: str, tmp_pat
     closure = import_closure(*modules_of("make_chunk", kind))
     assert code_in(imported) <= closure
     assert closure - imported == {"ocvp.prepare_data"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["probe_savi", "probe_predictor"])
+def test_a_program_that_probes_imports_what_its_digest_covers(rule: str, tmp_path: Path):
+    savi = write_savi(tmp_path / "savi.pt")
+    write_videos(tmp_path / "test.h5")
+    write_random_slots(tmp_path / "slots.h5", savi)
+    files: dict[str, Any] = {"savi": savi, "videos": "test.h5", "slots": "slots.h5"}
+    config: dict[str, Any] = {}
+    if rule == "probe_savi":
+        files |= {"train-videos": "test.h5", "train-slots": "slots.h5", "probes": "new.tensors"}
+    else:
+        save_probes(tmp_path / "probe.tensors", {}, open_savi(savi).digest)
+        files |= {
+            "predictor": write_predictor(tmp_path / "lstm.pt", savi),
+            "probes": "probe.tensors",
+        }
+        config = {"protocol": {"num_context": 3, "num_preds": 2}}
+    options = [word for name, path in files.items() for word in (f"--{name}", tmp_path / path)]
+    output = ("--output", tmp_path / "scores.json", "--config", json.dumps(config))
+    imported = imports_of(tmp_path, f"ocvp.{rule}", *options, *output, "--runtime", "{}")
+    closure = import_closure(*modules_of(rule))
+    assert code_in(imported) <= closure
+    assert closure - imported == {f"ocvp.{rule}"}
 
 
 @pytest.mark.parametrize("rule", ["import_savi", "import_predictor"])

@@ -44,6 +44,7 @@ from staleness_rows import (
     FROM_IMPORTS,
     FROM_PREDICTOR_SCORES,
     FROM_PREDICTORS,
+    FROM_PROBES,
     FROM_SAVI,
     FROM_VIDEOS,
     KEYS,
@@ -51,6 +52,8 @@ from staleness_rows import (
     NOTHING,
     OF_ALL,
     OTHER_EDITS,
+    PREDICTED,
+    READ_OF_PREDICTED,
     TIMES,
     WINGS,
     Edit,
@@ -148,7 +151,7 @@ def write_config(path: Path, config: dict[str, Any]) -> Path:
 
 def test_the_study_has_every_rule_and_a_second_run_does_nothing(finished):
     assert {job.rule for job in finished.jobs} == EVERYTHING
-    assert len(finished.jobs) == 105
+    assert len(finished.jobs) == 112
     assert finished.stale() == set()
 
 
@@ -457,7 +460,7 @@ def test_other_contents_make_what_reads_them_stale(copied, finished):
     with (copied / "results/first/small/seed1/ocvp/predictor.pt").open("a") as file:
         file.write("more")
     expected = finished.expected(
-        FROM_PREDICTOR_SCORES | TIMES, "/ocvp/|/small/seed1/figures/[a-z]+_curves"
+        FROM_PREDICTOR_SCORES | TIMES, "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe)"
     )
     assert finished.stale(folder=copied) == expected
 
@@ -576,25 +579,31 @@ def test_what_was_never_used_must_be_there(lost, message, finished, tmp_path):
     assert message in run.text
 
 
-CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_curves"
+CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_(curves|probe)"
 DELETED: dict[str, tuple[set[str], str]] = {
     "first/videos/test.h5": (
         {"make_chunk", "make_videos", "encode_slots", "score_savi"}
         | FIGURES
-        | {"score_predictor", "summarize"},
-        r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*slots\.png)",
+        | FROM_PROBES
+        | {"score_predictor"},
+        r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*probe|.*slots\.png)",
     ),
     "first/small/seed1/savi.pt": (FROM_SAVI, "first/small/"),
     "first/small/seed1/evaluation.json": ({"score_savi", "summarize"}, "first/small/"),
     "second/small/seed1/slots/val.h5": ({"encode_slots"}, "second/small/seed1/slots/val"),
     "first/small/seed1/slots/train.h5": (
-        {"encode_slots"} | FROM_PREDICTORS,
-        "first/small/seed1/(slots/train|lstm|ocvp|figures/[a-z]+_curves)",
+        {"encode_slots"} | FROM_PREDICTORS | FROM_PROBES,
+        "first/small/seed1/(slots/train|lstm|ocvp|probe|figures/[a-z]+_(curves|probe))",
     ),
     "first/small/seed1/ocvp/predictor.pt": (FROM_PREDICTORS, f"/ocvp/|{CURVES_OF_SMALL}"),
     "first/small/seed1/ocvp/evaluation/short.json": (
-        FROM_PREDICTOR_SCORES,
+        PREDICTED,
         "/ocvp/.*short|/small/seed1/figures/short_curves",
+    ),
+    "first/small/seed1/probe.json": (FROM_PROBES, "first/small/"),
+    "first/small/seed1/ocvp/probe/short.json": (
+        READ_OF_PREDICTED,
+        "/ocvp/probe/short|/small/seed1/figures/short_probe",
     ),
     "first/small/seed1/ocvp/figures/short_video1.gif": (
         {"draw_rollouts"},

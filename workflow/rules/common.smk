@@ -1,8 +1,9 @@
 """Config, wildcard constraints, and what all rules share.
 
-Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS; JOBS, which
-knows what a job reads; and what rules put into params and resources (`stage_config`, `stage_code`,
-`uncounted`, `resource_of`, ...). What needs no object of Snakemake lies in `ocvp/study/`.
+Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, ASKED_PROBES
+(the chains that the study itself asks to probe); JOBS, which knows what a job reads; and what rules
+put into params and resources (`stage_config`, `stage_code`, `uncounted`, `resource_of`, ...). What
+needs no object of Snakemake lies in `ocvp/study/`.
 """
 
 import functools
@@ -24,11 +25,13 @@ from ocvp.study.chains import (
     names_of,
     num_rollouts,
     paths,
+    paths_of,
     slot_splits,
     video_splits,
 )
 from ocvp.study.jobs import Jobs
-from ocvp.study.products import trained_models
+from ocvp.study.products import asked_probes, trained_models
+from ocvp.study.selection import warn_of_selection
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
 IS_IMPORTED = PROJECT != Path(os.path.abspath(workflow.basedir))
@@ -69,6 +72,7 @@ WRITTEN = refusing(read_as_written)(config)
 CONFIG = grid.expand(WRITTEN)
 refusing(table.check_rules)(CONFIG)
 CHAINS = chains(CONFIG)
+ASKED_PROBES = asked_probes(CONFIG)
 JOBS = Jobs(CONFIG)
 
 refusing(plan.check_folder)(PROJECT)
@@ -156,3 +160,4 @@ onstart:
 # What Snakemake does not see by itself: said once, not again by each of its jobs.
 if workflow.is_main_process and not IS_IMPORTED:
     plan.show_differences(CONFIG)
+    warn_of_selection(CONFIG)

@@ -44,7 +44,7 @@ rule score_predictor:
         {params.python} -m ocvp.evaluate_predictor \
             --config {params.config:q} --runtime {params.runtime:q} \
             --savi {input.savi:q} --predictor {input.predictor:q} \
-            --videos {input.videos:q} --slots {input.slots:q} --seed {wildcards.seed:q} \
+            --videos {input.videos:q} --slots {input.slots:q} \
             --output {output.scores:q} --log {log:q}
         """
 
@@ -53,6 +53,11 @@ rule summarize:
     """Gather all scores into tables; refuse those that do not belong to the study as it is."""
     input:
         scores=rules.evaluate_savi.input + rules.evaluate_predictor.input,
+        probes=paths_of(ASKED_PROBES, "results/{dataset}/{savi}/seed{seed}/probe.json")
+        + paths_of(
+            ASKED_PROBES,
+            "results/{dataset}/{savi}/seed{seed}/{predictor}/probe/{protocol}.json",
+        ),
     output:
         summary="results/summary.csv",
         comparisons="results/comparisons.csv",

@@ -1,8 +1,9 @@
 """A look at a folder of videos: how many, how long, how large, what is seen and how it moves.
 
 A thing is what differs from the background and hangs together. Where most of a video has one
-colour, that is the background, and things that lie still are seen too. Elsewhere it is what each
-pixel shows most of the time, if the camera stands still, and only what moves is seen.
+colour, that is the background, and things can be counted. Elsewhere it is what each pixel shows
+most of the time, if the camera stands still; what rests leaves a hole there, and shadows move too,
+so that counts would be wrong.
 
 T frames, H W pixels.
 """
@@ -21,7 +22,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from ocvp.config.recipe import Seen
+from ocvp.config.recipe import MOST_COUNTED, Seen
 from ocvp.config.section import SPLITS
 from ocvp.data.films import Film, Pace
 from ocvp.data.folder.files import HELP, videos_in
@@ -32,8 +33,6 @@ from ocvp.data.raw_videos import check_folder
 from ocvp.data.resizing import resize_frame
 from ocvp.runtime.progress import progress
 
-MOST_FRAMES = 300
-"""Frames of a video that are counted, and of which paces are taken."""
 MOST_VIDEOS = 24
 """Videos of which frames are looked at, spread over all."""
 SIDE = 64
@@ -61,7 +60,7 @@ class Things(NamedTuple):
     sides: list[float]
     """Square roots of the areas of things, as such fractions."""
     number: int
-    """Things seen apart from each other at once."""
+    """Things seen apart from each other at once; 0 where they cannot be counted."""
 
 
 def look(folder: Path) -> Seen:
@@ -84,7 +83,7 @@ def look(folder: Path) -> Seen:
         paces.append(pace)
     fps = common_rate(paces)
     if fps is not None:
-        lengths = [Film(path, fps).count(MOST_FRAMES) for path in paths]
+        lengths = [Film(path, fps).count(MOST_COUNTED) for path in paths]
     # --- what is in them
     chosen = paths[:: math.ceil(len(paths) / MOST_VIDEOS)]
     seen = [_things_of(path, fps) for path in progress(chosen, "looking at frames")]
@@ -129,7 +128,7 @@ def things_in(frames: NDArray[np.uint8], size: tuple[int, int]) -> Things:
         size: Height and width of the source.
     """
     side = min(frames.shape[1:3])
-    differs = _foreground(frames)
+    differs, is_plain = _foreground(frames)
     centres, areas = zip(*map(_apart, differs), strict=True)
     speeds = [
         float(way)
@@ -139,18 +138,18 @@ def things_in(frames: NDArray[np.uint8], size: tuple[int, int]) -> Things:
     ]
     sides = [math.sqrt(area) / side for found in areas for area in found]
     number = int(np.percentile([len(found) for found in areas], USUAL, method="lower"))
-    return Things(size, float(differs.mean()), speeds, sides, number)
+    return Things(size, float(differs.mean()), speeds, sides, number if is_plain else 0)
 
 
-def _foreground(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which pixels differ from the background, (T, H, W)."""
+def _foreground(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], bool]:
+    """Return which pixels differ from the background, (T, H, W), and whether it has one colour."""
     signed = frames.astype(np.int16)
-    colour = np.median(signed, axis=(0, 1, 2))  # (3,), that of the ground where it has but one
+    colour = np.median(signed, axis=(0, 1, 2))  # (3,)
     differs = np.abs(signed - colour).max(axis=-1) > DIFFERENT
     if differs.mean() < 1 - PLAIN:
-        return differs
+        return differs, True
     background = np.median(signed, axis=0)  # (H, W, 3)
-    return np.abs(signed - background).max(axis=-1) > DIFFERENT
+    return np.abs(signed - background).max(axis=-1) > DIFFERENT, False
 
 
 def _apart(differs: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -163,10 +162,10 @@ def _apart(differs: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def _length(path: Path) -> tuple[int, Pace | None]:
-    """Return how many frames a video has, up to `MOST_FRAMES`, and how they follow each other."""
+    """Return how many frames a video has, up to `MOST_COUNTED`, and how they follow each other."""
     if not path.is_dir():
         film = Film(path)
-        if not (number := film.count(MOST_FRAMES)):
+        if not (number := film.count(MOST_COUNTED)):
             raise ValueError(f"{path} holds no frame")
         return number, film.pace
     pictures = read_series(path)
@@ -176,7 +175,7 @@ def _length(path: Path) -> tuple[int, Pace | None]:
             "or folders of pictures, lie themselves"
         )
     check_spacing(pictures, 0)
-    return min(len(pictures), MOST_FRAMES), None
+    return min(len(pictures), MOST_COUNTED), None
 
 
 def _things_of(path: Path, fps: float | None) -> Things:
@@ -191,5 +190,5 @@ def _things_of(path: Path, fps: float | None) -> Things:
 
 def _pictures(path: Path, fps: float | None) -> Iterator[Image.Image]:
     if path.is_dir():
-        return read_pictures(picture.path for picture in read_series(path)[:MOST_FRAMES])
-    return Film(path, fps).read(stop=MOST_FRAMES)
+        return read_pictures(picture.path for picture in read_series(path)[:MOST_COUNTED])
+    return Film(path, fps).read(stop=MOST_COUNTED)
