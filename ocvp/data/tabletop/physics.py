@@ -28,8 +28,12 @@ TABLE_FRICTION = 0.01
 OBJECT_FRICTION = 0.25
 # Time constant (s) and damping ratio of contacts: objects bounce off each other, not off the
 # table, which would lift them.
-BOUNCY = (0.02, 0.2)
+BOUNCY = (0.02, 0.32)
 DEAD = (0.02, 1.0)
+# How bouncy contacts set in: their impedance grows smoothly from the first value to the second over
+# the third (m). From MuJoCo's usual 0.9 on, damping sets in at once, and what a hit gives back of
+# its speed differs by 30 % with where within a step it falls (`benchmarks/tabletop_bounce.py`).
+SMOOTH = (0.01, 0.95, 0.02, 0.5, 2)
 DENSITY = 300.0  # kg per cubic metre
 # A contact counts where it changes a velocity by this share of the faster object's velocity ...
 MIN_VELOCITY_CHANGE = 0.1
@@ -91,15 +95,20 @@ def build_model(bodies: list[Body], fps: float) -> mujoco.MjModel:
     spec.option.timestep = 1 / fps / steps_per_frame(fps)  # a whole number of steps a frame
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    # With several contact points between a cylinder and a box, 2 % of the scenes gain energy
-    # (measured on 200: up to 3.8 times as much, in MuJoCo 4.0.0); with one point none does.
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MULTICCD
+    # Where a cylinder touches along a line, a single point would tilt it at random. Several are
+    # found by libccd, to the last digits; with those of MuJoCo's own collisions (4.0.0), the
+    # default, one scene in ten gains energy, up to nine times what it had.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_NATIVECCD
+    spec.option.ccd_tolerance, spec.option.ccd_iterations = 1e-10, 200
+    # Without it, contacts of several points give back less than those of one.
+    spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_DIAGEXACT
     # --- what stands still
     world = spec.worldbody
     # The higher priority makes a contact take its friction and bounce from the table or wall.
     table = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": [0, 0, 1], "priority": 1}
     world.add_geom(friction=[TABLE_FRICTION, 0, 0], solref=DEAD, **table)
-    wall = {"pos": [0, WALL_Y, 0], "zaxis": [0, -1, 0], "solref": BOUNCY}
+    bouncy = {"solref": BOUNCY, "solimp": SMOOTH}
+    wall = {"pos": [0, WALL_Y, 0], "zaxis": [0, -1, 0], **bouncy}
     world.add_geom(friction=[TABLE_FRICTION, 0, 0], **(table | wall))
     # --- the objects, each standing on the table
     for body in bodies:
@@ -112,9 +121,9 @@ def build_model(bodies: list[Body], fps: float) -> mujoco.MjModel:
             type=GEOM_TYPES[body.shape],
             size=_geom_size(body),
             friction=[OBJECT_FRICTION, 0, 0],
-            solref=BOUNCY,
             density=DENSITY,
             group=MOVING_GROUP,
+            **bouncy,
         )
     return spec.compile()
 

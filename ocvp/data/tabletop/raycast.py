@@ -110,6 +110,21 @@ def cast(
     return geoms, distance, normals.reshape(-1, 3)
 
 
+def check_collides(model: mujoco.MjModel) -> None:
+    """Check that rays meet every geom of a scene.
+
+    Raises:
+        ValueError: If a geom collides with nothing: MuJoCo 4.0.0 skips bodies by the bounds of what
+            collides, so rays pass through a geom that does not beside one that does.
+    """
+    passed = np.flatnonzero((model.geom_contype == 0) & (model.geom_conaffinity == 0))
+    if len(passed):
+        raise ValueError(
+            f"geoms {passed.tolist()} of the scene have contype 0 and conaffinity 0; rays may pass "
+            "through them, so each geom that is drawn must have one that is not 0"
+        )
+
+
 def dot(a: Floats, b: Floats) -> Floats:
     """Return the scalar products of vectors, shapes (..., 3)."""
     return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]

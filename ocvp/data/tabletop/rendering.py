@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ocvp.data.tabletop.raycast import Camera, Floats, cast, dot, unit
+from ocvp.data.tabletop.raycast import Camera, Floats, cast, check_collides, dot, unit
 
 # Offsets of a pixel's rays from its upper left corner, in pixels, as (row, column).
 SUBPIXELS = ((0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
@@ -89,11 +89,15 @@ class Painter:
         camera: Where it is seen from.
         look: Colours and light.
         shortcut: Whether to take the shortcut.
+
+    Raises:
+        ValueError: If rays may pass through a geom of the scene.
     """
 
     def __init__(
         self, model: mujoco.MjModel, camera: Camera, look: Look, *, shortcut: bool = True
     ) -> None:
+        check_collides(model)
         self._model = model
         self._camera = camera
         self._look = look

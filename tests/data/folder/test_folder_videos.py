@@ -182,9 +182,10 @@ def test_frames_that_ffmpeg_mends_are_refused(tmp_path):
             read(tmp_path, masks=None, max_objects=0)
         except ValueError as error:
             messages.append(str(error))
-    # Films have no checksums: some damage looks like another picture.
-    assert len(messages) >= 7
-    assert all("bad.mp4 cannot be read as a video: frame " in message for message in messages)
+    refusal = "bad.mp4 cannot be read as a video: "
+    assert all(refusal in message for message in messages)
+    # Films have no checksums: some damage looks like another picture, some ends the reading.
+    assert sum(f"{refusal}frame " in message for message in messages) >= 7
 
 
 def test_damaged_pictures_and_other_sizes_are_named(tmp_path):

@@ -12,12 +12,12 @@ FLOOR, BALL = 0, 1
 CAMERA = Camera(position=(0, -0.01, 10), target=(0, 0, 0), field_of_view=40, height=32, width=32)
 
 
-def scene(ball_position):
+def scene(ball_position, **geom):
     spec = mujoco.MjSpec()
     spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
     body = spec.worldbody.add_body(pos=ball_position)
     body.add_freejoint()
-    body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[1, 0, 0], group=MOVING_GROUP)
+    body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[1, 0, 0], group=MOVING_GROUP, **geom)
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
@@ -38,6 +38,15 @@ def paint(ball_position, **kwargs):
 def pixel_of(x, y, z=0.0):
     row, column = CAMERA.project(np.array([x, y, z], float))
     return int(row), int(column)
+
+
+def test_a_geom_that_collides_with_nothing_is_refused():
+    lamp = look(light=(0, 0, 50))
+    for one_sided in ({"contype": 0}, {"conaffinity": 0}):
+        Painter(scene((0, 0, 1), **one_sided)[0], CAMERA, lamp)
+    model, _ = scene((0, 0, 1), contype=0, conaffinity=0)
+    with pytest.raises(ValueError, match=r"geoms \[1\] of the scene have contype 0 and conaff"):
+        Painter(model, CAMERA, lamp)
 
 
 def test_floor_has_lamberts_brightness():
