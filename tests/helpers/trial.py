@@ -89,10 +89,9 @@ def decomposition(folder: Path, limit: float) -> list[Figure]:
 
 def rollout(folder: Path) -> list[Figure]:
     """Return by how much the rollout is better than its baselines: the intervals' lower ends."""
-    (path,) = (folder / SCORES).glob("*/evaluation/*.json")
-    compared = read(path)["comparisons"]
+    compared = read(folder / SCORES / "rolled_out/evaluation/scored_8_to_8.json")["comparisons"]
     figures = []
-    for metric in ("centre_error", "miou"):
+    for metric in ("slot_mse", "miou"):
         for baseline, key in GAINS.items():
             low = compared[metric][key]["low"]  # None for too few videos
             name = f"gain in {metric} over {baseline}, low end"

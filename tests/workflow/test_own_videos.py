@@ -156,10 +156,15 @@ def test_make_trial_runs_it():
     assert "make trial" in shown.stdout
 
 
+SHORT = """\
+--config savi='{savi: {training: {num_steps: 450, curriculum_epochs: 90, warmup_steps: 50}}}' \
+predictors='{ocvp_seq: {training: {num_steps: 50}}}'"""
+
+
 @pytest.mark.slow
 def test_the_page_in_two_minutes(tmp_path):
     """All of its commands, with fewer films and steps: slots begin to part, and rollouts run."""
-    further = {"disc_films": "--num-films 50", "new_experiment": "--budget 1"}
+    further = {"disc_films": "--num-films 50", "config/discs.yaml": SHORT}
     trial.run_page(tmp_path / "project", further)
     (figure,) = trial.decomposition(tmp_path / "project", 0.05)  # chance is 0
     assert figure.is_met, figure
