@@ -20,7 +20,9 @@ LABELS = [{"video": index} for index in range(V)]
 
 def arrays_of(video):
     return {
-        name: values[:, :8, :8] for name, values in squares(video, T).items() if name != "boxes"
+        name: values[:, :8, :8]
+        for name, values in squares(video, T).items()
+        if name in ("frames", "masks")
     }
 
 

@@ -77,7 +77,7 @@ MUTATIONS = (
     # Scores.
     Mutation("evaluation", "(same_true == pairs) | (same_true == 0)", "same_true == pairs"),
     Mutation("evaluation", "visible = (sizes > 0) & (sizes[:, :1] > 0)", "visible = sizes > 0"),
-    Mutation("evaluation", "tail = 50 * (1 - CONFIDENCE)", "tail = 100 * (1 - CONFIDENCE)"),
+    Mutation("evaluation", "(1 + CONFIDENCE) / 2)", "CONFIDENCE)"),
     Mutation("evaluation", 'np.argsort(-areas, kind="stable")', 'np.argsort(areas, kind="stable")'),
     # Pictures.
     Mutation("pictures", "(i + i // number) % number", "i % number"),
