@@ -111,7 +111,8 @@ def read_boxes(path: Path) -> np.ndarray:
         rows = rows["boxes"] if isinstance(rows, dict) else rows
         boxes = np.array(rows, dtype=np.float32)  # (K, 4), checked below
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as boxes: {error!r}; {EXPECTED}") from None
+        found = f"{type(error).__name__}: {error}"[:200]  # some quote all that they could not read
+        raise ValueError(f"{path} cannot be read as boxes: {found}; {EXPECTED}") from None
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
         raise ValueError(f"{path} holds numbers of shape {boxes.shape}; {EXPECTED}")
     for index, (y_min, x_min, y_max, x_max) in enumerate(boxes.tolist()):
