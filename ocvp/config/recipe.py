@@ -39,7 +39,7 @@ SINGLE_SHARE = 0.4
 """Share of SAVi's steps on single frames."""
 SAVI_SHARE, PREDICTOR_SHARE = 0.6, 0.2
 """Shares of the whole time; conversion, slots, scores and figures take the rest."""
-LEAST_STEPS = 5000
+LEAST_STEPS = 3000
 """Steps of SAVi below which objects are seldom found."""
 
 

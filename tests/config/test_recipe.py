@@ -180,7 +180,7 @@ def test_a_short_budget_is_told_and_taken():
     full, training, predictor_training = lengths(10.0, 2)
     assert training.num_steps == 720 < LEAST_STEPS
     assert (training.warmup_steps, predictor_training.warmup_steps) == (72, 24)
-    assert "--budget 14" in full.doubts[0]
+    assert "--budget 9" in full.doubts[0]
     assert lengths(0.001, 1)[1].num_steps == 1
 
 

@@ -50,7 +50,8 @@ def draw(number: int) -> Clip:
     starts = _apart(rng, radii)
     is_disc = rng.random(count) < 0.5
     colours = COLOURS[rng.permutation(len(COLOURS))[:count]]
-    frames = np.full((NUM_FRAMES, SIDE, SIDE, 3), rng.integers(40, 80), np.uint8)
+    frames = np.empty((NUM_FRAMES, SIDE, SIDE, 3), np.uint8)
+    frames[:] = rng.integers(20, 120, 3)  # the ground, another one in each film
     masks = np.zeros((NUM_FRAMES, SIDE, SIDE), np.uint8)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     for t in range(NUM_FRAMES):
