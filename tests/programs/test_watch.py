@@ -22,6 +22,8 @@ from ocvp.runtime.tensorboard_server import find_runs, how_to_see, show
 from ocvp.runtime.training_log import TrainingLog
 from ocvp.watch import main
 
+pytestmark = pytest.mark.slow  # each test starts a server
+
 SAVI, PREDICTOR = "tabletop/savi/seed0", "tabletop/savi/seed0/ocvp_seq-num_layers2"
 
 

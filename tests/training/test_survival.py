@@ -39,6 +39,8 @@ from ocvp.runtime import interruption
 from ocvp.runtime.lock import Lock
 from ocvp.training.resume import lock_path
 
+pytestmark = pytest.mark.slow  # each test starts trainings and ends them
+
 ALWAYS = {"save_interval_minutes": 1e-9}
 LONG = {"num_steps": 12, "select": "best"}
 
