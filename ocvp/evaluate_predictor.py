@@ -12,8 +12,6 @@ from pathlib import Path
 
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
-from ocvp.data.slot_files import check_slots
-from ocvp.data.videos import VideoFile
 from ocvp.evaluation.predictor_scores import score_predictor
 from ocvp.evaluation.protocols import check_protocol
 from ocvp.models.loading import check_belongs, open_predictor, open_savi
@@ -44,11 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # --- checks that all of it belongs together
     protocol = stage.protocol
-    with VideoFile(args.videos) as videos:
-        num_videos, num_frames = videos.num_videos, videos.num_frames
-    shape = {"num_videos": num_videos, "num_frames": num_frames}
-    check_slots(args.slots, weights_digest=digests["savi"], **shape)
-    check_protocol(protocol, predictor, args.videos, num_frames)
+    num_videos = check_protocol(protocol, predictor, args.videos, args.slots, digests["savi"])
     files = {name: getattr(args, name) for name in ("savi", "predictor", "videos", "slots")}
     making.read(files, {files[name]: digest for name, digest in digests.items()})
     # --- scores, and what made them

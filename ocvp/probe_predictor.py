@@ -11,8 +11,6 @@ from pathlib import Path
 
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import PredictorScoring
-from ocvp.data.slot_files import check_slots
-from ocvp.data.videos import VideoFile
 from ocvp.evaluation.predictor_probes import probe_predictor
 from ocvp.evaluation.probes import load_probes
 from ocvp.evaluation.protocols import check_protocol
@@ -44,11 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # --- checks that all of it belongs together
     protocol = stage.protocol
-    with VideoFile(args.videos) as videos:
-        num_videos, num_frames = videos.num_videos, videos.num_frames
-    shape = {"num_videos": num_videos, "num_frames": num_frames}
-    check_slots(args.slots, weights_digest=digests["savi"], **shape)
-    check_protocol(protocol, predictor, args.videos, num_frames)
+    num_videos = check_protocol(protocol, predictor, args.videos, args.slots, digests["savi"])
     digests["videos"] = file_digest(args.videos)
     names = ("savi", "predictor", "probes", "videos", "slots")
     files = {name: getattr(args, name) for name in names}
