@@ -32,6 +32,7 @@ def _load(session: Session, device: torch.device) -> Subject:
     args, stage = session.args, session.stage
     with VideoFile(args.train) as videos:
         model = {**stage.model.model_dump(), "resolution": (videos.height, videos.width)}
+    model["targets"] = list(stage.training.target.weights)
     savi, start = initialised(SAVi, "savi", model, session, device)
     data = {"train": args.train, "validation": args.val}
     task = SaviTask(savi, stage.training, session.runtime, **data, seed=args.seed)

@@ -145,18 +145,19 @@ class MoviDataset(RawDataset):
     D and E have one)."""
     max_objects: int = Field(default=10, ge=1)
     """Rows of boxes in the file, at least the most objects of a video (MOVi-D and E: 23)."""
-    fields: tuple[Literal["flow", "depth"], ...] = ()
-    """Annotations to store beside frames, masks and boxes."""
+    fields: tuple[Literal["flow", "backward_flow", "depth"], ...] = ()
+    """Annotations to store beside frames, masks and boxes; flow leads to the next frame,
+    backward_flow to the one before."""
     has_boxes: ClassVar[bool] = True
     """Whether a SAVi can start from boxes."""
 
     @model_validator(mode="after")
     def _check(self) -> "MoviDataset":
         _check_stored_frames(self.num_frames, self.stride, 24)  # of each video
-        if "flow" in self.fields and self.stride != 1:
+        if {"flow", "backward_flow"} & set(self.fields) and self.stride != 1:
             raise ValueError(
                 f"fields: they are {list(self.fields)} and stride is {self.stride}; flow leads to "
-                "the next frame on disk, so it needs stride 1"
+                "the next frame on disk, or the one before, so it needs stride 1"
             )
         if self.splits == "own" and self.variant in ("movi_a", "movi_b"):
             raise ValueError(

@@ -111,13 +111,7 @@ def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
     Raises:
         ValueError: If the entry has no such key, or several.
     """
-    keys: list[tuple[str, ...]] = []
-    for name in type(entry).model_fields:
-        part = getattr(entry, name)
-        if isinstance(part, Section):
-            keys += [(name, inner) for inner in type(part).model_fields]
-        elif name not in NOT_VARIED:
-            keys.append((name,))
+    keys = [path for path in _paths(entry) if path[0] not in NOT_VARIED]
     found = [path for path in keys if key in (path[-1], ".".join(path))]
     if len(found) == 1:
         return found[0]
@@ -126,6 +120,16 @@ def key_path(entry: ModelEntry, key: str, where: str) -> tuple[str, ...]:
         raise _error(f"{where}.{key} could be {names}; write which")
     names = ", ".join(".".join(path) for path in keys)
     raise _error(f"{where}.{key}: there is no such key to vary; allowed are {names}")
+
+
+def _paths(section: Section, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each key of a section, and of the sections in it."""
+    for name in type(section).model_fields:
+        part, path = getattr(section, name), (*above, name)
+        if isinstance(part, Section):
+            yield from _paths(part, path)
+        else:
+            yield path
 
 
 def _name(name: str, grid: dict[str, Any], values: Any, where: str) -> str:

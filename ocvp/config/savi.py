@@ -48,6 +48,33 @@ class SaviModel(Section):
     """Slots without an object start from a learned vector each, or as the published code does."""
 
 
+TARGET_FIELDS: dict[str, tuple[str, ...]] = {
+    "flow": ("backward_flow", "flow"),
+    "depth": ("depth",),
+    "difference": ("frames",),
+}
+"""Fields of the videos that a target can be made of, the first choice first."""
+
+
+class Targets(Section):
+    """What is predicted beside the colours, with channels of the decoder that the slots' masks mix
+    too, and the weight of each mean squared error (that of the colours is 1); null: it is not."""
+
+    flow: float | None = Field(default=None, gt=0)
+    """Weight of optical flow as a picture, as SAVi was trained on it (docs/training.md); the data
+    set's `fields` must have `backward_flow` or `flow`."""
+    depth: float | None = Field(default=None, gt=0)
+    """Weight of log(1 + depth in metres), as of SAVi++; the data set's `fields` must have
+    `depth`."""
+    difference: float | None = Field(default=None, gt=0)
+    """Weight of the next frame minus this one, which all videos have."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the targets that there are, by name."""
+        return {name: weight for name, weight in self if weight is not None}
+
+
 class SaviTraining(Training):
     """How a SAVi is trained: on clips of each video, to reconstruct the frames."""
 
@@ -57,6 +84,8 @@ class SaviTraining(Training):
     """First epochs, which train on shorter clips of more videos: slots find objects sooner."""
     curriculum_clip_length: int = Field(default=2, ge=1)
     """Frames of a clip in these epochs; batches hold as many frames as later."""
+    target: Targets = Targets()
+    """What is predicted beside the colours."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":
@@ -70,6 +99,17 @@ class SaviTraining(Training):
                 f"curriculum_clip_length is {self.curriculum_clip_length}; it must not exceed "
                 f"clip_length ({self.clip_length})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_target(self) -> "SaviTraining":
+        for name in ("flow", "difference"):
+            weight = getattr(self.target, name)
+            if weight is not None and self.clip_length == 1:
+                raise ValueError(
+                    f"target.{name} is {weight:g} and clip_length is 1; a single frame does not "
+                    "move: give clips of 2 frames or more"
+                )
         return self
 
 

@@ -9,7 +9,7 @@ from ocvp.config.datasets import AnyDataset
 from ocvp.config.grid import expand
 from ocvp.config.messages import fault_list
 from ocvp.config.predictors import LstmEntry, TransformerEntry
-from ocvp.config.savi import SaviEntry
+from ocvp.config.savi import TARGET_FIELDS, SaviEntry
 from ocvp.config.section import Section, validate
 from ocvp.config.tree import Config, Protocol
 
@@ -111,6 +111,14 @@ def _check_savi(d: str, dataset: AnyDataset, s: str, savi: SaviEntry) -> Iterato
     # --- what only a training can get wrong
     if savi.pretrained or training is None:
         return
+    stored = {"frames", *getattr(dataset, "fields", ())}
+    for name, weight in training.target.weights.items():
+        if stored.isdisjoint(TARGET_FIELDS[name]):
+            yield (
+                f"savi.{s}.training.target.{name} is {weight:g}, but {d} (kind {dataset.kind}) "
+                f"stores no {' or '.join(TARGET_FIELDS[name])}; data sets of kind movi and "
+                "tabletop do where their fields name it"
+            )
     yield from _check_num_frames(f"savi.{s}.training", training, d, dataset)
     available = training.num_frames or dataset.num_frames
     if training.clip_length > available:

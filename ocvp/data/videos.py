@@ -50,6 +50,7 @@ FIELDS = {
     "masks": FieldSpec("uint8", "THW"),
     "boxes": FieldSpec("float32", "TKC"),
     "flow": FieldSpec("float32", "THWC"),
+    "backward_flow": FieldSpec("float32", "THWC"),
     "depth": FieldSpec("float32", "THW"),
     "states": FieldSpec("float32", "TKC"),
     "sizes": FieldSpec("float32", "KC"),
@@ -61,7 +62,7 @@ FIELDS = {
 """What a file may hold, in the order of writing; C stands for components. All but frames are
 optional; `ocvp.data.tabletop.simulation.simulate` says what each means."""
 
-COMPRESSED = ("masks", "flow", "depth")
+COMPRESSED = ("masks", "flow", "backward_flow", "depth")
 CONTENT = {
     **{name: Array(spec.dtype, f"V{spec.axes}") for name, spec in FIELDS.items()},
     **{"names": Array(TEXT, "V"), "metadata": Array(TEXT, "V")},

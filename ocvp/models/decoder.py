@@ -31,6 +31,10 @@ from torch import Tensor, nn
 from ocvp.models.position import SoftPositionEmbedding
 from ocvp.models.precision import full_precision
 
+TARGET_CHANNELS = {"flow": 3, "depth": 1, "difference": 3}
+"""What can be decoded beside colours and mask, and the channels of each (`ocvp.training.targets`
+says what they hold)."""
+
 
 def parity_taps(kernel_size: int) -> Tensor:
     """Which small-map tap each kernel tap falls on, for both parities of the output pixel.
@@ -107,6 +111,7 @@ class Decoder(nn.Module):
         resolution: tuple[int, int],
         kernel_size: int = 5,
         upsample: bool = True,
+        targets: Sequence[str] = (),
     ) -> None:
         """Make the decoder.
 
@@ -116,6 +121,7 @@ class Decoder(nn.Module):
             resolution: (rows, columns) of the map that slots are broadcast to.
             kernel_size: Odd side of the kernels; the output convolution's is 3.
             upsample: Double the map after each convolution but the last.
+            targets: What is decoded besides where it is asked for, of `TARGET_CHANNELS`.
         """
         super().__init__()
         self.resolution = resolution
@@ -128,39 +134,54 @@ class Decoder(nn.Module):
             for before, after in itertools.pairwise(widths)
         )
         self.output = nn.Conv2d(widths[-1], 4, 3, padding=1)
+        # Each by itself, so that the weights of all else have the same names and shapes without.
+        self.targets = nn.ModuleDict(
+            {name: nn.Conv2d(widths[-1], TARGET_CHANNELS[name], 3, padding=1) for name in targets}
+        )
         rows, columns = resolution
         self.register_buffer("border_rows", border_taps(kernel_size, rows), persistent=False)
         self.register_buffer("border_columns", border_taps(kernel_size, columns), persistent=False)
         self.register_buffer("parities", parity_taps(kernel_size), persistent=False)
         self.register_buffer("windows", block_taps(), persistent=False)
 
-    def forward(self, slots: Tensor) -> Tensor:
+    def forward(self, slots: Tensor, with_targets: bool = False) -> Tensor:
         """Decode slots of any number at once.
 
         Args:
             slots: Shape (S, D).
+            with_targets: Decode the targets too.
 
         Returns:
-            Shape (S, 4, H, W): red, green, blue and the mask logit, not clamped; bfloat16 where
-            autocast is on.
+            Shape (S, 4, H, W): red, green, blue and the mask logit, not clamped; after them, where
+            asked for, the channels of the targets in their order. bfloat16 where autocast is on.
         """
+        weight, bias = self._readout(with_targets)
         if not self.fast:
-            return self._plain(slots)
+            return functional.conv2d(self._plain(slots), weight, bias, padding=1)
         features = functional.relu(self._first(slots), inplace=True)
         later = self._layers()[1:]
         if not (self.upsample and later):
             for convolution in later:
                 features = functional.relu(convolution(features), inplace=True)
-            return self.output(features)
+            return functional.conv2d(features, weight, bias, padding=1)
         # blocks are unfolded for the next convolution; the last ones stay, the output reads those
         for index, convolution in enumerate(later):
             if index > 0:
                 features = _unfold_blocks(features)
             features = functional.relu(self._to_blocks(convolution, features), inplace=True)
-        return self._output_of_blocks(features)
+        return self._output_of_blocks(features, weight, bias)
+
+    def _readout(self, with_targets: bool) -> tuple[Tensor, Tensor]:
+        """Return weight (C', C, 3, 3) and bias (C',) of the last convolution, 4 channels first."""
+        others = self.targets.values() if with_targets else ()
+        layers = cast(list[nn.Conv2d], [self.output, *others])
+        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        if not others:
+            return weights[0], cast(Tensor, biases[0])
+        return torch.cat(weights), torch.cat(cast(list[Tensor], biases))
 
     def _plain(self, slots: Tensor) -> Tensor:
-        """Decode as the paper describes it."""
+        """Compute the features before the last convolution as the paper describes it."""
         with full_precision(slots.device):
             positions = self.position()
         features = (
@@ -170,7 +191,7 @@ class Decoder(nn.Module):
             if self.upsample and index > 0:
                 features = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = functional.relu(convolution(features))
-        return self.output(features)
+        return features
 
     def _layers(self) -> list[nn.Conv2d]:
         """Return the convolutions before the output, typed."""
@@ -202,22 +223,21 @@ class Decoder(nn.Module):
         padding = self.parities.shape[1] // 2
         return functional.conv2d(features, kernels, convolution.bias.repeat(4), padding=padding)
 
-    def _output_of_blocks(self, features: Tensor) -> Tensor:
-        """Apply the output convolution to blocks: (S, 4 C, H, W) to (S, 4, 2 H, 2 W)."""
+    def _output_of_blocks(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Apply the last convolution to blocks: (S, 4 C, H, W) to (S, C', 2 H, 2 W)."""
         with full_precision(features.device):
             kernels = torch.einsum(
-                "ocij,pui,qvj->opqcuv", self.output.weight, self.windows, self.windows
-            )  # (4, 2, 2, C, 4, 4)
+                "ocij,pui,qvj->opqcuv", weight, self.windows, self.windows
+            )  # (C', 2, 2, C, 4, 4)
         # rows and columns of the window are (block, row in the block)
         kernels = kernels.unflatten(5, (2, 2)).unflatten(4, (2, 2))
         kernels = (
             kernels.permute(0, 1, 2, 5, 7, 3, 4, 6).flatten(3, 5).flatten(0, 2)
-        )  # (16, 4 C, 2, 2)
-        assert self.output.bias is not None
-        # (16,), in the order of the kernels: channel, row, column
-        bias = self.output.bias.repeat_interleave(4)
-        shifted = functional.conv2d(features, kernels, bias, padding=1)  # (S, 16, H + 1, W + 1)
-        return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]  # (S, 4, 2 H, 2 W)
+        )  # (4 C', 4 C, 2, 2)
+        # (4 C',), in the order of the kernels: channel, row, column
+        biases = bias.repeat_interleave(4)
+        shifted = functional.conv2d(features, kernels, biases, padding=1)  # (S, 4 C', H + 1, W + 1)
+        return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]  # (S, C', 2 H, 2 W)
 
 
 def _unfold_blocks(features: Tensor) -> Tensor:

@@ -31,6 +31,9 @@ SAME_FUNCTION = (
     "residual",
 )
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+TARGETS = "decoder.targets."
+"""Start of the names of weights that only targets beside the colours have (`ocvp.models.decoder`).
+"""
 SPARE_VALUES = 10_000_000
 """How many more values than twice those of its file a module may get before it is given up."""
 TRAINED = ("seed", "step", "examples", "training_seconds")
@@ -71,15 +74,27 @@ class Opened:
         self.fill(module)
         return module.to(device).eval()
 
-    def fill(self, module: nn.Module) -> None:
+    def fill(self, module: nn.Module, optional: str | None = None) -> None:
         """Load its weights into a module, naming the first that does not fit.
+
+        Args:
+            module: The module.
+            optional: Start of the names of weights that either may lack: what the module has alone
+                stays as it is, what the file has alone is left out. None: none may.
 
         Raises:
             ValueError: If a parameter is missing, unknown, or of another shape.
         """
-        weights = self.content["weights"]
-        expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        own, weights = module.state_dict(), self.content["weights"]
+        lacking = {
+            name
+            for name in own.keys() ^ weights.keys()
+            if optional is not None and name.startswith(optional)
+        }
+        expected, found = (
+            {name: tuple(tensor.shape) for name, tensor in some.items() if name not in lacking}
+            for some in (own, weights)
+        )
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(
@@ -87,7 +102,7 @@ class Opened:
                     f"{found.get(name, 'missing')}, expected "
                     f"{expected.get(name, 'no such parameter')}"
                 )
-        module.load_state_dict(weights)
+        module.load_state_dict(own | {name: weights[name] for name in found})
 
 
 def open_savi(path: str | Path) -> Opened:
@@ -201,7 +216,8 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
 
     Shapes alone do not tell: weights of four attention heads fit two. Arguments that change what
     the same weights compute must be those that they were trained with; numbers of slots, frames
-    and iterations, the resolution and dropout may differ.
+    and iterations, the resolution and dropout may differ, and what a SAVi predicts beside the
+    colours: the weights for what the checkpoint's does not are the module's own.
 
     Args:
         module: The module, of the architecture that is to be trained.
@@ -233,5 +249,5 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
                 f"model.{key} is {wanted[key]!r}, but the weights of {path} were trained with "
                 f"{found[key]!r}; give the same"
             )
-    start.fill(module)
+    start.fill(module, optional=TARGETS)
     return start.digest

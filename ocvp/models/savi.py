@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from ocvp.models.decoder import Decoder
+from ocvp.models.decoder import TARGET_CHANNELS, Decoder
 from ocvp.models.encoder import Encoder
 from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, LearnedSlots
 from ocvp.models.precision import at_least_float32
@@ -60,6 +60,7 @@ class SAVi(nn.Module):
         transition_mlp_dim: int = 256,
         box_format: BoxFormat = "yxyx_fraction",
         absent: Absent = "learned",
+        targets: Sequence[str] = (),
     ) -> None:
         """Make the model with fresh weights from torch's global generator.
 
@@ -83,6 +84,7 @@ class SAVi(nn.Module):
             transition_mlp_dim: Hidden width of the transition's MLP.
             box_format: Convention of boxes and centres it takes (`ocvp.batches.savi_inputs`).
             absent: What the slot of an absent object starts from (`ocvp.models.initializers`).
+            targets: What it is trained to predict beside the colours (`ocvp.models.decoder`).
 
         Raises:
             ValueError: If arguments do not fit together.
@@ -108,6 +110,10 @@ class SAVi(nn.Module):
                 f"slot_dim is {slot_dim}; it must be a multiple of the transition's "
                 f"{transition_heads} heads"
             )
+        if not set(targets) <= TARGET_CHANNELS.keys() or len(set(targets)) < len(targets):
+            raise ValueError(
+                f"targets are {list(targets)}; allowed are {', '.join(TARGET_CHANNELS)}, each once"
+            )
         factor = 2 ** (len(decoder_channels) - 1) if downsample_decoder else 1
         if tuple(side * factor for side in decoder_resolution) != tuple(resolution):
             raise ValueError(
@@ -124,6 +130,7 @@ class SAVi(nn.Module):
         self.num_iterations = num_iterations
         self.initializer_kind = initializer
         self.box_format = box_format
+        self.targets = tuple(targets)
         # --- modules, in the order in which they are applied
         self.encoder = Encoder(
             resolution=resolution,
@@ -159,6 +166,7 @@ class SAVi(nn.Module):
             resolution=decoder_resolution,
             kernel_size=kernel_size,
             upsample=downsample_decoder,
+            targets=targets,
         )
         self.reset_parameters()
 
@@ -243,16 +251,35 @@ class SAVi(nn.Module):
         Returns:
             The slots themselves, reconstruction, objects and masks.
         """
+        return self._decode(slots, with_targets=False)[0]
+
+    def decode_with_targets(self, slots: Tensor) -> tuple[SaviOutput, dict[str, Tensor]]:
+        """Decode slots like `decode`, and what the model predicts beside the colours.
+
+        Args:
+            slots: Shape (..., N, D).
+
+        Returns:
+            What `decode` returns, and for each of `targets` the sum over slots of mask times its
+            channels, shape (..., C, H, W).
+        """
+        return self._decode(slots, with_targets=True)
+
+    def _decode(self, slots: Tensor, with_targets: bool) -> tuple[SaviOutput, dict[str, Tensor]]:
         if slots.dim() < 2 or slots.shape[-1] != self.slot_dim:
             raise ValueError(
                 f"slots have shape {tuple(slots.shape)}; this model decodes (..., N, "
                 f"{self.slot_dim})"
             )
-        decoded = at_least_float32(self.decoder(slots.reshape(-1, self.slot_dim)))  # (S, 4, H, W)
-        decoded = decoded.unflatten(0, slots.shape[:-1])  # (..., N, 4, H, W)
-        objects, logits = decoded.split([3, 1], dim=-3)  # (..., N, 3, H, W), (..., N, 1, H, W)
+        names = self.targets if with_targets else ()
+        decoded = self.decoder(slots.reshape(-1, self.slot_dim), with_targets)  # (S, 4 ..., H, W)
+        decoded = at_least_float32(decoded).unflatten(0, slots.shape[:-1])  # (..., N, 4 ..., H, W)
+        sizes = [3, 1, *(TARGET_CHANNELS[name] for name in names)]
+        objects, logits, *others = decoded.split(sizes, dim=-3)  # each (..., N, its size, H, W)
         masks = logits.softmax(dim=-4)  # over slots
-        return SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)
+        output = SaviOutput(slots, (masks * objects).sum(dim=-4), objects, masks)
+        targets = [(masks * channels).sum(dim=-4) for channels in others]  # (..., C, H, W) each
+        return output, dict(zip(names, targets, strict=True))
 
     def _initial_slots(
         self, frames: Tensor, boxes: Tensor | None, centres: Tensor | None, noise: Tensor | None

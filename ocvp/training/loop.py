@@ -78,9 +78,11 @@ def train(setup: Setup) -> TrainingState:
     with loop.report.bar, loop.report.log, loop.naming_lack_of_memory():
         loop.run()
     state = loop.state  # another one, if the run went back
+    parts = [f", {name} {value:.6g}" for name, value in state.metrics.items() if name != "loss"]
     logger.info(
-        "trained %d steps in %.0f s, validation loss %.6g (best %.6g at step %d)",
+        "trained %d steps in %.0f s, validation loss %.6g (best %.6g at step %d)%s",
         *(state.step, state.seconds, state.metrics["loss"], state.best_loss, state.best_step),
+        "".join(parts),
     )
     return state
 

@@ -3,6 +3,8 @@
 B batch, T frames, N slots, D slot_dim, H W pixels.
 """
 
+from collections.abc import Mapping
+
 import torch.nn.functional as functional
 from torch import Tensor
 
@@ -20,6 +22,35 @@ def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
         Scalar.
     """
     return _mse(reconstruction.clamp(0.0, 1.0), frames.clamp(0.0, 1.0))
+
+
+def savi_losses(
+    reconstruction: Tensor,
+    frames: Tensor,
+    predicted: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+) -> dict[str, Tensor]:
+    """Errors of the colours and of what is predicted beside them.
+
+    Args:
+        reconstruction: Shape (B, T, 3, H, W), not clamped yet.
+        frames: The same shape, values in [0, 1].
+        predicted: What is predicted, by name, shape (B, T, C, H, W); it is not clamped.
+        targets: What it should be, by name, for the first frames: shape (B, T', C, H, W).
+        weights: Weight of each target's mean squared error; that of the colours is 1.
+
+    Returns:
+        Scalars: the weighted sum under `loss`, and, where there are targets, its parts before
+        weighting: `frame_mse` and `NAME_mse`.
+    """
+    frame_mse = savi_loss(reconstruction, frames)
+    if not targets:
+        return {"loss": frame_mse}
+    errors = {name: _target_error(predicted[name], true) for name, true in targets.items()}
+    loss = frame_mse + sum(weights[name] * error for name, error in errors.items())
+    parts = {f"{name}_mse": error for name, error in errors.items()}
+    return {"loss": loss, "frame_mse": frame_mse, **parts}
 
 
 def predictor_loss(
@@ -49,6 +80,13 @@ def predictor_loss(
     slot_mse = _mse(predicted_slots, slots)  # over B, T, N, D
     loss = frame_weight * frame_mse + slot_weight * slot_mse
     return {"loss": loss, "frame_mse": frame_mse, "slot_mse": slot_mse}
+
+
+def _target_error(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean squared error over the frames that have a target, 0 where none has."""
+    if true.shape[1] == 0:  # 0 times it: processes that train together want all gradients
+        return 0.0 * predicted.sum()
+    return _mse(predicted[:, : true.shape[1]], true)
 
 
 def _mse(predicted: Tensor, true: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from ocvp.compute.device import compiled
 from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
-from ocvp.training.losses import savi_loss
+from ocvp.training.losses import savi_losses
+from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
 DOUBTED_VIDEOS = 16
@@ -28,15 +29,16 @@ class SaviTask(Task):
     """What `ocvp.training.loop.train` needs to know of a SAVi.
 
     Args:
-        savi: The model, on the device to train on.
-        settings: Batch size and clip length.
+        savi: The model, on the device to train on, with the targets that the settings weigh.
+        settings: Batch size, clip length, weights of the targets.
         runtime: Where the data are kept, and whether to compile.
         train: Videos to train on.
         validation: Videos to validate on, on clips from frame 0.
         seed: Seed of data order and slot noise.
 
     Raises:
-        ValueError: If the videos do not fit the model or are shorter than a clip.
+        ValueError: If the videos do not fit the model, are shorter than a clip, or lack what its
+            targets are made of.
     """
 
     module: SAVi
@@ -54,17 +56,21 @@ class SaviTask(Task):
     ):
         super().__init__(savi, settings, runtime, seed)
         videos, device = [train, validation], next(savi.parameters()).device
-        sources = [video_sources(savi, path) for path in videos]
+        fields = target_fields(savi.targets, videos)
+        sources = [
+            video_sources(savi, path) | {field: (path, field) for field in fields}
+            for path in videos
+        ]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)
-        self._compute = compiled(self._error, runtime.compile)
+        self._compute = compiled(self._errors, runtime.compile)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        """Return the reconstruction error of a batch of clips."""
-        return {"loss": self._loss(batch, "train", epoch)}
+        """Return the errors of a batch of clips (`ocvp.training.losses.savi_losses`)."""
+        return self._losses(batch, "train", epoch)
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the reconstruction error of a batch of validation clips."""
-        return {"loss": self._loss(batch, "validation", 0)}
+        """Return the errors of a batch of validation clips."""
+        return self._losses(batch, "validation", 0)
 
     def images(self) -> dict[str, np.ndarray]:
         """Return what each slot holds, for the first validation clip."""
@@ -110,15 +116,20 @@ class SaviTask(Task):
         """Tell whether an epoch belongs to the curriculum."""
         return epoch < self._settings.curriculum_epochs
 
-    def _loss(self, batch: Batch, purpose: str, epoch: int) -> Tensor:
+    def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:
         windows, fields = batch
         # Frames (B, T, 3, H, W), and what the first slots start from.
         inputs = savi_inputs(
             self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
         )
-        return self._compute(**inputs)
+        targets = make_targets(self.module.targets, inputs["frames"], fields)
+        return self._compute(targets=targets, **inputs)
 
-    def _error(self, frames: Tensor, **conditions: Tensor) -> Tensor:
-        """Return the loss of what a SAVi is given; the part that is compiled."""
-        output = self.module(frames, **conditions)
-        return savi_loss(output.reconstruction, frames)  # both (B, T, 3, H, W)
+    def _errors(
+        self, frames: Tensor, targets: Mapping[str, Tensor], **conditions: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of what a SAVi is given; the part that is compiled."""
+        slots = self.module.encode(frames, **conditions)
+        output, predicted = self.module.decode_with_targets(slots)
+        weights = self._settings.target.weights
+        return savi_losses(output.reconstruction, frames, predicted, targets, weights)

@@ -187,6 +187,32 @@ BAD = {
         {"num_steps": 3, "clip_length": 3, "curriculum_epochs": 1, "curriculum_clip_length": 4},
         ["curriculum_clip_length is 4; it must not exceed clip_length (3)"],
     ),
+    "a weight that is none": (
+        "savi.small.training.target",
+        {"depth": 0},
+        ["savi.small.training.target.depth is 0", "greater than 0"],
+    ),
+    "a weight beyond all numbers": (
+        "savi.small.training.target",
+        {"flow": float("inf")},
+        ["savi.small.training.target.flow is inf", "finite"],
+    ),
+    "an unknown target": (
+        "savi.small.training.target",
+        {"normals": 1},
+        ["savi.small.training.target.normals: unknown key", "allowed are flow, depth, difference"],
+    ),
+    "motion in single frames": (
+        "savi.small.training",
+        {"num_steps": 3, "clip_length": 1, "target": {"difference": 0.5}},
+        ["target.difference is 0.5 and clip_length is 1; a single frame does not move"],
+    ),
+    "flow of every other frame": (
+        "datasets.tiny",
+        {"kind": "movi", "resolution": [16, 16], "stride": 2, "num_frames": 8}
+        | {"fields": ["backward_flow"]},
+        ["fields: they are ['backward_flow'] and stride is 2; flow leads to the next frame"],
+    ),
     "a name with a capital": (
         "predictors.Bad-Name",
         {"kind": "lstm", "training": {"num_context": 1, "num_preds": 1, "num_steps": 1}},
@@ -201,6 +227,38 @@ def test_a_bad_value_is_refused_with_its_key_and_what_is_right(key, value, expec
     message = message_of(edited(key, value))
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("dataset", "target", "lacks"),
+    [
+        ({"kind": "tabletop", "fields": ["depth"]}, {"depth": 1, "difference": 1}, None),
+        ({"kind": "tabletop", "fields": ["depth"]}, {"depth": 1, "flow": 0.5}, "flow"),
+        ({"kind": "tabletop"}, {"depth": 0.5}, "depth"),
+        ({"kind": "movi", "fields": ["backward_flow"]}, {"flow": 1}, None),
+        ({"kind": "movi", "fields": ["flow"]}, {"flow": 1}, None),
+        ({"kind": "movi", "fields": ["depth"]}, {"flow": 0.5}, "flow"),
+        ({"kind": "obj3d"}, {"difference": 1}, None),
+        ({"kind": "obj3d"}, {"depth": 0.5, "difference": 1}, "depth"),
+        ({"kind": "folder"}, {"flow": 0.5}, "flow"),
+    ],
+)
+def test_a_target_needs_a_field_of_the_data_set(dataset, target, lacks):
+    videos = {"num_videos": {"train": 6, "val": 3, "test": 4}, "num_objects": [2, 3]}
+    kind = dataset["kind"]
+    size = {"resolution": [16, 16], "num_frames": 8}
+    further = {"tabletop": videos, "movi": {"max_objects": 3}}.get(kind, {})
+    config = edited("savi.small.training.target", target)
+    config["savi"]["small"]["model"]["initializer"] = "learned"
+    config["datasets"]["tiny"] = size | dataset | further
+    if lacks is None:
+        assert read_config(config).savi["small"].training.target.weights == target
+        return
+    fields = {"flow": "backward_flow or flow", "depth": "depth"}[lacks]
+    message = message_of(config)
+    assert f"small.training.target.{lacks} is 0.5, but tiny (kind {kind}) stores no" in message
+    assert f"stores no {fields}; data sets of kind movi and tabletop do" in message
+    assert message.count("target.") == 1
 
 
 @pytest.mark.parametrize("key", ["savi.small.model", "datasets.tiny.num_videos.val", "study.seeds"])

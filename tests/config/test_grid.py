@@ -106,6 +106,15 @@ def test_lists_and_kinds_may_be_varied():
     assert {"ocvp_seq-kindocvp_seq", "ocvp_seq-kindtransformer"} <= set(found)
 
 
+def test_a_key_of_a_section_in_a_section_may_be_varied():
+    found = read_config(tiny(savi__small__grid={"depth": [None, 0.5]})).savi
+    assert {name: entry.training.target.depth for name, entry in found.items()} == {
+        "small-depthnull": None,
+        "small-depth0.5": 0.5,
+    }
+    assert key_path(found["small-depth0.5"], "training.target.flow", "")[1:] == ("target", "flow")
+
+
 def test_a_key_of_several_sections_is_written_with_its_section():
     entry = read_config(tiny()).savi["small"]
     assert isinstance(entry, SaviEntry)

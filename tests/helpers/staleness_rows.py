@@ -230,6 +230,9 @@ KEYS: dict[str, Edit] = {
     "SaviTraining.clip_length": savi("training.clip_length", 4),
     "SaviTraining.curriculum_epochs": savi("training.curriculum_epochs", 1),
     "SaviTraining.curriculum_clip_length": savi("training.curriculum_clip_length", 1),
+    "Targets.flow": Edit("savi.other.training.target.flow", 0.5, FROM_SAVI, "/other/"),
+    "Targets.depth": Edit("savi.other.training.target.depth", 0.5, FROM_SAVI, "/other/"),
+    "Targets.difference": savi("training.target.difference", 0.5),
     "SaviEntry.pretrained": fetched("pretrained", "raw/published/models/other.pth"),
     "SaviEntry.pretrained_params": fetched("pretrained_params", "raw/other_params.json"),
     "SaviEntry.start_from": Edit(

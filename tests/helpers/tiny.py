@@ -105,7 +105,23 @@ def squares(video, num_frames=NUM_FRAMES):
             boxes[t, k] = np.array([top, column, top + SQUARE, column + SQUARE]) / SIDE
     contacts = np.zeros((num_frames, NUM_OBJECTS), np.uint8)
     contacts[4:5, 0] = 1
-    return {"frames": frames, "masks": masks, "boxes": boxes, "object_contacts": contacts}
+    arrays = {"frames": frames, "masks": masks, "boxes": boxes, "object_contacts": contacts}
+    return arrays | {"depth": np.where(masks > 0, 1, 2).astype(np.float32)} | _flows(masks, boxes)
+
+
+def _flows(masks, boxes):
+    """Return how far the pixels of objects go to the next frame and to the one before."""
+    columns = boxes[:, :, 1] * SIDE  # (T, K), where each object begins
+    steps = np.diff(columns, axis=0)
+    flows = {
+        "flow": np.concatenate([steps, 0 * steps[:1]]),  # none leads out of the video
+        "backward_flow": np.concatenate([0 * steps[:1], -steps]),
+    }
+    for name, moves in flows.items():
+        flows[name] = np.zeros((*masks.shape, 2), np.float32)
+        for k in range(NUM_OBJECTS):
+            flows[name][..., 1] += (masks == k + 1) * moves[:, k, None, None]
+    return flows
 
 
 def write_videos(

@@ -374,6 +374,32 @@ def test_without_a_transition_its_heads_may_differ(tmp_path):
     assert start_from(module, path, "savi", arguments) == weights_digest(module.state_dict())
 
 
+@pytest.mark.parametrize("stored", [[], ["flow", "depth"]], ids=["without", "with"])
+@pytest.mark.parametrize("wanted", [[], ["depth", "difference"]], ids=["without", "with"])
+def test_a_start_may_have_other_targets(tmp_path, stored, wanted):
+    path = write_savi(tmp_path / "savi.pt", targets=stored)
+    before = load_savi(path).state_dict()
+    module, arguments = make_savi(1, targets=wanted)
+    fresh = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert start_from(module, path, "savi", arguments) == weights_digest(before)
+    for name, tensor in module.state_dict().items():  # depth is of both
+        assert torch.equal(tensor, before.get(name, fresh[name])), name
+    assert len(module.state_dict()) == len(fresh)
+
+
+def test_weights_of_a_target_must_fit_too(tmp_path):
+    path = write_savi(tmp_path / "savi.pt", targets=["depth"])
+    content = read_checkpoint(path)
+    content["weights"]["decoder.targets.depth.bias"] = torch.zeros(2)
+    save_checkpoint(path, **{k: v for k, v in content.items() if k != "weights_digest"})
+    module, arguments = make_savi(1, targets=["depth"])
+    message = r"decoder\.targets\.depth\.bias has the shape \(2,\), expected \(1,\)"
+    with pytest.raises(ValueError, match=message):
+        start_from(module, path, "savi", arguments)
+    with pytest.raises(ValueError, match=message):
+        load_savi(path)
+
+
 def test_weights_of_another_shape_or_kind_are_not_a_start(savi, tmp_path):
     module, arguments = make_savi(1, slot_mlp_dim=16)
     with pytest.raises(ValueError, match=r"does not fit this architecture: corrector\.mlp"):

@@ -39,6 +39,35 @@ def test_fast_form_is_exact(kernel_size, resolution, channels, upsample):
         torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"upsample": False}, {"channels": (5,)}], ids=["doubled", "flat", "one layer"]
+)
+def test_targets_are_channels_after_the_others(changes):
+    decoder, slots = make(targets=("depth", "flow"), **changes)
+    every = decoder(slots, with_targets=True)
+    torch.testing.assert_close(every[:, :4], decoder(slots), rtol=1e-11, atol=1e-12)
+    for fast in (True, False):
+        decoder.fast = fast
+        every = decoder(slots, with_targets=True)
+        assert every.shape[1] == 4 + 1 + 3
+        # The same features, read by the layers of the targets in place of the first four channels.
+        for name, found in zip(("depth", "flow"), every[:, 4:].split([1, 3], dim=1), strict=True):
+            other, _ = make(**changes)
+            other.load_state_dict(decoder.state_dict(), strict=False)
+            other.output = decoder.targets[name]
+            torch.testing.assert_close(other(slots), found, rtol=1e-11, atol=1e-12)
+
+
+def test_without_targets_the_weights_are_those_of_the_published_decoder():
+    decoder, _ = make()
+    layers = ["position.projection", "convolutions.0", "convolutions.1", "convolutions.2", "output"]
+    names = {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+    assert set(decoder.state_dict()) == names
+    with_depth, _ = make(targets=("depth",))
+    extra = {"targets.depth.weight", "targets.depth.bias"}
+    assert set(with_depth.state_dict()) == names | extra
+
+
 def test_slots_are_decoded_apart():
     decoder, slots = make()
     torch.testing.assert_close(decoder(slots)[2:3], decoder(slots[2:3]), rtol=1e-11, atol=1e-12)

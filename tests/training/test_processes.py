@@ -33,7 +33,7 @@ ARGUMENTS = {"savi": savi_arguments, "predictor": predictor_arguments}
 STEPS = {"num_steps": 20, "warmup_steps": 4}
 # Batches of 2, 2 and 1 of five videos: the second process has nothing of its own in the last.
 STAGES = {
-    "savi": savi_stage({"initializer": "learned_random"}, **STEPS),
+    "savi": savi_stage({"initializer": "learned_random"}, target={"difference": 0.5}, **STEPS),
     "predictor": predictor_stage("ocvp_seq", {"dropout": 0.0}, **STEPS),
 }
 

@@ -2,8 +2,8 @@
 
 T frames that are asked for, S side of a frame in pixels, K objects. Pictures are PNG files: RGB and
 gray with 8 bits, gray with 16. Optical flow is no picture but a list of numbers, and most of a
-record: it is decoded only where it is asked for. Normals, object coordinates and backward flow lie
-in a record too, and nobody asks for them.
+record: it is decoded only where it is asked for. Normals and object coordinates lie in a record
+too, and nobody asks for them.
 """
 
 import io
@@ -62,11 +62,18 @@ class MoviRecord:
 
     def flow(self, frames: Sequence[int]) -> NDArray[np.float32]:
         """Return motion to the next frame, (d_row, d_column) in pixels of S, shape (T, S, S, 2)."""
+        return self._flow("forward_flow", frames)
+
+    def backward_flow(self, frames: Sequence[int]) -> NDArray[np.float32]:
+        """Return motion to the frame before, as `flow` that to the next one."""
+        return self._flow("backward_flow", frames)
+
+    def _flow(self, key: str, frames: Sequence[int]) -> NDArray[np.float32]:
         shape = (self.num_frames, self.side, self.side, 2)
         # The list holds all frames of the video, those that nobody asks for too.
-        levels = self.example.integers("forward_flow", math.prod(shape)).reshape(shape)
+        levels = self.example.integers(key, math.prod(shape)).reshape(shape)
         self._check_frames(frames)
-        return self._scaled(levels[list(frames)], "metadata/forward_flow_range")
+        return self._scaled(levels[list(frames)], f"metadata/{key}_range")
 
     def boxes(self, frames: Sequence[int]) -> NDArray[np.float32]:
         """Return boxes, shape (T, K, 4): (y_min, x_min, y_max, x_max) in [0, 1], -1 if absent.

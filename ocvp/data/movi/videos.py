@@ -75,10 +75,11 @@ class MoviVideos:
             "masks": self._reduced(source.segmentations(frames)),
             "boxes": self._padded(source, source.boxes(frames)),
         }
-        if "flow" in dataset.fields:
-            # Motion is in pixels of S on disk, and stored in pixels of H and W.
-            factors = np.array(dataset.resolution, np.float32) / dataset.source_resolution  # (2,)
-            arrays["flow"] = self._reduced(source.flow(frames)) * factors.astype(np.float32)
+        # Motion is in pixels of S on disk, and stored in pixels of H and W.
+        factors = np.array(dataset.resolution, np.float32) / dataset.source_resolution  # (2,)
+        for field, read in {"flow": source.flow, "backward_flow": source.backward_flow}.items():
+            if field in dataset.fields:
+                arrays[field] = self._reduced(read(frames)) * factors.astype(np.float32)
         if "depth" in dataset.fields:
             arrays["depth"] = self._reduced(source.depth(frames))
         return Video(source.name, arrays, scene_metadata(source, class_names))

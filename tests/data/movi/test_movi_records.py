@@ -74,6 +74,14 @@ def test_values_of_one_video(data, truth):
     assert np.isclose(truth["depth"].min(), record.depth(FRAMES).min())
 
 
+def test_backward_flow_has_its_own_numbers_and_range(data, truth):
+    assert not np.array_equal(truth["backward_flow_u16"], truth["forward_flow_u16"])
+    low, high = truth["backward_flow_range"].astype(np.float64)
+    expected = truth["backward_flow_u16"] / 65535 * (high - low) + low  # as TFDS documents it
+    found = MoviRecord(data, side=128).backward_flow([0, 7, 23])
+    np.testing.assert_array_equal(found, expected[[0, 7, 23]].astype(np.float32), strict=True)
+
+
 def test_frames_in_part(data, truth):
     record = MoviRecord(data, side=128)
     for frames in (range(0, 24, 5), [3], (23, 0)):

@@ -27,6 +27,7 @@ from ocvp.batches.savi_inputs import model_boxes, model_centres
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
 from ocvp.data.movi import videos as movi_videos
+from ocvp.data.movi.records import MoviRecord
 from ocvp.data.movi.videos import MoviVideos
 from ocvp.data.raw_files import list_videos
 from ocvp.data.raw_videos import RawVideo
@@ -78,8 +79,8 @@ def test_at_the_size_on_disk_everything_is_what_tfds_reads(movi_root, truth):
     assert video.metadata["objects"]["shape_label"] == ["cylinder", "cube", "sphere", "sphere"]
 
 
-def test_at_half_the_size_frames_are_means_and_the_rest_even_pixels(movi_root, truth):
-    (video,) = read(movi_root, fields=["flow", "depth"])
+def test_at_half_the_size_frames_are_means_and_the_rest_even_pixels(movi_root, data, truth):
+    (video,) = read(movi_root, fields=["flow", "depth", "backward_flow"])
     means = truth["video"].reshape(24, 64, 2, 64, 2, 3).mean(axis=(2, 4))
     frames = video.arrays["frames"]
     assert (frames.shape, frames.dtype) == ((24, 64, 64, 3), np.uint8)
@@ -89,6 +90,7 @@ def test_at_half_the_size_frames_are_means_and_the_rest_even_pixels(movi_root, t
         "masks": truth["segmentations"][even],
         "flow": truth["forward_flow"][even] / 2,  # in pixels that are twice as large
         "depth": truth["depth"][even],
+        "backward_flow": MoviRecord(data, side=128).backward_flow(range(24))[even] / 2,
     }
     for field_name, values in exact.items():
         np.testing.assert_array_equal(video.arrays[field_name], values, strict=True)
@@ -273,6 +275,7 @@ def test_memory_stays_small_and_torch_is_not_imported(movi_root):
 import pathlib, sys
 from ocvp.config.datasets import DatasetStage
 from ocvp.config.section import validate
+from ocvp.data.movi.records import MoviRecord
 from ocvp.data.movi.videos import MoviVideos
 from ocvp.data.raw_files import list_videos
 keys = {{"kind": "movi", "root": {str(movi_root)!r}, "fields": ["flow", "depth"]}}
