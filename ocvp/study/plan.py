@@ -202,7 +202,7 @@ def _video_bytes(config: Config, job: Job, listings: Listings) -> float:
     height, width = dataset.resolution
     # Frames as they are; compressed annotations take about a tenth of a byte, flow and depth more.
     fields = getattr(dataset, "fields", ())
-    per_pixel = 3.1 + 4.0 * ("depth" in fields) + 8.0 * ("flow" in fields)
+    per_pixel = 3.1 + sum(4.0 if field == "depth" else 8.0 for field in fields)
     return videos * dataset.num_frames * height * width * per_pixel
 
 

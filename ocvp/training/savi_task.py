@@ -62,6 +62,7 @@ class SaviTask(Task):
             for path in videos
         ]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)
+        self._weights = settings.target.weights
         self._compute = compiled(self._errors, runtime.compile)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
@@ -131,5 +132,4 @@ class SaviTask(Task):
         """Return the losses of what a SAVi is given; the part that is compiled."""
         slots = self.module.encode(frames, **conditions)
         output, predicted = self.module.decode_with_targets(slots)
-        weights = self._settings.target.weights
-        return savi_losses(output.reconstruction, frames, predicted, targets, weights)
+        return savi_losses(output.reconstruction, frames, predicted, targets, self._weights)

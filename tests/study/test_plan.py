@@ -113,6 +113,10 @@ def test_videos_take_at_least_their_frames_and_annotations(config):
     found = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config, listings)
     # Three bytes of colour, eight of flow, four of depth, and a little for the masks.
     assert 15 * pixels < found < 16 * pixels
+    both = config.datasets["tiny"].model_copy(update={"fields": ("flow", "backward_flow")})
+    config = config.model_copy(update={"datasets": {"tiny": both}})
+    found = estimate_bytes([job("make_videos", dataset="tiny", split="train")], config, listings)
+    assert 19 * pixels < found < 20 * pixels
 
 
 def test_a_part_holds_no_more_videos_than_its_split(config):
