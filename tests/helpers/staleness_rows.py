@@ -213,6 +213,7 @@ KEYS: dict[str, Edit] = {
         "training.num_epochs", 3, also={"savi.small.training.num_steps": None}
     ),
     "SaviTraining.batch_size": savi("training.batch_size", 2),
+    "SaviTraining.attention_gradient": savi("training.attention_gradient", "last"),
     "SaviTraining.learning_rate": savi("training.learning_rate", 2e-4),
     "SaviTraining.warmup_steps": savi("training.warmup_steps", 3),
     "SaviTraining.warmup_epochs": savi("training.warmup_epochs", 1),
