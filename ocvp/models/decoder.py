@@ -155,33 +155,26 @@ class Decoder(nn.Module):
             Shape (S, 4, H, W): red, green, blue and the mask logit, not clamped; after them, where
             asked for, the channels of the targets in their order. bfloat16 where autocast is on.
         """
-        weight, bias = self._readout(with_targets)
+        others = self.targets.values() if with_targets else ()
+        outputs = cast(list[nn.Conv2d], [self.output, *others])
         if not self.fast:
-            return functional.conv2d(self._plain(slots), weight, bias, padding=1)
+            features = self._plain(slots)
+            return _joined([output(features) for output in outputs], dim=1)
         features = functional.relu(self._first(slots), inplace=True)
         later = self._layers()[1:]
         if not (self.upsample and later):
             for convolution in later:
                 features = functional.relu(convolution(features), inplace=True)
-            return functional.conv2d(features, weight, bias, padding=1)
+            return _joined([output(features) for output in outputs], dim=1)
         # blocks are unfolded for the next convolution; the last ones stay, the output reads those
         for index, convolution in enumerate(later):
             if index > 0:
                 features = _unfold_blocks(features)
             features = functional.relu(self._to_blocks(convolution, features), inplace=True)
-        return self._output_of_blocks(features, weight, bias)
-
-    def _readout(self, with_targets: bool) -> tuple[Tensor, Tensor]:
-        """Return weight (C', C, 3, 3) and bias (C',) of the last convolution, 4 channels first."""
-        others = self.targets.values() if with_targets else ()
-        layers = cast(list[nn.Conv2d], [self.output, *others])
-        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-        if not others:
-            return weights[0], cast(Tensor, biases[0])
-        return torch.cat(weights), torch.cat(cast(list[Tensor], biases))
+        return self._outputs_of_blocks(outputs, features)
 
     def _plain(self, slots: Tensor) -> Tensor:
-        """Compute the features before the last convolution as the paper describes it."""
+        """Compute the features before the output as the paper describes it."""
         with full_precision(slots.device):
             positions = self.position()
         features = (
@@ -223,8 +216,10 @@ class Decoder(nn.Module):
         padding = self.parities.shape[1] // 2
         return functional.conv2d(features, kernels, convolution.bias.repeat(4), padding=padding)
 
-    def _output_of_blocks(self, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Apply the last convolution to blocks: (S, 4 C, H, W) to (S, C', 2 H, 2 W)."""
+    def _outputs_of_blocks(self, outputs: Sequence[nn.Conv2d], features: Tensor) -> Tensor:
+        """Apply output convolutions to blocks: (S, 4 C, H, W) to (S, C', 2 H, 2 W)."""
+        weight = _joined([output.weight for output in outputs])  # (C', C, 3, 3)
+        bias = _joined([cast(Tensor, output.bias) for output in outputs])  # (C',)
         with full_precision(features.device):
             kernels = torch.einsum(
                 "ocij,pui,qvj->opqcuv", weight, self.windows, self.windows
@@ -238,6 +233,11 @@ class Decoder(nn.Module):
         biases = bias.repeat_interleave(4)
         shifted = functional.conv2d(features, kernels, biases, padding=1)  # (S, 4 C', H + 1, W + 1)
         return functional.pixel_shuffle(shifted, 2)[:, :, 1:-1, 1:-1]  # (S, C', 2 H, 2 W)
+
+
+def _joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along an axis; one stays as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
 
 
 def _unfold_blocks(features: Tensor) -> Tensor:

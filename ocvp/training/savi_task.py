@@ -55,6 +55,7 @@ class SaviTask(Task):
         seed: int,
     ):
         super().__init__(savi, settings, runtime, seed)
+        savi.corrector.last_gradient_only = settings.attention_gradient == "last"
         videos, device = [train, validation], next(savi.parameters()).device
         fields = target_fields(savi.targets, videos)
         sources = [
