@@ -1,0 +1,119 @@
+"""A process that does one piece of work as often as it is asked.
+
+    python -m speed.worker FOLDER NAME ours|plain
+
+`speed.asking` starts it, with the package `ocvp` of some version of the project on its path.
+Requests come as lines of JSON on its standard input, answers go to its standard output.
+"""
+
+import ocvp  # noqa: I001 - before torch: it sets what torch's threads read
+
+import json
+import os
+import re
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from speed.ceilings import ceilings, seconds_of
+from speed.subject import Subject
+
+from ocvp.compute.device import prepare_device
+from ocvp.models.precision import resolve_precision
+
+PROCESS = Path("/proc/self/status")
+"""Where Linux has a process' own peak memory: ru_maxrss counts what started it, too."""
+CEILINGS = "ceilings"
+"""The name of what is no work: the machine's best rates."""
+
+
+class Served:
+    """The work of this process, and what it answers."""
+
+    def __init__(self, folder: Path, name: str, way: str):
+        self.subject = Subject.load(folder)
+        self.device = prepare_device(self.subject.device, self.subject.num_threads)
+        if name == CEILINGS:
+            return
+        # Here: another version of the project may lack what these import.
+        from speed.plain_work import plain_work_of
+        from speed.work import Given, work_of
+
+        self._before = self._memory()
+        make = plain_work_of if way == "plain" else work_of
+        self.work = make(Given(self.subject, folder, self.device), name)
+
+    def ready(self) -> dict[str, Any]:
+        """Say which package is measured."""
+        return {"package": ocvp.__file__, "num_clips": self.work.num_clips}
+
+    def check(self) -> dict[str, Any]:
+        """Return the figure that other ways of the same work must have too."""
+        return {"check": self.work.check()}
+
+    def run(self, calls: int) -> dict[str, Any]:
+        """Do the work, and return the seconds of each time."""
+        return {"seconds": seconds_of(self.work.run, self.device, calls)}
+
+    def memory(self) -> dict[str, Any]:
+        """Return the most bytes up to now, and those before the work was there."""
+        return {"peak_bytes": self._memory(), "bytes_before": self._before}
+
+    def count(self) -> dict[str, Any]:
+        """Return operations and bytes of the work."""
+        # Here: it takes memory, which no work is to have.
+        from speed.counting import count
+
+        operations, num_bytes = count(self.work.run)
+        return {"operations": operations, "num_bytes": self.work.num_bytes or num_bytes}
+
+    def ceilings(self, is_quick: bool) -> dict[str, Any]:
+        """Return the machine's best rates, in the precision of this project's own steps."""
+        return ceilings(
+            self.device, resolve_precision(self.subject.precision, self.device), is_quick
+        )
+
+    def _memory(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        if PROCESS.exists():
+            (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", PROCESS.read_text(), re.MULTILINE)
+            return int(peak) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of macOS, in bytes
+
+
+def serve(folder: Path, name: str, way: str) -> None:
+    """Answer requests until there are no more."""
+    # What anything prints goes to the standard error; answers have the output to themselves.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(make: Callable[[], dict[str, Any]]) -> bool:
+        try:
+            found = make()
+        except Exception as error:  # a version of the project may lack what is measured
+            lines = str(error).splitlines() or [""]
+            found = {"error": f"{type(error).__name__}: {lines[0]}"}
+        print(json.dumps(found), file=answers, flush=True)
+        return "error" not in found
+
+    served: list[Served] = []
+
+    def start() -> dict[str, Any]:
+        served.append(Served(folder, name, way))
+        return {} if name == CEILINGS else served[0].ready()
+
+    if not answer(start):
+        return
+    for line in sys.stdin:
+        request = json.loads(line)
+        action = getattr(served[0], request.pop("action"))
+        if not answer(lambda action=action, request=request: action(**request)):
+            return
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), *sys.argv[2:4])
