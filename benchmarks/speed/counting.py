@@ -1,6 +1,7 @@
 """What a piece of work costs, whatever the machine: operations, and bytes that operators touch."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,9 +36,10 @@ def count(run: Callable[[], Any]) -> tuple[int, int]:
 def decomposed() -> Iterator[None]:
     """Let torch compute attention and LSTMs by matrix products, which are counted.
 
-    FlopCounterMode (torch 2.11 to 2.13) counts nothing for LSTMs of oneDNN and cuDNN.
+    FlopCounterMode (torch 2.15) counts nothing for LSTMs of oneDNN and cuDNN.
     """
     with (
+        warnings.catch_warnings(action="ignore"),  # of TF32 on Intel's GPUs, wherever it runs
         sdpa_kernel(SDPBackend.MATH),
         torch.backends.mkldnn.flags(enabled=False),
         torch.backends.cudnn.flags(enabled=False),

@@ -52,9 +52,8 @@ def make_data(subject: Subject, folder: Path, names: Iterable[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     subject.save(folder)
     write_savi(subject, folder / "savi.pt")
-    needed = sorted(
-        set(itertools.chain.from_iterable(FILES.get(name, ("windows",)) for name in names))
-    )
+    of_each = (FILES.get(name, ("windows",)) for name in names)
+    needed = sorted(set(itertools.chain.from_iterable(of_each)))
     pictures = simulated(subject)
     for name in needed:
         path = folder / f"{name}.h5"

@@ -26,8 +26,8 @@ def label_of(name: str, subject: Subject) -> str:
     return {
         "savi": f"SAVi step, {sizes.savi_batch} clips of {sizes.savi_frames} frames",
         "extraction": f"slots of {videos} frames",
-        "savi_scores": f"scoring SAVi, {videos}",
-        "predictor_scores": f"scoring a predictor, {videos}",
+        "savi_scores": f"SAVi scores, {videos}",
+        "predictor_scores": f"predictor scores, {videos}",
         "loader": f"reading {sizes.loader_batch} clips of {sizes.savi_frames}",
         FIRST_STEP: f"start, {sizes.dataset_videos:,} videos",
     }[name]
@@ -38,7 +38,7 @@ def label_of(name: str, subject: Subject) -> str:
 
 def heading(other: str) -> str:
     """Return the heading of the table of times."""
-    return f"{'':34}{OURS:>23}{other:>23}{'ratio':>20}"
+    return f"{'':33} {OURS:>22} {other:>22} {'ratio':>20}"
 
 
 def times_line(work: Mapping[str, Any], other: str) -> str:
@@ -47,7 +47,8 @@ def times_line(work: Mapping[str, Any], other: str) -> str:
     ours, theirs = (sides[label]["seconds"] if label in sides else [] for label in (OURS, other))
     cells = [seconds_text(ours), seconds_text(theirs) if other in sides else "-"]
     ratios = ratios_of(work, other)
-    return f"{work['label']:34}{cells[0]:>23}{cells[1]:>23}{spread(ratios) if ratios else '-':>20}"
+    cells.append(spread(ratios) if ratios else "-")
+    return f"{work['label']:33} {cells[0]:>22} {cells[1]:>22} {cells[2]:>20}"
 
 
 def ratios_of(work: Mapping[str, Any], other: str) -> list[float]:
