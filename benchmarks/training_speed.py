@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ocvp.compute.device import prepare_device
+from ocvp.models.precision import resolve_precision
 from ocvp.runtime.environment import made_by
 from ocvp.runtime.program import program_parser, run
 from speed.asking import Job, WorkError
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         dataset_videos=args.videos,
     )
     device = prepare_device(subject.device, subject.num_threads)
+    precision = resolve_precision(subject.precision, device)
+    subject = dataclasses.replace(subject, precision=precision)
     args.output.mkdir(parents=True, exist_ok=True)
     names = chosen(args, subject)
     result = dataclasses.asdict(subject) | {"made_by": made_by(device), "rounds": args.rounds}

@@ -1,13 +1,11 @@
 """What a piece of work costs, whatever the machine: operations, and bytes that operators touch."""
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,27 +22,36 @@ def count(run: Callable[[], Any]) -> tuple[int, int]:
         as one (torch's FlopCounterMode); element-wise ones are left out. Bytes: arguments and
         results of every operator that torch calls, views apart, as if each came from memory.
     """
-    counter, traffic = FlopCounterMode(display=False), Traffic()
-    with decomposed(), counter:
-        run()
-    with traffic:
+    traffic, counter = Traffic(), FlopCounterMode(display=False, custom_mapping=RNNS)
+    with traffic, counter:
         run()
     return counter.get_total_flops(), traffic.num_bytes
 
 
-@contextlib.contextmanager
-def decomposed() -> Iterator[None]:
-    """Let torch compute attention and LSTMs by matrix products, which are counted.
+def rnn_operations(inputs: Sequence[int], *others: Any, **_: Any) -> int:
+    """Return the operations of an LSTM that is one operator.
 
-    FlopCounterMode (torch 2.15) counts nothing for LSTMs of oneDNN and cuDNN.
+    Args:
+        inputs: Shape (T, B, I), or (B, T, I).
+        others: Shapes of the other arguments, the weights first: each for itself (oneDNN, one
+            layer) or in a list (cuDNN, all layers).
     """
-    with (
-        warnings.catch_warnings(action="ignore"),  # of TF32 on Intel's GPUs, wherever it runs
-        sdpa_kernel(SDPBackend.MATH),
-        torch.backends.mkldnn.flags(enabled=False),
-        torch.backends.cudnn.flags(enabled=False),
-    ):
-        yield
+    weights = others[0] if isinstance(others[0], list) else others[:4]
+    return 2 * math.prod(inputs[:2]) * sum(math.prod(shape) for shape in weights if len(shape) == 2)
+
+
+def rnn_backward_operations(*arguments: Any, **options: Any) -> int:
+    """Return the operations of its backward pass: gradients of inputs, and of weights."""
+    return 2 * rnn_operations(*arguments, **options)
+
+
+RNNS = {
+    torch.ops.aten.mkldnn_rnn_layer: rnn_operations,
+    torch.ops.aten.mkldnn_rnn_layer_backward: rnn_backward_operations,
+    torch.ops.aten._cudnn_rnn: rnn_operations,
+    torch.ops.aten._cudnn_rnn_backward: rnn_backward_operations,
+}
+"""Operators of which FlopCounterMode (torch 2.15) counts nothing."""
 
 
 class Traffic(TorchDispatchMode):
@@ -68,12 +75,8 @@ def is_view(func: Any) -> bool:
 
 
 def size_of(value: Any) -> int:
-    """Return the bytes of a tensor that hold something; 0 for what is none."""
+    """Return the bytes of a tensor; what is expanded lies in memory once. 0 for what is none."""
     if not isinstance(value, Tensor):
         return 0
-    # What is expanded lies in memory once.
-    repeats = [size for size, step in zip(value.shape, value.stride(), strict=True) if step == 0]
-    number = value.numel()
-    for size in repeats:
-        number //= max(size, 1)
-    return number * value.element_size()
+    sides = zip(value.shape, value.stride(), strict=True)
+    return math.prod(size for size, step in sides if step or not size) * value.element_size()

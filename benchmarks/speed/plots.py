@@ -11,7 +11,9 @@ from speed.tables import OURS
 
 # Okabe and Ito's colours, and a marker each.
 STYLES = (("#009E73", "o"), ("#D55E00", "D"))
-WIDTH, PANEL, ROW, MARGIN = 8.0, 3.0, 0.32, 1.3  # inches
+WIDTH, PANEL, ROW, MARGIN = 12.0, 3.0, 0.32, 1.3  # inches
+SPACE = 2.0
+"""Factor by which logarithmic axes go on beyond what they show."""
 
 
 def times_figure(result: Mapping[str, Any], other: str) -> Figure:
@@ -20,7 +22,7 @@ def times_figure(result: Mapping[str, Any], other: str) -> Figure:
     A line goes from the least to the largest time; what was not measured is left out.
     """
     work = list(result["work"].values())
-    size = (2 * WIDTH - 4, ROW * len(work) + MARGIN)
+    size = (WIDTH, ROW * len(work) + MARGIN)
     figure = Figure(figsize=size, layout="constrained", dpi=150)
     times, memory = figure.subplots(1, 2, sharey=True)
     for (colour, marker), label in zip(STYLES, (OURS, other), strict=True):
@@ -66,6 +68,8 @@ def sweep_figure(result: Mapping[str, Any]) -> Figure:
             panel = panels[row][column]
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")
+            least, most = panel.dataLim.intervaly
+            panel.set_ylim(least / SPACE, most * SPACE)  # else noise would fill a constant's panel
             panel.set_ylabel(unit if column == 0 else "", fontsize=9)
             panel.legend(title="exponent", fontsize=7.5, title_fontsize=7.5, frameon=False)
             _finish(panel, axis)

@@ -73,7 +73,8 @@ def fitted(values: Sequence[int], measured: Sequence[Any]) -> dict[str, Any]:
     if reasons:
         return {"values": list(values), "reason": reasons[0]}
     seconds = [statistics.median(one.seconds) for one in measured]
-    megabytes = [(one.peak_bytes - one.bytes_before) / 1e6 for one in measured]
+    # At least a byte, which has a logarithm.
+    megabytes = [max(one.peak_bytes - one.bytes_before, 1) / 1e6 for one in measured]
     return {
         "values": list(values),
         "seconds": seconds,

@@ -8,6 +8,7 @@ Requests come as lines of JSON on its standard input, answers go to its standard
 
 import ocvp  # noqa: I001 - before torch: it sets what torch's threads read
 
+import contextlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import torch
 from speed.ceilings import ceilings, seconds_of
 from speed.subject import Subject
 
-from ocvp.compute.device import prepare_device
+from ocvp.compute.device import prepare_device, set_tf32
 from ocvp.models.precision import resolve_precision
 
 PROCESS = Path("/proc/self/status")
@@ -36,12 +37,15 @@ class Served:
     def __init__(self, folder: Path, name: str, way: str):
         self.subject = Subject.load(folder)
         self.device = prepare_device(self.subject.device, self.subject.num_threads)
+        self._tf32 = way == "ours" and self.subject.savi["training"]["tf32"]
         if name == CEILINGS:
+            set_tf32(self._tf32)
             return
         # Here: another version of the project may lack what these import.
         from speed.plain_work import plain_work_of
         from speed.work import Given, work_of
 
+        load_all_of_torch()
         self._before = self._memory()
         make = plain_work_of if way == "plain" else work_of
         self.work = make(Given(self.subject, folder, self.device), name)
@@ -51,8 +55,11 @@ class Served:
         return {"package": ocvp.__file__, "num_clips": self.work.num_clips}
 
     def check(self) -> dict[str, Any]:
-        """Return the figure that other ways of the same work must have too."""
-        return {"check": self.work.check()}
+        """Return the figure that other ways of the same work must have too, in full precision."""
+        with self._eager():
+            found = self.work.check()
+        set_tf32(self._tf32)  # from now on, as in training
+        return {"check": found}
 
     def run(self, calls: int) -> dict[str, Any]:
         """Do the work, and return the seconds of each time."""
@@ -67,7 +74,8 @@ class Served:
         # Here: it takes memory, which no work is to have.
         from speed.counting import count
 
-        operations, num_bytes = count(self.work.run)
+        with self._eager():
+            operations, num_bytes = count(self.work.run)
         return {"operations": operations, "num_bytes": self.work.num_bytes or num_bytes}
 
     def ceilings(self, is_quick: bool) -> dict[str, Any]:
@@ -76,6 +84,12 @@ class Served:
             self.device, resolve_precision(self.subject.precision, self.device), is_quick
         )
 
+    def _eager(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which what is compiled runs as it is."""
+        if not self.subject.compile:
+            return contextlib.nullcontext()
+        return torch.compiler.set_stance("force_eager")
+
     def _memory(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
@@ -83,6 +97,15 @@ class Served:
             (peak,) = re.findall(r"^VmHWM:\s+(\d+) kB$", PROCESS.read_text(), re.MULTILINE)
             return int(peak) * 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of macOS, in bytes
+
+
+def load_all_of_torch() -> None:
+    """Let torch load what it loads with the first step of an optimizer: it is no memory of work."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def serve(folder: Path, name: str, way: str) -> None:
