@@ -37,6 +37,7 @@ from speed.tables import (
     PREDICTORS,
     WORK,
     heading,
+    hours_table,
     label_of,
     notes,
     rates_table,
@@ -68,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = prepare_device(subject.device, subject.num_threads)
     precision = resolve_precision(subject.precision, device)
     subject = dataclasses.replace(subject, precision=precision)
-    args.output.mkdir(parents=True, exist_ok=True)
     names = chosen(args, subject)
+    args.output.mkdir(parents=True, exist_ok=True)
     result = dataclasses.asdict(subject) | {"made_by": made_by(device), "rounds": args.rounds}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -77,15 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             result["sweep"] = sweep(subject, folder, names, args.rounds, args.quick)
             print(table := sweep_table(result))
             write(args.output / "sweep", result, table, sweep_figure(result))
-            return 0
-        with other_project(args.against) as (other, project):
-            make_data(subject, folder, names)
-            result |= compare(args, subject, folder, names, other, project)
-    times = [heading(other), *(times_line(work, other) for work in result["work"].values())]
-    rest = ["", rates_table(result), "", *notes(result)]
-    print("\n".join(rest))  # the times are printed one by one, as they are measured
-    stem = "speed" if args.against is None else f"against-{other}"
-    write(args.output / stem, result, "\n".join([*times, *rest]), times_figure(result, other))
+        else:
+            with other_project(args.against) as (other, project):
+                make_data(subject, folder, names)
+                result |= compare(args, subject, folder, names, other, project)
+            table = tables_of(result, with_hours=not args.quick)
+            stem = "speed" if args.against is None else f"against-{other}"
+            write(args.output / stem, result, table, times_figure(result, other))
     return 0
 
 
@@ -177,6 +176,15 @@ def compare(
         work[name] = {"label": label_of(name, subject), "sides": sides}
         print(times_line(work[name], other), flush=True)
     return {"ceilings": rates(folder, args.quick), "other": other, "work": work}
+
+
+def tables_of(result: dict[str, Any], with_hours: bool) -> str:
+    """Return all tables, and print those whose lines were not printed yet."""
+    hours = hours_table(result) if with_hours else ""
+    rest = ["", rates_table(result), "", *([hours, ""] if hours else []), *notes(result)]
+    print("\n".join(rest))
+    times = (times_line(work, result["other"]) for work in result["work"].values())
+    return "\n".join([heading(result["other"]), *times, *rest])
 
 
 def rates(folder: Path, is_quick: bool) -> dict[str, float] | None:

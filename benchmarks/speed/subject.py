@@ -17,8 +17,8 @@ from ocvp.config.whole import read_config
 PROJECT = Path(__file__).resolve().parents[2]
 SUBJECT = "subject.json"
 SEED = 0
-OBJ3D_VIDEOS = 2920
-"""Training videos of Obj3D."""
+TRAINING_VIDEOS = {"obj3d": 2920, "movi": 9703}
+"""Of Obj3D and MOVi-A; for videos of one's own, whose number no config says, as many as Obj3D's."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Sizes:
     """Frames of these."""
     loader_batch: int
     """Clips of a batch that is only read, as long as those of a SAVi step."""
-    dataset_videos: int = OBJ3D_VIDEOS
-    """Videos of the data set that a training starts with."""
+    dataset_videos: int = TRAINING_VIDEOS["obj3d"]
+    """Videos of the data set that is trained on."""
     dataset_frames: int = 50
     """Frames of these."""
     savi_videos: int = 0
@@ -124,6 +124,9 @@ def read_subject(
             predictors.setdefault(entry.kind, entry)  # the first of each kind
     windows = next((entry.training for entry in predictors.values()), None)
     usual = usual_sizes(device, quick, savi.training, windows)
+    if not quick:
+        of_data = {"dataset_frames": dataset.num_frames, "dataset_videos": num_videos(dataset)}
+        usual = dataclasses.replace(usual, **of_data)
     given = {name: size for name, size in sizes.items() if size is not None}
     stages = {
         kind: {"kind": kind, "model": entry.model.model_dump(), "training": entry.training}
@@ -176,6 +179,13 @@ def merge(value: dict[str, Any], changes: Mapping[str, Any]) -> None:
             merge(value[key], change)
         else:
             value[key] = change
+
+
+def num_videos(dataset: Any) -> int:
+    """Return how many videos a data set has to train on."""
+    if dataset.kind == "tabletop":
+        return dataset.num_videos.train
+    return TRAINING_VIDEOS.get(dataset.kind, TRAINING_VIDEOS["obj3d"])
 
 
 def usual_sizes(device: str, quick: bool, savi: Any, windows: Any) -> Sizes:

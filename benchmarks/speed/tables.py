@@ -1,5 +1,6 @@
 """What was measured, as tables of at most 100 columns; a result is what the JSON file holds."""
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -104,6 +105,56 @@ def rate_cells(side: Mapping[str, Any], ceilings: Mapping[str, float] | None) ->
         share = f"{rate / ceilings[best]:.1%}" if ceilings else "-"
         cells += [f"{side[key] / 1e9:.3g}", f"{rate / 1e9:.3g}", share]
     return [*cells, "-" if side["peak_bytes"] is None else f"{side['peak_bytes'] / 1e6:.0f}"]
+
+
+# --- whole trainings ------------------------------------------------------------------------------
+
+
+def hours_table(result: Mapping[str, Any]) -> str:
+    """Return how long whole trainings take at the measured rates; nothing where sizes differ."""
+    lines = []
+    for name, work in result["work"].items():
+        steps = num_steps(result, name)
+        if steps is not None:
+            cells = (
+                hours_text(work["sides"].get(label), steps) for label in (OURS, result["other"])
+            )
+            lines.append(f"{name:17}{steps:>10,}" + "".join(f"{cell:>16}" for cell in cells))
+    if not lines:
+        return ""
+    head = f"{'whole training':17}{'steps':>10}" + "".join(
+        f"{f'hours, {label}':>16}" for label in (OURS, result["other"])
+    )
+    return "\n".join([head, *lines])
+
+
+def num_steps(result: Mapping[str, Any], name: str) -> int | None:
+    """Return the steps of a training; None where the measured ones are of another size."""
+    sizes = result["sizes"]
+    if name == "savi":
+        training = result["savi"]["training"]
+        wanted = {"batch_size": sizes["savi_batch"], "clip_length": sizes["savi_frames"]}
+        wanted["curriculum_epochs"] = 0
+    elif name in PREDICTORS:
+        training = result["predictors"][name]["training"]
+        wanted = {key: sizes[key] for key in ("num_context", "num_preds")}
+        wanted["batch_size"] = sizes["predictor_batch"]
+    else:
+        return None
+    if any(training[key] != value for key, value in wanted.items()):
+        return None
+    of_epoch = math.ceil(sizes["dataset_videos"] / training["batch_size"])
+    return training["num_steps"] or training["num_epochs"] * of_epoch
+
+
+def hours_text(side: Mapping[str, Any] | None, steps: int) -> str:
+    """Return the hours of so many steps."""
+    if side is None or not side["seconds"]:
+        return NOT_MEASURED
+    return f"{steps * statistics.median(side['seconds']) / 3600:.1f}"
+
+
+# --- what stands below ----------------------------------------------------------------------------
 
 
 def notes(result: Mapping[str, Any]) -> Iterator[str]:

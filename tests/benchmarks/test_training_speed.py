@@ -120,6 +120,17 @@ def test_the_tables_say_what_follows_from_the_measurements():
     assert len(line) <= 100 >= len(tables.heading("plain"))
 
 
+def test_hours_of_a_training_are_those_of_its_steps():
+    subject = dataclasses.asdict(read_subject("obj3d", "cuda"))  # the config's own sizes
+    side = dataclasses.asdict(Measured([1.0, 0.5, 9.0]))
+    result = result_of({"here": side}) | subject | {"other": "plain"}
+    # 2,920 videos in batches of 64, and 2,000 epochs; a median of a second a step
+    words = tables.hours_table(result).splitlines()[-1].split()
+    assert words == ["savi", f"{46 * 2000:,}", f"{46 * 2000 / 3600:.1f}", "not", "measured"]
+    result["sizes"]["savi_frames"] = 6
+    assert tables.hours_table(result) == ""
+
+
 def test_what_was_not_measured_is_said():
     sides = {"here": dataclasses.asdict(Measured(reason="no such device"))}
     result = result_of(sides) | {"ceilings": None}
