@@ -6,27 +6,19 @@ import argparse
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from ocvp.batches.savi_inputs import encode_from_start, video_sources
-from ocvp.batches.windows import Window, WindowReader
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.metrics import BASELINES, label_of
-from ocvp.evaluation.score_files import read_score_file
-from ocvp.evaluation.tracking_metrics import assign_slots
+from ocvp.evaluation.score_files import read_predictor_scores
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
-from ocvp.models.rollout import rollout
-from ocvp.pictures.animation import rollout_animation, save_gif
-from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles
-from ocvp.pictures.decoded import Decoded, decoded
-from ocvp.pictures.drawing import rollout_strip, save_png, slots_panel
-from ocvp.pictures.overlays import background_slot, slot_colours
+from ocvp.pictures.animation import save_gif
+from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles, score_panels
+from ocvp.pictures.drawing import save_png
+from ocvp.pictures.of_models import drawn_rollouts, slots_figure
 from ocvp.records.records import Making
 from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
@@ -34,7 +26,6 @@ from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
 logger = logging.getLogger(__name__)
 
-# Shapes: T frames, H W pixels, N slots, D slot_dim.
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
 INPUTS = ("savi", "predictor", "scores", "videos", "slots")
@@ -130,62 +121,37 @@ def _command(
     return parser.add_argument_group("files")
 
 
-@torch.no_grad()
-def draw_slots(args: argparse.Namespace, settings: Figures, checkpoint: Opened) -> torch.device:
+def draw_slots(args: argparse.Namespace, settings: Figures, of_savi: Opened) -> torch.device:
     """Draw what each slot of a SAVi holds, for the first video; return where it was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    savi = checkpoint.build(device)
-    with VideoFile(args.videos) as videos:
-        num_frames = videos.num_frames
-    reader = WindowReader(video_sources(savi, args.videos), num_frames, residency="disk")
-    windows, batch = reader[[Window(0, 0)]]
-    slots = encode_from_start(savi, windows, batch, seed=args.seed, purpose="score")
-    found = decoded(savi.decode(slots[0]))  # of (T, N, D)
-    frames = batch["frames"][0].numpy()  # (T, H, W, 3)
-    panel = slots_panel(frames, found.objects, found.masks, factor=settings.upscale)
+    savi = of_savi.build(device)
+    panel = slots_figure(savi, args.videos, seed=args.seed, factor=settings.upscale)
     save_png(args.output, panel)
     return device
 
 
-@torch.no_grad()
 def draw_rollouts(
     args: argparse.Namespace, settings: Figures, of_savi: Opened, of_predictor: Opened
 ) -> torch.device:
     """Draw rollouts of the first videos as strips and animations; return where that was done."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
     check_belongs(of_predictor, of_savi)
-    savi, predictor = of_savi.build(device), of_predictor.build(device)
-    # --- the windows that were scored
-    protocol = _part_of(args.scores, "protocol")
-    num_context, num_preds = protocol["num_context"], protocol["num_preds"]
-    sources = {"frames": (args.videos, "frames"), "slots": (args.slots, "slots")}
+    protocol = read_predictor_scores(args.scores)["protocol"]
     with VideoFile(args.videos) as videos:
-        num_videos, num_frames = videos.num_videos, videos.num_frames
-        if videos.has("masks"):
-            sources["masks"] = (args.videos, "masks")
-    check_slots(
-        args.slots, weights_digest=of_savi.digest, num_videos=num_videos, num_frames=num_frames
+        shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
+    check_slots(args.slots, weights_digest=of_savi.digest, **shape)
+    rollouts = drawn_rollouts(
+        of_savi.build(device),
+        of_predictor.build(device),
+        args.videos,
+        args.slots,
+        protocol["num_context"],
+        protocol["num_preds"],
     )
-    reader = WindowReader(sources, num_context + num_preds, residency="disk")
-    for index, picture in enumerate(args.pictures):
-        _, batch = reader[[Window(index, 0)]]
-        context = batch["slots"][:, :num_context].to(device)  # (1, num_context, N, D)
-        predicted = rollout(predictor, context, num_preds)  # (1, num_preds, N, D)
-        found = decoded(savi.decode(torch.cat([context, predicted], dim=1)[0]))
-        true_labels = batch["masks"][0].numpy() if "masks" in batch else None
-        arguments = {
-            "num_context": num_context,
-            "true_labels": true_labels,
-            "predicted_labels": found.labels,
-            "colours": _colours(found, true_labels, num_context - 1),
-        }
-        frames = batch["frames"][0].numpy()  # (T, H, W, 3)
-        strip = rollout_strip(frames, found.frames, factor=settings.upscale, **arguments)
-        save_png(picture, strip)
+    for index, (picture, drawn) in enumerate(zip(args.pictures, rollouts, strict=False)):
+        save_png(picture, drawn.strip(settings.upscale))
         if index < len(args.animations):
-            moving = rollout_animation(
-                frames, found.frames, factor=settings.upscale + 1, **arguments
-            )
+            moving = drawn.animation(settings.upscale + 1)
             save_gif(args.animations[index], moving, settings.gif_fps)
     return device
 
@@ -200,48 +166,15 @@ def _limit_rollouts(args: argparse.Namespace) -> None:
     args.pictures, args.animations = args.pictures[:num_videos], args.animations[:num_videos]
 
 
-def _colours(found: Decoded, true_labels: np.ndarray | None, last: int) -> np.ndarray:
-    """Return colours in which a slot looks like the object that it held in the frame `last`."""
-    num_slots = found.masks.shape[1]
-    if true_labels is None:
-        return slot_colours(num_slots)
-    num_objects = int(true_labels.max(initial=0))
-    assignment = assign_slots(true_labels[None, last], found.masks[None, last], num_objects)[0]
-    background = background_slot(true_labels[last], found.labels[last])
-    return slot_colours(num_slots, assignment, background)
-
-
 def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
     """Draw each metric over the predicted frames, with the baselines."""
-    scores = {path.absolute().parent.parent.name: _part_of(path, "metrics") for path in args.scores}
-    first = next(iter(scores.values()))
-    panels = {}
-    for name, entry in first.items():
-        label = label_of(name, entry)
-        # not known, not computed, or of whole clips
-        if not label or entry["mean"] is None or entry["per_frame"] is None:
-            continue
-        curves = {model: metrics[name]["per_frame"] for model, metrics in scores.items()}
-        references = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}
-        curves |= {key: values for key, values in references.items() if values is not None}
-        panels[label] = curves
+    metrics = {
+        path.absolute().parent.parent.name: read_predictor_scores(path)["metrics"]
+        for path in args.scores
+    }
     title = f"{args.scores[0].stem}: metrics over the predicted frames"
-    figure = metric_curves(panels, styles=predictor_styles(list(scores)), title=title)
-    save_png(args.output, figure_picture(figure))
-
-
-def _part_of(path: Path, part: str) -> dict[str, Any]:
-    """Read one part of a predictor's scores.
-
-    Raises:
-        ValueError: If the file is something else.
-    """
-    scores = read_score_file(path)
-    if scores.get("protocol") is None:
-        raise ValueError(
-            f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json"
-        )
-    return dict(scores[part])
+    styles = predictor_styles(list(metrics))
+    save_png(args.output, figure_picture(metric_curves(score_panels(metrics), styles, title)))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,11 @@ file says at its head what follows from that, and why.
 import argparse
 import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.config.experiments import new_experiment
+from ocvp.config.experiments import CONFIGS, NAME, find_template, new_experiment, read_template
 from ocvp.config.recipe import recipe, with_budget
-from ocvp.config.section import NAME_PATTERN
 from ocvp.config.text import commented_yaml, wrapped
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_as_written
@@ -28,8 +26,6 @@ from ocvp.runtime.files import write_text
 from ocvp.runtime.logs import logger, start_logging
 from ocvp.runtime.program import program_parser, run
 
-CONFIGS = Path("config")
-NAME = re.compile(NAME_PATTERN)
 BUDGET = 30.0
 """Minutes, where the options give none."""
 
@@ -155,46 +151,6 @@ def _for_videos(args: argparse.Namespace) -> tuple[Config, list[str]]:
     for text in [*reasons, *(f"Beware: {doubt}" for doubt in made.doubts)]:
         lines += [line.removeprefix("# ") for line in wrapped(text, "# - ", "#   ")]
     return made.config, lines
-
-
-def find_template(like: str) -> Path:
-    """Return the path of a config that is given by its path, or by its name where it is shipped.
-
-    Shipped configs are those in `config/` of the working folder, and those beside the package.
-
-    Raises:
-        ValueError: If there is none, listing the names that there are.
-    """
-    if Path(like).is_file():
-        return Path(like)
-    folders = (CONFIGS, Path(__file__).parent.parent / CONFIGS)
-    for folder in folders:
-        if NAME.fullmatch(like) and (folder / f"{like}.yaml").is_file():
-            return folder / f"{like}.yaml"
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    raise ValueError(
-        f"--like is {like!r}, which is neither a file nor the name of a config; there are: "
-        f"{', '.join(names) or 'none'}"
-    )
-
-
-def read_template(path: Path) -> Config:
-    """Read and validate a whole config.
-
-    Raises:
-        ValueError: If it is no YAML, no whole config, or not valid.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
-    value = load(text, str(path))
-    if not isinstance(value, dict) or not {"datasets", "study"} <= value.keys():
-        raise ValueError(f"{path} is no whole config: it needs datasets and a study")
-    try:
-        return read_as_written(value)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -11,29 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
-from ocvp.batches.savi_inputs import CONDITIONAL, encode_from_start
+from ocvp.batches.own_clips import own_batch
+from ocvp.batches.savi_inputs import encode_from_start
 from ocvp.batches.windows import Window, check_finite
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
-from ocvp.data.clips import Clip, Fit, crop_boxes, read_boxes, read_clip
-from ocvp.data.hdf5 import create_file, write_attribute
-from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
+from ocvp.data.clips import Clip, Fit, read_clip
+from ocvp.data.prediction_files import write_prediction
+from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
-from ocvp.models.savi import SAVi
 from ocvp.pictures.animation import save_gif
 from ocvp.pictures.decoded import decode
 from ocvp.pictures.drawing import save_png, slots_panel
 from ocvp.pictures.prediction import prediction_pictures
-from ocvp.runtime.files import all_or_none, atomic_path, check_writable
+from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
-# Shapes: T frames, H W pixels, K objects, N slots, D slot_dim.
 PROGRAM = "ocvp.predict"
-FORMAT = "ocvp prediction 1"
 PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif")
 NUM_THREADS = 2
 MAX_FPS = 1000
@@ -52,15 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoints["predictor"] = open_predictor(args.predictor)
         check_belongs(checkpoints["predictor"], checkpoints["savi"])
     savi = checkpoints["savi"].build(device)
-    num_context, num_preds = _lengths(args, checkpoints.get("predictor"))
-    # --- frames, and boxes where the model starts from them
-    boxes = _first_boxes(savi, args.boxes)
-    clip = _clip(args, savi, num_context, num_preds)
-    batch = {"frames": torch.from_numpy(clip.frames)[None]}  # (1, T, H, W, 3)
-    if boxes is not None:
-        # (1, 1, K, 4): one video, its first frame
-        batch["boxes"] = torch.from_numpy(crop_boxes(boxes, clip.crop))[None, None]
-    # --- slots
+    num_context, num_preds = 1, 0
+    if "predictor" in checkpoints:
+        trained = checkpoints["predictor"]
+        num_context = trained.length("num_context", args.num_context)
+        num_preds = trained.length("num_preds", args.num_preds)
+    # --- frames and slots
+    clip = _clip(args, savi.resolution, num_context, num_preds)
+    batch = own_batch(savi, clip, args.boxes)
     window = [Window(0, 0)]
     slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
     check_finite(slots, window, f"the slots of {args.savi}")
@@ -102,42 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def write_prediction(
-    path: Path, content: dict[str, np.ndarray], attributes: dict[str, Any]
-) -> None:
-    """Write arrays and attributes as an HDF5 file, atomically."""
-    with atomic_path(path) as temporary, create_file(temporary) as file:
-        for name, value in {"format": FORMAT, **attributes}.items():
-            write_attribute(file, name, value)
-        for name, array in content.items():
-            file.create_dataset(
-                name, data=array, compression="gzip", fletcher32=True, track_times=False
-            )
-
-
-def _lengths(args: argparse.Namespace, predictor: Opened | None) -> tuple[int, int]:
-    """Return num_context and num_preds: as given, else as the predictor was trained."""
-    if predictor is None:
-        return 1, 0
-    training = (predictor.content.get("config") or {}).get("training")
-    lengths = []
-    for name, given in (("num_context", args.num_context), ("num_preds", args.num_preds)):
-        trained = training.get(name) if isinstance(training, dict) else None
-        value = trained if given is None else given
-        option = f"--{name.replace('_', '-')}"
-        if not isinstance(value, int):
-            raise ValueError(f"{args.predictor} does not say its {name}; give {option}")
-        if value < 1:
-            raise ValueError(f"{option} is {value}; it must be at least 1")
-        lengths.append(value)
-    return lengths[0], lengths[1]
-
-
-def _clip(args: argparse.Namespace, savi: SAVi, num_context: int, num_preds: int) -> Clip:
+def _clip(
+    args: argparse.Namespace, resolution: tuple[int, int], num_context: int, num_preds: int
+) -> Clip:
     """Read the frames to see: all of them without a predictor."""
     clip = read_clip(
         args.video,
-        resolution=savi.resolution,
+        resolution=resolution,
         fit=args.fit,
         start=args.start,
         every=args.every,
@@ -152,24 +119,6 @@ def _clip(args: argparse.Namespace, savi: SAVi, num_context: int, num_preds: int
             "smaller --num-context"
         )
     return clip
-
-
-def _first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
-    """Read the boxes that a SAVi starts from; None where it starts from none."""
-    if savi.initializer_kind not in CONDITIONAL:
-        return None
-    if path is None:
-        raise ValueError(
-            f"--boxes is missing: this SAVi starts from {savi.initializer_kind} of the objects "
-            "(initializer), so it needs a CSV or JSON file with a row y_min, x_min, y_max, x_max "
-            "for each object in the first frame, as fractions of the frame"
-        )
-    boxes = read_boxes(path)
-    if len(boxes) > savi.num_slots:
-        raise ValueError(
-            f"{path} holds {len(boxes)} boxes, but this SAVi has {savi.num_slots} slots"
-        )
-    return boxes
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -13,7 +13,8 @@ STOREYS = (
     {"compute"},
     {"data", "models"},
     {"batches"},
-    {"evaluation", "pictures", "records"},
+    {"evaluation", "records"},
+    {"pictures"},
     {"training", "study", "published"},
     {""},
 )

@@ -4,11 +4,18 @@ A new experiment is another one, or a part of it, under names of its own. A stud
 evaluated takes the models of one that was trained.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ocvp.config.section import NAME_PATTERN
 from ocvp.config.tree import Config, Study
+from ocvp.config.whole import read_as_written
+from ocvp.config.yaml_files import load
 
+CONFIGS = Path("config")
+NAME = re.compile(NAME_PATTERN)
 RENAMED = ("savi", "predictors", "evaluation")
 """Sections whose entries get new names; data sets keep theirs, and with them their videos."""
 
@@ -122,6 +129,46 @@ def _new_names(names: Sequence[str], template: str, name: str) -> dict[str, str]
     if len(set(new.values())) < len(new):  # `savi` beside `savi_obj3d`, say
         new = {old: f"{old}_{name}" for old in names}
     return new
+
+
+def find_template(like: str) -> Path:
+    """Return the path of a config that is given by its path, or by its name where it is shipped.
+
+    Shipped configs are those in `config/` of the working folder, and those beside the package.
+
+    Raises:
+        ValueError: If there is none, listing the names that there are.
+    """
+    if Path(like).is_file():
+        return Path(like)
+    folders = (CONFIGS, Path(__file__).parents[2] / CONFIGS)
+    for folder in folders:
+        if NAME.fullmatch(like) and (folder / f"{like}.yaml").is_file():
+            return folder / f"{like}.yaml"
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    raise ValueError(
+        f"--like is {like!r}, which is neither a file nor the name of a config; there are: "
+        f"{', '.join(names) or 'none'}"
+    )
+
+
+def read_template(path: Path) -> Config:
+    """Read and validate a whole config.
+
+    Raises:
+        ValueError: If it is no YAML, no whole config, or not valid.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    value = load(text, str(path))
+    if not isinstance(value, dict) or not {"datasets", "study"} <= value.keys():
+        raise ValueError(f"{path} is no whole config: it needs datasets and a study")
+    try:
+        return read_as_written(value)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def evaluation_config(config: Config, folder: str) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class SaviTraining(Training):
     """First epochs, which train on shorter clips of more videos: slots find objects sooner."""
     curriculum_clip_length: int = Field(default=2, ge=1)
     """Frames of a clip in these epochs; batches hold as many frames as later."""
+    attention_gradient: Literal["all", "last"] = "all"
+    """Which iterations of slot attention on a frame the gradients flow through: all, or the last
+    alone, for which those before it only find a start (implicit differentiation, Chang et al. 2022;
+    its gradient goes straight through to the first slots, Jia et al. 2023)."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":

@@ -107,3 +107,17 @@ def read_score_file(path: Path) -> dict[str, Any]:
         ValueError: If it is missing, damaged or something else, naming it.
     """
     return read_content(path, ScoreFile)
+
+
+def read_predictor_scores(path: Path) -> dict[str, Any]:
+    """Read a predictor's file of scores.
+
+    Raises:
+        ValueError: If it is missing, damaged or something else, naming it.
+    """
+    scores = read_score_file(path)
+    if scores.get("protocol") is None:
+        raise ValueError(
+            f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json"
+        )
+    return scores

@@ -57,6 +57,22 @@ class Opened:
         """
         return {name: self.content.get(name) for name in TRAINED}
 
+    def length(self, name: str, given: int | None) -> int:
+        """Return `num_context` or `num_preds` of a predictor: as given, else as in its training.
+
+        Raises:
+            ValueError: If it is below 1, or neither given nor known.
+        """
+        training = (self.content.get("config") or {}).get("training")
+        trained = training.get(name) if isinstance(training, dict) else None
+        value = trained if given is None else given
+        option = f"--{name.replace('_', '-')}"
+        if not isinstance(value, int):
+            raise ValueError(f"{self.path} does not say its {name}; give {option}")
+        if value < 1:
+            raise ValueError(f"{option} is {value}; it must be at least 1")
+        return value
+
     def build(self, device: str | torch.device = "cpu") -> Any:
         """Build its module, with its weights, in evaluation mode.
 

@@ -30,6 +30,11 @@ class SlotAttention(nn.Module):
         """
         super().__init__()
         self.scale = input_dim**-0.5
+        self.last_gradient_only = False
+        """Whether gradients flow through the last iteration alone; a training sets it. What comes
+        before it is then a search of the point from which it starts, as in the implicit
+        differentiation of Chang et al. 2022 (first order), and the given slots get the gradient of
+        that point straight through, as in Jia et al. 2023."""
         self.norm_inputs = nn.LayerNorm(input_dim, eps=1e-3)
         self.norm_slots = nn.LayerNorm(slot_dim, eps=1e-3)
         self.norm_mlp = nn.LayerNorm(slot_dim, eps=1e-3)
@@ -70,11 +75,19 @@ class SlotAttention(nn.Module):
             Corrected slots, shape (B, N, D).
         """
         with full_precision(slots.device):
-            for _ in range(num_iterations):
-                weights = self.attention(inputs, slots) + ATTENTION_EPS  # (B, N, P)
-                means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)  # (B, N, F)
-                # the state that the GRU carries is the slots before normalisation
-                corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
-                corrected = corrected.view_as(slots)  # (B, N, D)
-                slots = corrected + self.mlp(self.norm_mlp(corrected))
+            if not self.last_gradient_only:
+                return self._iterate(inputs, slots, num_iterations)
+            with torch.no_grad():
+                found = self._iterate(inputs, slots, num_iterations - 1)
+            # found, with the gradient of slots
+            return self._iterate(inputs, found.detach() + (slots - slots.detach()), 1)
+
+    def _iterate(self, inputs: Tensor, slots: Tensor, num_iterations: int) -> Tensor:
+        for _ in range(num_iterations):
+            weights = self.attention(inputs, slots) + ATTENTION_EPS  # (B, N, P)
+            means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)  # (B, N, F)
+            # the state that the GRU carries is the slots before normalisation
+            corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))
+            corrected = corrected.view_as(slots)  # (B, N, D)
+            slots = corrected + self.mlp(self.norm_mlp(corrected))
         return slots

@@ -4,6 +4,7 @@ A Figure made here is known to nobody but its caller and is freed with the last 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+
+from ocvp.evaluation.metrics import BASELINES, label_of
 
 NAMES = {
     "lstm": "LSTM",
@@ -73,11 +76,31 @@ def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (_STYLES | further)[name] for name in predictors}
 
 
+def score_panels(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Curves]:
+    """Return what `metric_curves` draws of scores: a panel for each metric with a value.
+
+    Args:
+        metrics: Predictor to the metrics of its scores (`ocvp.evaluation.score_files`), of one
+            protocol; a metric that the first has no value of over time, or no label for, is not
+            drawn.
+    """
+    panels: dict[str, Curves] = {}
+    for name, entry in next(iter(metrics.values())).items():
+        label = label_of(name, entry)
+        # not known, not computed, or of whole clips
+        if not label or entry["mean"] is None or entry["per_frame"] is None:
+            continue
+        curves = {predictor: scores[name]["per_frame"] for predictor, scores in metrics.items()}
+        baselines = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}
+        panels[label] = curves | {key: curve for key, curve in baselines.items() if curve}
+    return panels
+
+
 def metric_curves(
     panels: Mapping[str, Curves],
-    *,
     styles: Mapping[str, tuple[str, str]] | None = None,
     title: str | None = None,
+    *,
     max_across: int = 3,
 ) -> Figure:
     """Draw metrics over the predicted frames, one panel each, under one legend.

@@ -53,6 +53,7 @@ class SaviTask(Task):
         seed: int,
     ):
         super().__init__(savi, settings, runtime, seed)
+        savi.corrector.last_gradient_only = settings.attention_gradient == "last"
         videos, device = [train, validation], next(savi.parameters()).device
         sources = [video_sources(savi, path) for path in videos]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)

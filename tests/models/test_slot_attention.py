@@ -51,6 +51,21 @@ def test_equals_the_definition(module, inputs, slots, num_iterations):
     assert (module(inputs, slots, num_iterations + 1) - expected).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("num_iterations", [1, 3])
+def test_gradients_of_the_last_iteration_alone(module, inputs, slots, num_iterations):
+    expected = module(inputs, slots, num_iterations)
+    # --- by hand: one iteration from where the others lead
+    leaf = by_definition(module, inputs, slots, num_iterations - 1).detach().requires_grad_()
+    weights = [module.key.weight, module.gru.weight_hh, module.norm_slots.weight]
+    by_hand = torch.autograd.grad(by_definition(module, inputs, leaf, 1).sum(), [leaf, *weights])
+    # --- the module's
+    module.last_gradient_only = True
+    start = slots.clone().requires_grad_()
+    corrected = module(inputs, start, num_iterations)
+    assert torch.equal(corrected, expected)
+    torch.testing.assert_close(torch.autograd.grad(corrected.sum(), [start, *weights]), by_hand)
+
+
 def test_permuting_slots_permutes_the_output(module, inputs, slots):
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(

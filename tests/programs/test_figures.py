@@ -101,7 +101,7 @@ def test_curves_leave_out_what_was_not_computed(chain, tmp_path, monkeypatch):
     monkeypatch.setattr(
         figures,
         "metric_curves",
-        lambda panels, **rest: drawn.update(panels) or draw(panels, **rest),
+        lambda panels, *rest: drawn.update(panels) or draw(panels, *rest),
     )
     output = tmp_path / "curves.png"
     paths = [chain / name / "evaluation" / "short.json" for name in ("lstm", "ocvp_seq")]

@@ -11,12 +11,12 @@ import yaml
 from raw_trees import write_film
 from tiny import assert_one_error, call
 
-from ocvp.config.experiments import new_experiment
+from ocvp.config.experiments import find_template, new_experiment, read_template
 from ocvp.config.parts import imported
 from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
-from ocvp.new_experiment import find_template, main, read_template
+from ocvp.new_experiment import main
 from ocvp.study.chains import chains
 
 PROJECT = Path(__file__).parents[2]

@@ -415,6 +415,21 @@ def test_every_video_is_used_and_every_start_that_fits(data, make, length):
     assert batches[0][1]["frames"].shape[1] == length
 
 
+@pytest.mark.parametrize(
+    ("gradient", "is_short"), [({}, False), ({"attention_gradient": "last"}, True)]
+)
+def test_gradients_flow_through_all_iterations_or_the_last(data, gradient, is_short):
+    torch.manual_seed(0)
+    task = savi_task(
+        data, make_savi(initializer="learned_random", num_iterations_first=3)[0], **gradient
+    )
+    assert task.module.corrector.last_gradient_only == is_short
+    batch = next(iter(task.read(task.plan(0))))
+    task.losses(batch, 0)["loss"].backward()
+    # the start is learned either way
+    assert all(p.grad is not None for p in task.module.initializer.parameters())
+
+
 @pytest.mark.parametrize(("make", "length"), [(savi_task, 3), (predictor_task, 5)])
 def test_only_the_first_frames_are_trained_on(data, make, length):
     task = make(data, num_frames=6)

@@ -6,7 +6,7 @@ that Snakemake holds the records of a real run. Each edit is then one dry run of
 
 import ast
 import contextlib
-import copy
+import functools
 import json
 import os
 import random
@@ -68,7 +68,7 @@ from ocvp.config.whole import read_config
 from ocvp.data.raw_files import list_videos, manifest
 from ocvp.records import digests
 from ocvp.records.origins import files_digest, origin_files, write_record
-from ocvp.records.rules import stage_digest
+from ocvp.records.rules import RULES, stage_config, stage_digest
 
 STUDY = PROJECT / "tests/helpers" / "staleness.yaml"
 
@@ -93,6 +93,15 @@ class Finished(NamedTuple):
         ours = {"folder": self.folder, "project": self.project}
         ours["read"] = None if "project" in changes else self.project
         return stale_jobs(configs or (STUDY,), **ours | changes)
+
+    def followed(self, changed: set[Job]) -> set[Job]:
+        """Return the jobs that must run after some have changed: these, and what reads of them."""
+        stale, made = set(changed), set()
+        for step in self.steps:  # in the order in which they ran
+            if step.job in stale or made & set(step.inputs):
+                stale.add(step.job)
+                made.update(step.outputs)
+        return stale
 
     def expected(self, rules: set[str], within: str = "") -> set[Job]:
         """Return the jobs of rules; `within` picks by product, but never leaves out the tables."""
@@ -127,15 +136,23 @@ def finished(shared_folder: Callable[[str, Callable[[Path], None]], Path]) -> Fi
 
 def edited_config(edit: Edit) -> dict[str, Any]:
     """Return the study's config with an edit."""
-    # Through text, so that no two entries share a mapping, as anchors make them do.
-    config = copy.deepcopy(yaml.safe_load(STUDY.read_text(encoding="utf-8")))
-    config = yaml.safe_load(yaml.dump(config, Dumper=_NoAliases, sort_keys=False))
+    config = base_config()
     for key, value in {**edit.also, edit.key: edit.value}.items():
         set_key(config, key, value)
     return config
 
 
-class _NoAliases(yaml.SafeDumper):
+def base_config() -> dict[str, Any]:
+    """Return the study's config, no two entries sharing a mapping as anchors make them do."""
+    return dict(json.loads(_study_text()))
+
+
+@functools.cache
+def _study_text() -> str:
+    return json.dumps(yaml.safe_load(STUDY.read_text(encoding="utf-8")))
+
+
+class _NoAliases(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
@@ -190,11 +207,57 @@ def test_a_row_edits_the_key_that_it_is_about(name):
     assert KEYS[name].key.rpartition(".")[2] == name.rpartition(".")[2]
 
 
-@pytest.mark.parametrize("edit", [*KEYS.values(), *OTHER_EDITS.values()], ids=[*KEYS, *OTHER_EDITS])
+# Keys of these sections reach Snakemake by one param alone, the part of the config that a product
+# depends on, or by none: the first of each gets a dry run, the others are compared as it would.
+BY_ONE_PARAM = {
+    "Figures",
+    "LstmModel",
+    "PredictorTraining",
+    "RuleResources",
+    "Runtime",
+    "SaviModel",
+    "SaviTraining",
+    "TransformerModel",
+}
+COMPARED = [
+    name
+    for section in BY_ONE_PARAM
+    for name in [key for key in KEYS if key.startswith(f"{section}.")][1:]
+]
+RUN = {name: edit for name, edit in (KEYS | OTHER_EDITS).items() if name not in COMPARED}
+
+
+@pytest.mark.parametrize("edit", RUN.values(), ids=RUN)
 def test_editing_a_key(edit, finished, tmp_path):
     config = write_config(tmp_path / "config.yaml", edited_config(edit))
     expected = finished.expected(edit.rules, edit.within) | edit.added
     assert finished.stale(config) == expected
+
+
+def parts_of(config: Config, jobs: set[Job]) -> dict[Job, str]:
+    """Return the part of a config that the product of each job depends on."""
+    parts = {}
+    for job in jobs:
+        if RULES[job.rule].part is not None:
+            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+?)", re.escape(RULES[job.rule].product))
+            found = re.fullmatch(f"results/{pattern}", job.output)
+            assert found, job
+            parts[job] = stage_config(config, job.rule, found.groupdict())
+    return parts
+
+
+@pytest.fixture(scope="module")
+def parts(finished: Finished) -> dict[Job, str]:
+    """The parts of the finished study's config."""
+    return parts_of(read_config(base_config()), finished.jobs)
+
+
+@pytest.mark.parametrize("name", sorted(COMPARED))
+def test_a_key_is_in_the_parts_of_what_it_makes_stale(name, finished, parts):
+    edit = KEYS[name]
+    edited = parts_of(read_config(edited_config(edit)), finished.jobs)
+    changed = {job for job, part in parts.items() if edited[job] != part}
+    assert finished.followed(changed) == finished.expected(edit.rules, edit.within)
 
 
 def reordered(value: Any) -> Any:

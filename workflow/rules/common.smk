@@ -31,6 +31,7 @@ from ocvp.study.chains import (
 )
 from ocvp.study.jobs import Jobs
 from ocvp.study.products import asked_probes, trained_models
+from ocvp.study.rule_values import RuleValues, slot_chunk_options, uncounted
 from ocvp.study.selection import warn_of_selection
 
 PROJECT = Path(os.path.abspath(workflow.snakefile)).parents[2]
@@ -99,58 +100,15 @@ wildcard_constraints:
     chunk=r"\d+",
 
 
-# --- params ---------------------------------------------------------------------------------------
+# --- params and resources -------------------------------------------------------------------------
 
-
-def stage_config(rule):
-    """Return a params function: the part of the config that a rule's product depends on."""
-    return lambda wildcards: JOBS.config_part(rule, wildcards)
-
-
-def stage_code(rule):
-    """Return a params function: the digest of the code that a rule runs."""
-
-    # Not while the rules are read: each job reads them, and needs the digest of its own alone.
-    return lambda wildcards: JOBS.code(rule, wildcards)
-
-
-def uncounted(function):
-    """Return a params function that makes nothing stale, since it asks for resources."""
-
-    def of(wildcards, resources):
-        return function(wildcards)
-
-    return of
-
-
+VALUES = RuleValues(CONFIG, JOBS)
+stage_config, stage_code = VALUES.stage_config, VALUES.stage_code
+training_runtime, resource_of = VALUES.training_runtime, VALUES.resource_of
 python = uncounted(lambda wildcards: plan.python_command())
 runtime = uncounted(lambda wildcards: runtime_json(CONFIG))
 # The whole config, with its grids.
 study = uncounted(lambda wildcards: WRITTEN.model_dump_json(exclude_unset=True))
-
-
-def training_runtime(wildcards, resources):
-    """Return where and how fast to train, with as many processes as the job has GPUs."""
-    # An importing workflow may give a rule other resources, without GPUs.
-    return runtime_json(CONFIG, processes=max(resources.get("gpu", 0), 1))
-
-
-def slot_chunk_options(wildcards, input):
-    """Return the options that name these chunks. Asking for the input, they do not count."""
-    return ["--chunks", *input.chunks] if input.chunks else []
-
-
-# --- resources ------------------------------------------------------------------------------------
-
-
-def resource_of(rule, kind):
-    """Return how much of `threads` or `gpu` a rule gets; of `mem_mb` or `runtime` a function.
-
-    They grow when a job is tried again.
-    """
-    if kind not in table.GROWING:
-        return table.resource(CONFIG, rule, kind)
-    return lambda wildcards, attempt: table.resource(CONFIG, rule, kind, attempt)
 
 
 onstart:
