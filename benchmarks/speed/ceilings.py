@@ -1,5 +1,6 @@
 """What the machine can do at best: one large convolution, and one large copy."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,7 @@ def ceilings(device: torch.device, precision: str, quick: bool = False) -> dict[
     operations = 2 * frames.numel() * CHANNELS * KERNEL**2
     layouts = [frames, frames.contiguous(memory_format=torch.channels_last)]
     convolving = min(
-        least(lambda x=x: functional.conv2d(x, kernels, padding=KERNEL // 2), device)
+        least(functools.partial(functional.conv2d, x, kernels, padding=KERNEL // 2), device)
         for x in layouts
     )
     source = torch.ones(int(COPY_BYTES[device.type] * share) // 4, device=device)

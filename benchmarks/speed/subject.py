@@ -118,7 +118,7 @@ def read_subject(
     dataset, savi = whole.datasets[study.datasets[0]], whole.savi[study.savi[0]]
     if savi.pretrained or savi.model is None or savi.training is None:
         raise ValueError(f"{path}: savi.{study.savi[0]} is pretrained; there is no step to measure")
-    predictors = {}
+    predictors: dict[str, Any] = {}
     for entry in (whole.predictors[name] for name in study.predictors):
         if entry.training is not None and not entry.pretrained:
             predictors.setdefault(entry.kind, entry)  # the first of each kind
@@ -214,7 +214,7 @@ def usual_sizes(device: str, quick: bool, savi: Any, windows: Any) -> Sizes:
 def savi_stage(subject: Subject) -> Any:
     """Return the SAVi's stage config at these sizes, each step as in the middle of a training."""
     sizes = Sizes(**subject.sizes)
-    changes = {"batch_size": sizes.savi_batch, "clip_length": sizes.savi_frames}
+    changes: dict[str, Any] = {"batch_size": sizes.savi_batch, "clip_length": sizes.savi_frames}
     changes |= {"num_frames": None, "num_steps": 1, "num_epochs": None, "curriculum_epochs": 0}
     training = subject.savi["training"] | changes | {"precision": subject.precision}
     return validate(SaviStage, subject.savi | {"training": training}, "savi")
@@ -222,8 +222,11 @@ def savi_stage(subject: Subject) -> Any:
 
 def predictor_stage(subject: Subject, kind: str) -> Any:
     """Return a predictor's stage config at these sizes."""
-    sizes = Sizes(**subject.sizes)
-    changes = {"batch_size": sizes.predictor_batch, "num_frames": None, "num_epochs": None}
+    changes: dict[str, Any] = {
+        "batch_size": sizes.predictor_batch,
+        "num_frames": None,
+        "num_epochs": None,
+    }
     changes |= {"num_context": sizes.num_context, "num_preds": sizes.num_preds, "num_steps": 1}
     stage = subject.predictors[kind]
     training = stage["training"] | changes | {"precision": subject.precision}

@@ -9,6 +9,7 @@ Requests come as lines of JSON on its standard input, answers go to its standard
 import ocvp  # noqa: I001 - before torch: it sets what torch's threads read
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -134,7 +135,7 @@ def serve(folder: Path, name: str, way: str) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         action = getattr(served[0], request.pop("action"))
-        if not answer(lambda action=action, request=request: action(**request)):
+        if not answer(functools.partial(action, **request)):
             return
 
 
