@@ -222,12 +222,9 @@ def savi_stage(subject: Subject) -> Any:
 
 def predictor_stage(subject: Subject, kind: str) -> Any:
     """Return a predictor's stage config at these sizes."""
-    changes: dict[str, Any] = {
-        "batch_size": sizes.predictor_batch,
-        "num_frames": None,
-        "num_epochs": None,
-    }
-    changes |= {"num_context": sizes.num_context, "num_preds": sizes.num_preds, "num_steps": 1}
+    changes: dict[str, Any] = {"num_frames": None, "num_steps": 1, "num_epochs": None}
+    changes |= {name: subject.sizes[name] for name in ("num_context", "num_preds")}
+    changes["batch_size"] = subject.sizes["predictor_batch"]
     stage = subject.predictors[kind]
     training = stage["training"] | changes | {"precision": subject.precision}
     return validate(PredictorStage, stage | {"training": training}, kind).root
