@@ -23,7 +23,7 @@ from ocvp.extract_slots import encoded
 from ocvp.models.checkpoint import save_checkpoint
 from ocvp.models.loading import open_savi
 from ocvp.models.savi import SAVi
-from speed.subject import SEED, Sizes, Subject
+from speed.subject import SEED, Sizes, Subject, savi_stage
 
 SIMULATED_VIDEOS, SIMULATED_FRAMES = 2, 30
 MOST_OBJECTS = 5
@@ -121,7 +121,7 @@ def write_pictures(
 def write_savi(subject: Subject, path: Path) -> None:
     """Write a SAVi with fresh weights."""
     torch.manual_seed(SEED)
-    model = subject.savi["model"] | {"resolution": tuple(subject.resolution)}
+    model = savi_stage(subject).model.model_dump() | {"resolution": tuple(subject.resolution)}
     weights = SAVi(**model).state_dict()
     save_checkpoint(path, weights=weights, kind="savi", model=model, config={})
 

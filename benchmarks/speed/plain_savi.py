@@ -169,6 +169,7 @@ class PlainSlotAttention(nn.Module):
     def __init__(self, input_dim: int, slot_dim: int, mlp_dim: int) -> None:
         super().__init__()
         self.scale = input_dim**-0.5
+        self.last_gradient_only = False
         self.norm_inputs = nn.LayerNorm(input_dim, eps=1e-3)
         self.norm_slots = nn.LayerNorm(slot_dim, eps=1e-3)
         self.norm_mlp = nn.LayerNorm(slot_dim, eps=1e-3)
@@ -183,15 +184,26 @@ class PlainSlotAttention(nn.Module):
     def forward(self, features: Tensor, slots: Tensor, num_iterations: int) -> Tensor:
         inputs = self.norm_inputs(features)
         keys, values = self.key(inputs), self.value(inputs)  # (B, P, D) each
+        if self.last_gradient_only:  # the last iteration starts from what the others found
+            with torch.no_grad():
+                found = slots
+                for _ in range(num_iterations - 1):
+                    found = self.iterate(keys, values, found)
+            slots = slots + (found - slots).detach()  # found, with the gradient of slots
+            num_iterations = 1
         for _ in range(num_iterations):
-            queries = self.query(self.norm_slots(slots))  # (B, N, D)
-            logits = self.scale * keys @ queries.transpose(1, 2)  # (B, P, N)
-            attention = logits.softmax(dim=-1) + 1e-8
-            weights = attention / attention.sum(dim=1, keepdim=True)
-            updates = weights.transpose(1, 2) @ values  # (B, N, D)
-            state = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
-            slots = state + self.mlp(self.norm_mlp(state))
+            slots = self.iterate(keys, values, slots)
         return slots
+
+    def iterate(self, keys: Tensor, values: Tensor, slots: Tensor) -> Tensor:
+        """Correct slots once, with keys and values (B, P, D)."""
+        queries = self.query(self.norm_slots(slots))  # (B, N, D)
+        logits = self.scale * keys @ queries.transpose(1, 2)  # (B, P, N)
+        attention = logits.softmax(dim=-1) + 1e-8
+        weights = attention / attention.sum(dim=1, keepdim=True)
+        updates = weights.transpose(1, 2) @ values  # (B, N, D)
+        state = self.gru(updates.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
+        return state + self.mlp(self.norm_mlp(state))
 
 
 class PlainTransition(nn.Module):

@@ -52,6 +52,7 @@ def savi_step(given: Given) -> Work:
         return functional.mse_loss(reconstruction.clamp(0, 1), inputs["frames"].clamp(0, 1))
 
     settings = savi_stage(given.subject).training
+    savi.corrector.last_gradient_only = settings.attention_gradient == "last"
     return step_of(given.savi_task(ours), savi, loss, settings, given.sizes.savi_batch)
 
 

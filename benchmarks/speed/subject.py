@@ -16,6 +16,7 @@ from ocvp.config.whole import read_config
 
 PROJECT = Path(__file__).resolve().parents[2]
 SUBJECT = "subject.json"
+PARTS = ("model", "training")
 SEED = 0
 TRAINING_VIDEOS = {"obj3d": 2920, "movi": 9703}
 """Of Obj3D and MOVi-A; for videos of one's own, whose number no config says, as many as Obj3D's."""
@@ -57,9 +58,10 @@ class Subject:
     has_masks: bool
     """Whether scoring is given masks, and with them boxes."""
     savi: dict[str, Any]
-    """`model` and `training` of the SAVi."""
+    """`model` and `training` of the SAVi, without what is default: an earlier version, which may
+    lack a key, then does the same."""
     predictors: dict[str, dict[str, Any]]
-    """Kind to `model` and `training`."""
+    """Kind to `model` and `training`, likewise."""
     sizes: dict[str, int]
     """`Sizes`."""
     device: str
@@ -129,16 +131,14 @@ def read_subject(
         usual = dataclasses.replace(usual, **of_data)
     given = {name: size for name, size in sizes.items() if size is not None}
     stages = {
-        kind: {"kind": kind, "model": entry.model.model_dump(), "training": entry.training}
+        kind: {"kind": kind} | {part: said(getattr(entry, part)) for part in PARTS}
         for kind, entry in predictors.items()
     }
-    for stage in stages.values():
-        stage["training"] = stage["training"].model_dump()
     return Subject(
         config=path.stem,
         resolution=dataset.resolution,
         has_masks=dataset.has_boxes,
-        savi={"model": savi.model.model_dump(), "training": savi.training.model_dump()},
+        savi={part: said(getattr(savi, part)) for part in PARTS},
         predictors=stages,
         sizes=dataclasses.asdict(dataclasses.replace(usual, **given)),
         device=device,
@@ -146,6 +146,11 @@ def read_subject(
         precision=precision or savi.training.precision,
         compile=is_compiled,
     )
+
+
+def said(section: Any) -> dict[str, Any]:
+    """Return the keys of a section that are not default, as JSON takes them."""
+    return section.model_dump(mode="json", exclude_defaults=True)
 
 
 def read_values(config: str, quick: bool) -> tuple[Path, dict[str, Any]]:
@@ -209,6 +214,13 @@ def usual_sizes(device: str, quick: bool, savi: Any, windows: Any) -> Sizes:
         return Sizes(4, 6, 8, videos=4, frames=max(10, length), loader_batch=64, **rest)
     batches = savi.batch_size, savi.clip_length, windows.batch_size if windows else 1
     return Sizes(*batches, videos=16, frames=max(30, length), loader_batch=64, **rest)
+
+
+def training_of(result: Mapping[str, Any], name: str) -> Any:
+    """Return how a config trains `savi` or a kind of predictor, from a subject's fields."""
+    if name == "savi":
+        return validate(SaviStage, result["savi"], name).training
+    return validate(PredictorStage, result["predictors"][name], name).root.training
 
 
 def savi_stage(subject: Subject) -> Any:

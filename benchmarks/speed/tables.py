@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ocvp.pictures.curves import NAMES
-from speed.subject import Sizes, Subject
+from speed.subject import Sizes, Subject, training_of
 from speed.turns import FIRST_STEP
 
 OURS, PLAIN = "here", "plain"
@@ -132,19 +132,18 @@ def num_steps(result: Mapping[str, Any], name: str) -> int | None:
     """Return the steps of a training; None where the measured ones are of another size."""
     sizes = result["sizes"]
     if name == "savi":
-        training = result["savi"]["training"]
         wanted = {"batch_size": sizes["savi_batch"], "clip_length": sizes["savi_frames"]}
         wanted["curriculum_epochs"] = 0
     elif name in PREDICTORS:
-        training = result["predictors"][name]["training"]
         wanted = {key: sizes[key] for key in ("num_context", "num_preds")}
         wanted["batch_size"] = sizes["predictor_batch"]
     else:
         return None
-    if any(training[key] != value for key, value in wanted.items()):
+    training = training_of(result, name)
+    if any(getattr(training, key) != value for key, value in wanted.items()):
         return None
-    of_epoch = math.ceil(sizes["dataset_videos"] / training["batch_size"])
-    return training["num_steps"] or training["num_epochs"] * of_epoch
+    of_epoch = math.ceil(sizes["dataset_videos"] / training.batch_size)
+    return training.num_steps or training.num_epochs * of_epoch
 
 
 def hours_text(side: Mapping[str, Any] | None, steps: int) -> str:

@@ -75,7 +75,7 @@ class Given:
     def predictor(self, kind: str) -> tuple[nn.Module, dict[str, Any]]:
         """Return a predictor with fresh weights, in evaluation mode, and its arguments."""
         stage = predictor_stage(self.subject, kind)
-        model = stage.model.model_dump() | {"slot_dim": self.subject.savi["model"]["slot_dim"]}
+        model = stage.model.model_dump() | {"slot_dim": savi_stage(self.subject).model.slot_dim}
         torch.manual_seed(SEED)
         return PREDICTORS[kind](**model).to(self.device).eval(), model
 

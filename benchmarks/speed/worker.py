@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from speed.ceilings import ceilings, seconds_of
-from speed.subject import Subject
+from speed.subject import Subject, savi_stage
 
 from ocvp.compute.device import prepare_device, set_tf32
 from ocvp.models.precision import resolve_precision
@@ -38,17 +38,20 @@ class Served:
     def __init__(self, folder: Path, name: str, way: str):
         self.subject = Subject.load(folder)
         self.device = prepare_device(self.subject.device, self.subject.num_threads)
-        self._tf32 = way == "ours" and self.subject.savi["training"]["tf32"]
+        self._tf32 = way == "ours" and savi_stage(self.subject).training.tf32
         if name == CEILINGS:
             set_tf32(self._tf32)
             return
         # Here: another version of the project may lack what these import.
-        from speed.plain_work import plain_work_of
         from speed.work import Given, work_of
 
+        make = work_of
+        if way == "plain":
+            from speed.plain_work import plain_work_of
+
+            make = plain_work_of
         load_all_of_torch()
         self._before = self._memory()
-        make = plain_work_of if way == "plain" else work_of
         self.work = make(Given(self.subject, folder, self.device), name)
 
     def ready(self) -> dict[str, Any]:
