@@ -272,6 +272,7 @@ def _savi(
             "batch_size": BATCH_SIZE,
             "clip_length": min(CLIP_LENGTH, num_frames),
             "curriculum_clip_length": 1,
+            "attention_gradient": "last",
             "learning_rate": 1e-3,
             "num_threads": num_threads,
         },

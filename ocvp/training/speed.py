@@ -30,6 +30,7 @@ def steps_per_second(entry: SaviEntry, resolution: tuple[int, int]) -> float:
     device = prepare_device("auto", training.num_threads, tf32=training.tf32)
     precision = resolve_precision(training.precision, device)
     savi = SAVi(**model.model_dump(), resolution=resolution).to(device)
+    savi.corrector.last_gradient_only = training.attention_gradient == "last"
     optimizer = make_optimizer(savi, training)
     frames = torch.rand(training.batch_size, training.clip_length, 3, *resolution, device=device)
 
