@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import torch
 
-from ocvp.batches.own_clips import own_batch
+from ocvp.batches.own_clips import first_boxes, own_batch
 from ocvp.batches.savi_inputs import encode_from_start
 from ocvp.batches.windows import Window, check_finite
 from ocvp.compute.device import prepare_device
@@ -55,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         num_context = trained.length("num_context", args.num_context)
         num_preds = trained.length("num_preds", args.num_preds)
     # --- frames and slots
+    boxes = first_boxes(savi, args.boxes)  # before a long film is read
     clip = _clip(args, savi.resolution, num_context, num_preds)
-    batch = own_batch(savi, clip, args.boxes)
+    batch = own_batch(clip, boxes)
     window = [Window(0, 0)]
     slots = encode_from_start(savi, window, batch, seed=args.seed, purpose="predict")
     check_finite(slots, window, f"the slots of {args.savi}")

@@ -1,7 +1,7 @@
 """Gather the scores of a study into tables: results/summary.csv and results/comparisons.csv.
 
 The first holds every metric of every model beside its baselines, the second compares predictors
-with copy_last_slots on the videos in which objects move.
+with the baselines on the videos in which objects move.
 """
 
 import logging
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # --- which scores
     study, written = study_of(args)
     if study is not None:
-        check_products(study)
+        check_products(study, only_scored=True)
     scores_of = args.scores or scores_of_study(study)
     found = [read_scores(path) for path in scores_of]
     # --- both tables, from the same scores
@@ -103,7 +103,7 @@ def read_scores(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         path,
         PATH,
         "scores; expected DATASET/SAVI/seedN/evaluation.json or "
-        "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json",
+        "DATASET/SAVI/seedN/PREDICTOR/evaluation/PROTOCOL.json, or the same with probe",
     )
     scores = read_score_file(path)
     return names | {"protocol": names["protocol"] or DECOMPOSITION}, scores

@@ -35,7 +35,7 @@ BUSY = 0.5
 CLIP_LENGTH, BATCH_SIZE = 4, 8
 CONTEXT, PREDICTED = 8, 8
 """Frames that are given and predicted, where the videos have as many."""
-SINGLE_SHARE = 0.4
+SINGLE_SHARE = 0.3
 """Share of SAVi's steps on single frames."""
 SAVI_SHARE, PREDICTOR_SHARE = 0.6, 0.2
 """Shares of the whole time; conversion, slots, scores and figures take the rest."""
@@ -144,7 +144,7 @@ def with_budget(made: Recipe, seen: Seen, steps_per_second: float, minutes: floa
     value = made.config.model_dump(mode="json", exclude_unset=True)
     value["savi"]["savi"]["training"] |= {
         "num_steps": steps,
-        "warmup_steps": min(500, steps // 10),
+        "warmup_steps": min(200, steps // 10),
         "curriculum_epochs": epochs,
     }
     value["predictors"]["ocvp_seq"]["training"] |= {

@@ -17,6 +17,7 @@ COMPARED = ("centre_error", "slot_mse", "miou")
 VARIANTS = ("prediction", "copy_last_slots", "constant_velocity", "ceiling")
 """What is compared."""
 NONE_MOVES = "no video in which objects move"
+NO_VELOCITY = "a context of one frame has no velocity"
 NO_GAP = "the gap from copy_last_slots to ceiling is not above 0 (by its interval)"
 
 
@@ -72,12 +73,15 @@ def compare_metric(values: Mapping[str, np.ndarray], sign: float) -> dict[str, A
         **{variant: float(sign * own.mean()) for variant, own in values.items()},
         "gap": mean_interval(gap),
         "gain": mean_interval(gain),
-        "gain_over_constant_velocity": None,  # a context of one frame has no velocity
+        "gain_over_constant_velocity": None,
     }
     if "constant_velocity" in values:
         over = mean_interval(values["prediction"] - values["constant_velocity"])
         result["gain_over_constant_velocity"] = over
-    return result | shares_of_gap(gain, gap)
+    result |= shares_of_gap(gain, gap)
+    if "constant_velocity" not in values:
+        result["reason"] = "; ".join(filter(None, [result.get("reason"), NO_VELOCITY]))
+    return result
 
 
 def shares_of_gap(gain: np.ndarray, gap: np.ndarray) -> dict[str, Any]:

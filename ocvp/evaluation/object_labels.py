@@ -3,7 +3,7 @@
 T frames, H W pixels, K objects, C components.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,11 @@ class ObjectLabels:
             for key in reversed(keys)  # the first one stays
             if target not in self._fields and all(key in video for video in objects)
         }
+        # one form for all videos: some may know it of no object
+        self._widths = {
+            target: _width(value for video in objects for value in video[key])
+            for target, key in self._keys.items()
+        }
 
     def read(self, video: int, masks: NDArray[np.uint8]) -> Labels:
         """Return the labels of a video, the same targets for each video of the file.
@@ -65,7 +70,8 @@ class ObjectLabels:
         """
         lasting = {t: _values(self._file.read(field, video)) for t, field in self._fields.items()}
         for target, key in self._keys.items():
-            lasting[target] = _listed(self._objects[video][key], self._file.max_objects)
+            values = self._objects[video][key]
+            lasting[target] = _listed(values, self._widths[target], self._file.max_objects)
         num_frames = len(masks)
         found = self._motion(video, masks) | {
             target: np.broadcast_to(values, (num_frames, *values.shape))
@@ -92,15 +98,20 @@ def _values(field: NDArray[Any]) -> NDArray[Any]:
     return np.where(field > 0, field.astype(str), "")  # 0 stands for no object
 
 
-def _listed(values: Iterable[Any], num_objects: int) -> NDArray[Any]:
+def _width(values: Iterable[Any]) -> int:
+    """Return how many components the numbers of the metadata have; 0: they are names of classes."""
+    sizes = (len(v) if isinstance(v, list) else 1 for v in values if isinstance(v, float | list))
+    return max(sizes, default=0)
+
+
+def _listed(values: Sequence[Any], width: int, num_objects: int) -> NDArray[Any]:
     """Return a list of the metadata as numbers (K, C), or as names of classes (K,)."""
-    values = list(values)
-    missing = num_objects - len(values)
-    if any(isinstance(value, float | list) for value in values):
-        rows = [np.atleast_1d(np.array(value, np.float64)) for value in values]  # null: NaN
-        width = max(map(len, rows))
-        unknown = np.full(width, np.nan)
-        return np.stack(
-            [*(row if len(row) == width else unknown for row in rows), *[unknown] * missing]
-        )
-    return np.array([*("" if value is None else str(value) for value in values), *[""] * missing])
+    if not width:
+        names = ["" if value is None else str(value) for value in values]
+        return np.array([*names, *[""] * (num_objects - len(names))], dtype=str)
+    numbers = np.full((num_objects, width), np.nan)
+    for index, value in enumerate(values):
+        row = np.atleast_1d(np.array(value, np.float64))  # null: NaN
+        if len(row) == width:
+            numbers[index] = row
+    return numbers

@@ -20,14 +20,16 @@ from ocvp.evaluation.probes import Probes
 Floats = NDArray[np.float64]
 COPY = "copy_last_slots"
 UNDEFINED = "no object whose value is known, or all values are the same"
+UNTOLD = "these videos do not tell it, or not as those do that the probes were fitted on"
 
-
-Part = tuple[Labels, dict[str, dict[tuple[str, str], NDArray[Any]]]]
+Readings = dict[tuple[str, str], NDArray[Any]]
+"""What each probe, by target and kind, read off slots, of the shape of labels."""
+Part = tuple[Labels, dict[str, Readings]]
 """Of one batch the truth, and for each variant of the slots what each probe read of them."""
 
 
-def read_off(probes: Probes, slots: NDArray[np.float32]) -> dict[tuple[str, str], NDArray[Any]]:
-    """Return what each probe, by target and kind, reads off the objects' slots (B, T, K, D)."""
+def read_off(probes: Probes, slots: NDArray[np.float32]) -> Readings:
+    """Return what each probe reads off the objects' slots (B, T, K, D)."""
     return {
         (target, kind): probe.read(slots)
         for target, kinds in probes.items()
@@ -39,6 +41,10 @@ def probe_metrics(probes: Probes, parts: Sequence[Part]) -> dict[str, Any]:
     """Return an entry for each probe: scores of the first variant, with those of the others."""
     metrics: dict[str, Any] = {}
     for target, kinds in probes.items():
+        if not _is_told(target, *parts[0]):
+            lacking = {"mean": None, "per_frame": None, "reason": UNTOLD}
+            metrics |= {f"probe_{target}_{kind}": lacking for kind in kinds if kind != CONSTANT}
+            continue
         truth = np.concatenate([labels[target] for labels, _ in parts])  # (V, T, K, ...)
         for kind in kinds:
             read = {
@@ -50,6 +56,12 @@ def probe_metrics(probes: Probes, parts: Sequence[Part]) -> dict[str, Any]:
         for kind in filter(CONSTANT.__ne__, kinds):
             metrics[f"probe_{target}_{kind}"][CONSTANT] = constant
     return metrics
+
+
+def _is_told(target: str, labels: Labels, readings: Mapping[str, Readings]) -> bool:
+    """Tell whether labels have a target, in the form in which probes read it."""
+    read = next(iter(readings.values()))
+    return target in labels and labels[target].shape == read[target, CONSTANT].shape
 
 
 def _entry(truth: NDArray[Any], read: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

@@ -54,19 +54,17 @@ def fit_probe(kind: str, slots: NDArray[Any], targets: NDArray[Any], seed: int) 
         kind: One of `KINDS`: ridge or logistic regression with a penalty of 1, an MLP (`NETWORK`),
             or a constant.
         slots: Slots that hold objects, (M, D).
-        targets: Their numbers (M, C), or the names of their classes (M,).
+        targets: Their numbers (M, C), or the names of their classes (M,); see `obstacle`.
         seed: Seed of the MLP.
 
     Raises:
-        ValueError: If targets are names of fewer than two classes.
+        ValueError: If scikit-learn cannot fit them.
     """
     slots, is_class = slots.astype(np.float64), targets.ndim == 1
     classes: list[str] = []
     if is_class:
         names, counts = np.unique(targets, return_counts=True)
         classes = list(map(str, names))
-        if len(classes) < 2:
-            raise ValueError(f"the objects are of {len(classes)} class; a probe needs two")
     if kind == CONSTANT:
         guess = np.eye(len(classes))[counts.argmax()] if is_class else targets.mean(axis=0)
         return Probe([(np.zeros((slots.shape[1], len(guess))), guess)], classes)
@@ -77,7 +75,8 @@ def fit_probe(kind: str, slots: NDArray[Any], targets: NDArray[Any], seed: int) 
         standard = standard[:, 0]  # as scikit-learn asks for
     model = _model(kind, is_class, seed)
     with threadpool_limits(limits=1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a choice
+        if kind == "mlp":  # whose number of epochs is a choice
+            warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((slots - mean) / scale, standard)
     layers = _layers_of(model)
     weights, biases = layers[-1]
@@ -89,6 +88,15 @@ def fit_probe(kind: str, slots: NDArray[Any], targets: NDArray[Any], seed: int) 
     weights, biases = layers[-1]
     layers[-1] = (weights * unit, biases * unit + shift)
     return Probe(layers, classes)
+
+
+def obstacle(targets: NDArray[Any]) -> str:
+    """Return why no probe can be fitted to targets (M, C) or (M,); empty: it can."""
+    if not len(targets):
+        return "it is known of no object that has a slot"
+    if targets.ndim == 1 and (targets == targets[0]).all():
+        return "the objects are of 1 class; a probe needs two"
+    return ""
 
 
 def _model(kind: str, is_class: bool, seed: int) -> Any:
@@ -113,7 +121,7 @@ def _scale(values: Floats) -> Floats:
 # --- files of probes ----------------------------------------------------------------------------
 
 Probes = dict[str, dict[str, Probe]]
-"""Target and kind to a probe; a target for which none could be fitted has no kind."""
+"""Target and kind to a probe, for each of `KINDS`; a target that cannot be probed is left out."""
 
 
 def save_probes(path: Path, probes: Probes, savi_digest: str) -> None:

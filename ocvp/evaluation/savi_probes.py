@@ -4,6 +4,8 @@ M objects in frames, T frames, K objects, D slot_dim.
 """
 
 import logging
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,23 @@ from numpy.typing import NDArray
 from ocvp.compute.randomness import derived_seed, generator
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.object_slots import assign_over_clip, of_counted, of_objects, read_batches
+from ocvp.evaluation.object_labels import Labels
+from ocvp.evaluation.object_slots import (
+    Batch,
+    assign_over_clip,
+    of_counted,
+    of_objects,
+    read_batches,
+)
 from ocvp.evaluation.probe_scores import Part, probe_metrics, read_off
-from ocvp.evaluation.probes import KINDS, Probe, Probes, fit_probe
+from ocvp.evaluation.probes import KINDS, Probes, fit_probe, obstacle
 from ocvp.models.savi import SAVi
 
 logger = logging.getLogger(__name__)
 
 MOST_FITTED = 20_000
-"""Objects in frames on which probes are fitted: those of videos in random order."""
+"""Objects in frames on which probes are fitted: those of videos in random order, up to where one
+target is known of so many; others, which are known of fewer, on fewer."""
 
 
 @torch.no_grad()
@@ -45,36 +55,38 @@ def fit_probes(savi: SAVi, videos: Path, slots: Path, runtime: Runtime, seed: in
     with VideoFile(videos) as file:
         order = generator(seed, "probe", "videos").permutation(file.num_videos).tolist()
         num_frames = file.num_frames
-    features, labels, count = [], [], 0
-    for batch in read_batches(videos, slots, num_frames, order, runtime):
-        assignment = assign_over_clip(savi, batch)  # (B, K)
-        features.append(of_objects(batch.slots, assignment).reshape(-1, batch.slots.shape[-1]))
-        own = of_counted(batch.labels, batch.masks, assignment)
-        labels.append({target: _rows(values) for target, values in own.items()})
-        count += max(int(_known(values).sum()) for values in labels[-1].values())
-        if count >= MOST_FITTED:
-            break
-    if not count:
+    features, labels = _read_enough(savi, read_batches(videos, slots, num_frames, order, runtime))
+    known = {target: _known(values) for target, values in labels.items()}  # (M,) each
+    # the same for all, and whatever the batches: up to where one target is known of enough
+    most_known = np.max([np.cumsum(own) for own in known.values()], axis=0)  # (M,)
+    if not most_known.any():
         raise ValueError(f"no object of {videos} has a slot, so nothing can be fitted on {slots}")
-    joined = np.concatenate(features)  # (M, D)
+    end = int(np.searchsorted(most_known, MOST_FITTED)) + 1
     probes: Probes = {}
-    for target in labels[0]:
-        values = np.concatenate([own[target] for own in labels])
-        chosen = np.flatnonzero(_known(values))[:MOST_FITTED]
-        try:
-            probes[target] = _fit_kinds(joined[chosen], values[chosen], target, seed)
-        except ValueError as error:
-            logger.warning("%s: %s is not probed: %s", videos, target, error)
+    for target, values in labels.items():
+        rows = np.flatnonzero(known[target][:end])
+        if reason := obstacle(values[rows]):
+            logger.warning("%s: %s is not probed: %s", videos, target, reason)
+            continue
+        own = derived_seed(seed, "probe", target)
+        probes[target] = {k: fit_probe(k, features[rows], values[rows], own) for k in KINDS}
     return probes
 
 
-def _fit_kinds(
-    slots: NDArray[Any], targets: NDArray[Any], target: str, seed: int
-) -> dict[str, Probe]:
-    if not len(slots):
-        raise ValueError("it is known of no object that has a slot")
-    own = derived_seed(seed, "probe", target)
-    return {kind: fit_probe(kind, slots, targets, own) for kind in KINDS}
+def _read_enough(savi: SAVi, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], Labels]:
+    """Return the objects' slots (M, D) and labels (M, ...), of no more batches than are needed."""
+    features, parts = [], []
+    num_known: Counter[str] = Counter()
+    for batch in batches:
+        assignment = assign_over_clip(savi, batch)  # (B, K)
+        features.append(of_objects(batch.slots, assignment).reshape(-1, batch.slots.shape[-1]))
+        counted = of_counted(batch.labels, batch.masks, assignment)
+        parts.append({target: _rows(values) for target, values in counted.items()})
+        num_known.update({target: int(_known(own).sum()) for target, own in parts[-1].items()})
+        if max(num_known.values()) >= MOST_FITTED:
+            break
+    labels = {target: np.concatenate([own[target] for own in parts]) for target in parts[0]}
+    return np.concatenate(features), labels
 
 
 def _rows(values: NDArray[Any]) -> NDArray[Any]:

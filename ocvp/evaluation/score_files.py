@@ -118,6 +118,7 @@ def read_predictor_scores(path: Path) -> dict[str, Any]:
     scores = read_score_file(path)
     if scores.get("protocol") is None:
         raise ValueError(
-            f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json"
+            f"{path} holds no scores of a predictor; expected PREDICTOR/evaluation/PROTOCOL.json "
+            "or PREDICTOR/probe/PROTOCOL.json"
         )
     return scores

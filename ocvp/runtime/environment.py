@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("ocvp", "torch", "torchvision", "numpy", "h5py")
+PACKAGES = ("ocvp", "torch", "torchvision", "numpy", "h5py", "scipy", "scikit-learn", "mujoco")
 """Packages whose versions are recorded, besides Python's and CUDA's."""
 SOURCES = ("", "../workflow", "../Snakefile")
 """What counts for `dirty`, seen from the package's folder."""

@@ -4,6 +4,7 @@ Snakemake compares them itself, with what it keeps in `.snakemake`. Where result
 without that folder, it cannot; and a changed version of a package it does not notice at all.
 """
 
+import contextlib
 import json
 from base64 import urlsafe_b64encode
 from collections import defaultdict
@@ -15,7 +16,7 @@ from ocvp.config.tree import Config
 from ocvp.records.changes import changes_between, describe_changes
 from ocvp.records.origins import read_origin
 from ocvp.records.records import Record, find_record
-from ocvp.runtime.environment import software_versions
+from ocvp.runtime.environment import PACKAGES, software_versions
 from ocvp.study.products import Product, outside_digest, products
 
 MOST_LISTED = 5
@@ -24,7 +25,7 @@ MOST_LISTED = 5
 MOST_CHARACTERS = 254
 """Of a name for which Snakemake uses one file."""
 
-COMPARED_VERSIONS = ("ocvp", "python", "torch", "torchvision", "numpy", "h5py")
+COMPARED_VERSIONS = ("python", *PACKAGES)
 
 
 class Fault(NamedTuple):
@@ -58,8 +59,9 @@ def faults(config: Config) -> Iterator[Fault]:
             yield Fault(product.path, "no record says what made it")
     # --- each against what it was made of, as far as that has records too
     digests = {
-        path.absolute(): record.content["products"][path.name]
-        for path, record in ((Path(product.path), record) for product, record in records)
+        Path(product.path).absolute().with_name(name): digest
+        for product, record in records
+        for name, digest in record.content["products"].items()
     }
     for product, record in records:
         if reason := difference(config, product, record) or _changed_input(record, digests):
@@ -111,14 +113,22 @@ def _changed_input(record: Record, digests: dict[Path, str]) -> str:
     return ""
 
 
-def check_products(config: Config) -> None:
+def check_products(config: Config, *, only_scored: bool = False) -> None:
     """Check that the products of a study can stand in one table.
+
+    Args:
+        config: The study's config.
+        only_scored: Leave out what no score of the study was made of, slots that nothing reads for
+            example, which may be made anew at the same time.
 
     Raises:
         ValueError: If some were made with another config, code or seed, or of other inputs; it
             names them and says how to make them anew.
     """
     found = list(faults(config))
+    if only_scored:
+        behind = _behind_scores(config)
+        found = [fault for fault in found if fault.product in behind]
     if not found:
         return
     # as words of a command line, which the message suggests
@@ -130,6 +140,21 @@ def check_products(config: Config) -> None:
         "Copy .snakemake along with results, so that Snakemake makes anew what is stale; or make "
         f"them anew with `snakemake --cores 2 --forcerun {paths}{more}`, or delete them"
     )
+
+
+def _behind_scores(config: Config) -> set[str]:
+    """Return the paths of scores, and of all products that they were made of, by their records."""
+    paths = {Path(product.path).absolute(): product for product in products(config)}
+    waiting = [path for path, made in paths.items() if made.rule.startswith(("score_", "probe_"))]
+    found: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in paths and paths[path].path not in found:
+            found.add(paths[path].path)
+            with contextlib.suppress(ValueError):  # what is damaged is a fault by itself
+                if record := find_record(path):
+                    waiting += [read.absolute() for _, read, _ in record.inputs()]
+    return found
 
 
 def unknown_faults(config: Config) -> str:

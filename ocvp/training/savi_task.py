@@ -3,7 +3,6 @@
 B batch, T frames, N slots, H W pixels.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ocvp.batches.savi_inputs import savi_inputs, video_sources
-from ocvp.batches.windows import Batch, Window
+from ocvp.batches.windows import Batch, Window, first_windows
 from ocvp.compute.device import compiled
 from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
@@ -97,8 +96,8 @@ class SaviTask(Task):
 
         if self._is_early(epoch):
             return None
-        plan = self.validation_plan()
-        plan = plan[: math.ceil(DOUBTED_VIDEOS / len(plan[0]))]
+        num_videos = min(self._num_validation, DOUBTED_VIDEOS)
+        plan = first_windows(num_videos, self._runtime.batch_videos)
         masks = [self._masks_from_one_start(*batch) for batch in self.read_validation(plan)]
         return doubts_about(np.concatenate(masks))
 

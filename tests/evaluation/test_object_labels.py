@@ -115,6 +115,18 @@ def test_numbers_of_the_metadata_stay_numbers_and_null_is_unknown(tmp_path):
     assert np.isnan(second["size"][0, 1]).all()
 
 
+def test_a_video_that_knows_no_value_has_labels_of_the_form_of_the_others(tmp_path):
+    nothing = {"scale": [None, None], "color": [None, None], "category": [None, None]}
+    told = {"scale": [1.0], "color": [[0.1, 0.2, 0.3]], "category": ["Shoe"]}
+    videos = [Video(str(n), squares(n), {"objects": own}) for n, own in enumerate((nothing, told))]
+    path = write(tmp_path / "test.h5", videos)
+    first, second = labels_of(path, 0), labels_of(path, 1)
+    assert {t: v.shape for t, v in first.items()} == {t: v.shape for t, v in second.items()}
+    assert np.isnan(first["size"]).all()
+    assert np.isnan(first["colour"]).all()
+    assert (first["kind"] == "").all()
+
+
 def test_what_some_video_does_not_say_is_no_target(tmp_path):
     videos = [Video("a", squares(0), {"objects": {"scale": [1.0, 2.0]}}), Video("b", squares(1))]
     assert list(labels_of(write(tmp_path / "test.h5", videos))) == ["position", "velocity"]

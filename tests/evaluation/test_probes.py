@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 
-from ocvp.evaluation.probes import CONSTANT, Probe, fit_probe, load_probes, save_probes
+from ocvp.evaluation.probes import (
+    CONSTANT,
+    Probe,
+    fit_probe,
+    load_probes,
+    obstacle,
+    save_probes,
+)
 
 NUM_OBJECTS, SLOT_DIM = 400, 12
 RNG = np.random.default_rng(1)
@@ -69,8 +77,18 @@ def test_the_constant_probe_sees_no_slot():
 
 
 def test_one_class_is_nothing_to_read():
-    with pytest.raises(ValueError, match="of 1 class; a probe needs two"):
-        fit_probe("linear", SLOTS[:5], np.array(["box"] * 5), seed=0)
+    assert obstacle(np.array(["box"] * 5)) == "the objects are of 1 class; a probe needs two"
+    assert obstacle(LINEAR[:0]) == "it is known of no object that has a slot"
+    assert obstacle(NAMES) == obstacle(LINEAR[:1]) == ""
+
+
+def test_a_regression_that_does_not_converge_is_told_and_an_mlp_is_not(monkeypatch, recwarn):
+    hasty = LogisticRegression(max_iter=1)
+    monkeypatch.setattr("ocvp.evaluation.probes.LogisticRegression", lambda **_: hasty)
+    fit_probe("mlp", SLOTS[:100], NAMES[:100], seed=0)
+    assert not recwarn.list
+    fit_probe("linear", SLOTS, NAMES, seed=0)
+    assert [warning.category for warning in recwarn.list] == [ConvergenceWarning]
 
 
 def test_the_same_seed_gives_the_same_mlp():

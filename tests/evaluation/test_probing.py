@@ -261,6 +261,66 @@ def test_of_many_videos_some_are_fitted_on_the_same_for_each_seed(files, monkeyp
     assert max(fitted_on) == 100
 
 
+@pytest.mark.parametrize("batch_videos", [1, 7, 40])
+def test_what_is_fitted_does_not_depend_on_how_many_videos_are_read_at_once(
+    files, monkeypatch, batch_videos
+):
+    monkeypatch.setattr(savi_probes, "MOST_FITTED", 100)
+    monkeypatch.setattr(savi_probes, "fit_probe", lambda kind, slots, targets, seed: len(slots))
+    runtime = Runtime(device="cpu", batch_videos=batch_videos)
+    paths = (files / "train.h5", files / "train_slots.h5")
+    fitted = fit_probes(ToySavi(), *paths, runtime, seed=0)
+    # 8 videos of 12 objects in frames, and 2 in each of the first 2 frames of the ninth; of masks
+    # alone the first frame of each of the nine, with 2 objects, has no velocity
+    assert set(fitted["position"].values()) == {100}
+    assert set(fitted["velocity"].values()) == {100 - 2 * 9}
+
+
+def test_what_scikit_learn_cannot_fit_is_an_error_and_no_target_without_probes(files, monkeypatch):
+    def fail(*_):
+        raise ValueError("Input X contains infinity")
+
+    monkeypatch.setattr(savi_probes, "fit_probe", fail)
+    with pytest.raises(ValueError, match="contains infinity"):
+        fit_probes(ToySavi(), files / "train.h5", files / "train_slots.h5", RUNTIME, seed=0)
+
+
+def write_told(path, told):
+    """Write videos of squares, and what their metadata tell of the objects' kinds and scales."""
+    attributes = {"dataset": "toy", "split": "train"}
+    with VideoWriter(path, num_videos=len(told), attributes=attributes) as writer:
+        for seed, objects in enumerate(told):
+            masks = video_of(seed)[0]
+            frames = np.repeat(masks[..., None], 3, axis=-1)
+            boxes = np.zeros((FRAMES, OBJECTS, 4), np.float32)
+            arrays = {"frames": frames, "masks": masks, "boxes": boxes}
+            writer.append(Video(str(seed), arrays, {"objects": objects}))
+    slots = np.stack([slots_of(seed)[0] for seed in range(len(told))])
+    slot_path = path.with_suffix(".slots.h5")
+    write_slots(slot_path, [slots], slots.shape, "abc")
+    return path, slot_path
+
+
+def test_targets_that_cannot_be_read_have_a_reason_and_others_are_read(tmp_path, caplog):
+    told = {"shape_label": ["box", "ball"], "scale": [1.0, 2.0], "material_label": ["x", "x"]}
+    nothing = {key: [None, None] for key in told} | {"color": [None, None]}
+    train = write_told(tmp_path / "train.h5", [told | {"color": [None, None]}] * 6 + [nothing])
+    test = write_told(tmp_path / "test.h5", [{"scale": ["small", "large"]}] * 3)
+    fitted = fit_probes(ToySavi(), *train, RUNTIME, seed=0)
+    assert list(fitted) == ["position", "velocity", "size", "kind"]
+    warned = [record.getMessage() for record in caplog.records]
+    assert [text.partition(": ")[2] for text in warned] == [
+        "colour is not probed: it is known of no object that has a slot",
+        "material is not probed: the objects are of 1 class; a probe needs two",
+    ]
+    metrics = probe_savi(ToySavi(), fitted, *test, FRAMES, RUNTIME)
+    lacking = {
+        name for name, entry in metrics.items() if "do not tell it" in entry.get("reason", "")
+    }
+    assert lacking == {f"probe_{t}_{k}" for t in ("size", "kind") for k in ("linear", "mlp")}
+    assert metrics["probe_position_linear"]["mean"] > 0.5
+
+
 def test_a_file_without_masks_is_refused(files, tmp_path):
     path = tmp_path / "plain.h5"
     with VideoWriter(path, num_videos=1, attributes={"dataset": "toy", "split": "train"}) as writer:

@@ -167,6 +167,7 @@ def test_one_context_frame_has_no_velocity():
     result = compare(concatenate([scores] * 6), np.full(12, True))["slot_mse"]
     assert "constant_velocity" not in result
     assert result["gain_over_constant_velocity"] is None
+    assert result["reason"] == "a context of one frame has no velocity"
     assert result["gap_closed"] == pytest.approx(1.0)
 
 

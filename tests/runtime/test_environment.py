@@ -19,7 +19,7 @@ from ocvp.models.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.runtime import environment
 from ocvp.runtime.environment import made_by, software_versions, source_commit
 
-PACKAGES = {"python", "ocvp", "torch", "torchvision", "numpy", "h5py"}
+PACKAGES = {"python", *environment.PACKAGES}
 
 
 def git(folder: Path, *arguments: str) -> str:

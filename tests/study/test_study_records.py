@@ -118,6 +118,33 @@ def test_a_replaced_input_is_told(copied):
     assert all(reason.startswith(expected) for reason in found.values())
 
 
+def test_a_replaced_second_file_of_a_product_is_told(copied):
+    probes = CHAIN / "probe.tensors"
+    edit_record(
+        CHAIN / "evaluation.provenance.json", products={"evaluation.json": "0", probes.name: "1"}
+    )
+    scores = CHAIN / "lstm/evaluation/short.provenance.json"
+    inputs = json.loads(scores.read_text())["inputs"]
+    entry = {"role": "probe", "path": "../../probe.tensors", "digest": "another"}
+    edit_record(scores, inputs=[*inputs, entry])
+    found = {fault.product: fault.reason for fault in faults(study())}
+    assert list(found) == [str(CHAIN / "lstm/evaluation/short.json")]
+    assert (
+        f"made of another probe than {probes}" in found[str(CHAIN / "lstm/evaluation/short.json")]
+    )
+
+
+def test_tables_need_only_what_their_scores_were_made_of(copied):
+    """Without predictors nothing in a table reads slots, which may be made anew meanwhile."""
+    alone = study(study__predictors=[], study__evaluation=[])
+    edit_record(CHAIN / "slots/train.provenance.json", code="0")
+    with pytest.raises(ValueError, match=r"slots/train\.h5: made with other code"):
+        check_products(alone)
+    check_products(alone, only_scored=True)
+    with pytest.raises(ValueError, match=r"slots/train\.h5: made with other code"):
+        check_products(study(), only_scored=True)  # predictors were trained on them
+
+
 def test_products_that_are_not_there_are_no_fault(copied):
     (CHAIN / "lstm/predictor.pt").unlink()
     assert list(faults(study(predictors__lstm__training__learning_rate=1e-3))) == []

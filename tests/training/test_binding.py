@@ -112,7 +112,7 @@ def test_a_training_looks_at_its_validation_videos_after_the_curriculum(tmp_path
     assert "no slot differs" in task.doubts(2)
 
 
-@pytest.mark.parametrize("batch_videos", [1, 2, 16])
+@pytest.mark.parametrize("batch_videos", [1, 6, 64])
 def test_all_of_them_start_alike_however_many_are_read_at_once(tmp_path, monkeypatch, batch_videos):
     seen = []
     monkeypatch.setattr("ocvp.training.binding.doubts_about", lambda masks: seen.append(masks))
