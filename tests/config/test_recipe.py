@@ -173,7 +173,7 @@ def test_a_share_of_the_steps_is_on_single_frames():
     assert training.curriculum_clip_length == 1
     assert 3 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
     _, training, _ = lengths(10.0, 30, num_train=320)
-    assert 10 * training.curriculum_epochs / training.num_steps == pytest.approx(0.4, abs=0.01)
+    assert 10 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
 
 
 def test_a_short_budget_is_told_and_taken():
