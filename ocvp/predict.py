@@ -49,13 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoints["predictor"] = open_predictor(args.predictor)
         check_belongs(checkpoints["predictor"], checkpoints["savi"])
     savi = checkpoints["savi"].build(device)
-    num_context, num_preds = 1, 0
+    predictor, num_context, num_preds = None, 1, 0
     if "predictor" in checkpoints:
         trained = checkpoints["predictor"]
         num_context = trained.length("num_context", args.num_context)
         num_preds = trained.length("num_preds", args.num_preds)
-    # --- frames and slots
-    boxes = first_boxes(savi, args.boxes)  # before a long film is read
+        predictor = trained.build(device)
+        check_buffer(getattr(predictor, "buffer_size", None), num_context)
+    # --- frames and slots; whatever else is wrong is said before a long film is read
+    boxes = first_boxes(savi, args.boxes)
     clip = _clip(args, savi.resolution, num_context, num_preds)
     batch = own_batch(clip, boxes)
     window = [Window(0, 0)]
@@ -75,9 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     # --- the prediction
     drawn = None
-    if "predictor" in checkpoints:
-        predictor = checkpoints["predictor"].build(device)
-        check_buffer(getattr(predictor, "buffer_size", None), num_context)
+    if predictor is not None:
         with torch.no_grad():
             predicted = rollout(predictor, slots[:, :num_context], num_preds)
         check_finite(predicted, window, "the predicted slots")

@@ -24,6 +24,8 @@ TABLES = {
     ),
 }
 """The columns of each table, and those that hold numbers."""
+CHAIN = ["dataset", "savi", "protocol", "split"]
+"""What the predictors of one table have in common."""
 WIDTH = 110
 """Characters of a line; the columns of a wider table go on below."""
 SHOWN = {
@@ -76,42 +78,45 @@ def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> p
 def render(summary: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Return the tables as text for a terminal: means over seeds, with their deviation."""
     is_probe = summary["metric"].str.startswith(PROBED)
-    summary, probed = summary[~is_probe], summary[is_probe]
-    alone = summary[summary["predictor"] == ""]
+    scored, probed = summary[~is_probe], summary[is_probe]
     parts = []
-    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
-        parts.append(f"Decomposition of {dataset} ({split}), mean over seeds\n")
-        parts.append(_pivot(group, "savi"))
-    predicted = summary[summary["predictor"] != ""]
-    keys = ["dataset", "savi", "protocol", "split"]
-    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
-        parts.append(f"\nPrediction on {dataset} ({split}) with {savi}, protocol {protocol}\n")
-        parts.append(_pivot(_with_baselines(group), "predictor"))
-    if len(predicted):
+    models = set()
+    for title, model, group in _groups(
+        scored, "Decomposition of {}, mean over seeds\n", "\nPrediction on {}\n"
+    ):
+        parts += [title, _pivot(group, model)]
+        models.add(model)
+    if "predictor" in models:
         parts.append("\nceiling: SAVi's own slots of the true future, decoded; it is no bound")
-    for (dataset, savi, protocol, split), group in comparisons.groupby(keys, sort=False):
+    for (dataset, savi, protocol, split), group in comparisons.groupby(CHAIN, sort=False):
         parts.append(
             f"\nGains on {dataset} ({split}) with {savi}, protocol {protocol}, on the videos in "
             "which objects move:\nmean over videos and its 95 % interval\n"
         )
         parts.append(_compare(group))
-    return "\n".join([*parts, *_probe_parts(probed)])
+    read = list(_groups(probed, "\nSlots of {}\n", "\nPredicted slots of {}\n"))
+    if read:
+        parts.append(
+            "\nWhat probes read off slots: R2 of numbers, accuracy of classes; mean over seeds"
+        )
+    for title, model, group in read:
+        parts += [title, _pivot(_by_probe(group, model), model)]
+    return "\n".join(parts)
 
 
-def _probe_parts(rows: pd.DataFrame) -> Iterator[str]:
-    """Yield the tables of what probes read: targets as columns, models and probes as rows."""
-    if rows.empty:
-        return
-    yield "\nWhat probes read off slots: R2 of numbers, accuracy of classes; mean over seeds"
-    alone = rows[rows["predictor"] == ""]
-    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
-        yield f"\nSlots of {dataset} ({split})\n"
-        yield _pivot(_by_probe(group, "savi"), "savi")
-    predicted = rows[rows["predictor"] != ""]
-    keys = ["dataset", "savi", "protocol", "split"]
-    for (dataset, savi, protocol, split), group in predicted.groupby(keys, sort=False):
-        yield f"\nPredicted slots of {dataset} ({split}) with {savi}, protocol {protocol}\n"
-        yield _pivot(_by_probe(_with_baselines(group), "predictor"), "predictor")
+def _groups(
+    rows: pd.DataFrame, of_savi: str, of_predictor: str
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield title, column of the models, and rows of each table that has any value."""
+    is_savi = rows["predictor"] == ""
+    for (dataset, split), group in rows[is_savi].groupby(["dataset", "split"], sort=False):
+        if group["value"].notna().any():
+            yield of_savi.format(f"{dataset} ({split})"), "savi", group
+    for (dataset, savi, protocol, split), group in rows[~is_savi].groupby(CHAIN, sort=False):
+        group = _with_baselines(group)
+        if group["value"].notna().any():
+            about = f"{dataset} ({split}) with {savi}, protocol {protocol}"
+            yield of_predictor.format(about), "predictor", group
 
 
 def _by_probe(rows: pd.DataFrame, model: str) -> pd.DataFrame:
@@ -157,8 +162,8 @@ def _compare(comparisons: pd.DataFrame) -> str:
     table = table[["predictor", "seed", "metric", *SHOWN]].rename(columns=SHOWN)
     if table["seed"].nunique() == 1:
         table = table.drop(columns="seed")
-    reasons = comparisons["reason"].dropna().unique()
-    notes = [f"-: {'; '.join(reasons)}"] if len(reasons) else []
+    reasons = dict.fromkeys("; ".join(comparisons["reason"].dropna()).split("; "))  # each once
+    notes = [f"-: {'; '.join(reasons)}"] if any(reasons) else []
     return "\n".join([table.to_string(index=False), *notes])
 
 

@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("ocvp", "torch", "torchvision", "numpy", "h5py", "scipy", "scikit-learn", "mujoco")
-"""Packages whose versions are recorded, besides Python's and CUDA's."""
+PACKAGES = (
+    *("ocvp", "torch", "torchvision", "torchmetrics", "numpy", "scipy", "scikit-learn"),
+    *("h5py", "av", "pillow", "mujoco"),
+)
+"""Packages that products depend on, whose versions are recorded, besides Python's and CUDA's."""
 SOURCES = ("", "../workflow", "../Snakefile")
 """What counts for `dirty`, seen from the package's folder."""
 GIT_SECONDS = 10.0

@@ -261,6 +261,14 @@ def test_what_is_missing_or_does_not_fit_is_named(models, tmp_path, capsys):
             ["has 2 frames from frame 6 on", "the context alone needs 3"],
         ),
         (boxes, {"video": "missing.mp4"}, ["missing.mp4 does not exist"]),
+        # what needs no film is said before one is read
+        ((), {"video": "missing.mp4"}, ["--boxes is missing"]),
+        (("--boxes", many), {"video": "missing.mp4"}, ["4 boxes, but this SAVi has 3 slots"]),
+        (
+            (*predictor, *boxes, "--num-context", 4),
+            {"video": "missing.mp4"},
+            ["buffer_size is 3", "num_context, 4"],
+        ),
         ((*boxes, "--fps", 10), {"video": "."}, ["fps is 10, but", "is a folder of pictures"]),
     ]
     for further, changes, parts in cases:

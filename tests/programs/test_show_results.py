@@ -38,6 +38,7 @@ def test_what_has_no_interval_is_a_dash_with_its_reason_below(tmp_path, capsys):
         compared("lstm", **gain, **over),
         compared("ocvp_seq", **gain, reason="no gap"),
         compared("ocvp_par", gain_mean="0.5", reason="too few"),
+        compared("transformer", gain_mean="0.5", reason="no gap; too few"),
     ]
     summary = "cubes,small,lstm,0,short,test,miou,0.5,,0.1,0.2,,0.9\n"
     write(tmp_path, summary, "".join(rows))
@@ -49,7 +50,7 @@ def test_what_has_no_interval_is_a_dash_with_its_reason_below(tmp_path, capsys):
     assert ["lstm", "miou", "12", "75%", *interval, "-", "0.5", "[0.5,", "0.5]"] in lines
     assert ["ocvp_seq", "miou", "12", "-", *interval, "-", "-"] in lines
     assert ["ocvp_par", "miou", "12", "-", "0.5", "-", "-", "-"] in lines
-    assert "-: no gap; too few" in text
+    assert "-: no gap; too few" in text.splitlines()
     # and the baselines are rows of their own
     assert ["constant_velocity", "0.2"] in lines
     assert "ceiling: SAVi's own slots of the true future, decoded; it is no bound" in text
@@ -62,6 +63,20 @@ def test_wide_tables_go_on_below(tmp_path, capsys):
     text = capsys.readouterr().out
     assert max(map(len, text.partition("\nTables: ")[0].splitlines())) <= 120
     assert all(metric in text for metric in METRICS)
+
+
+def test_a_table_without_any_value_is_left_out(tmp_path, capsys):
+    """As of probes that nothing could be read by."""
+    summary = "cubes,small,,0,decomposition,test,psnr,10.0,,,,,\n"
+    for metric in ("probe_velocity_linear", "miou"):
+        summary += f"balls,small,,0,decomposition,test,{metric},,,,,,\n"
+        summary += f"balls,small,lstm,0,short,test,{metric},,,,,,\n"
+    write(tmp_path, summary)
+    assert call(show_results.main, tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "Decomposition of cubes (test)" in text
+    assert "Empty DataFrame" not in text
+    assert not [word for word in ("balls", "probes", "ceiling") if word in text]
 
 
 @pytest.mark.parametrize(

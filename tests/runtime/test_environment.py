@@ -19,7 +19,8 @@ from ocvp.models.checkpoint import read_checkpoint, save_checkpoint
 from ocvp.runtime import environment
 from ocvp.runtime.environment import made_by, software_versions, source_commit
 
-PACKAGES = {"python", *environment.PACKAGES}
+PACKAGES = {"python", "ocvp", "torch", "torchvision", "torchmetrics", "numpy", "scipy"}
+PACKAGES |= {"scikit-learn", "h5py", "av", "pillow", "mujoco"}
 
 
 def git(folder: Path, *arguments: str) -> str:
