@@ -65,6 +65,7 @@ def run_page(folder: Path, further: Mapping[str, str]) -> None:
     Raises:
         CalledProcessError: If one fails.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     copy_project(folder)
     (folder / FILMS).parent.mkdir(parents=True)
     shutil.copy2(PROJECT / FILMS, folder / FILMS)
