@@ -3,8 +3,8 @@
     python tests/helpers/disc_films.py FOLDER [--num-films 100]
 
 `FOLDER/films` gets films (MP4, H.264), in which two to four things of different colours go straight
-on, and bounce off the borders and each other. `FOLDER/masks` gets the truth, for scoring
-only: pictures whose values are the numbers of the things, 0 for the ground.
+on until they bounce off a border or each other. `FOLDER/masks` gets the truth, for scoring only:
+pictures whose values are the numbers of the things, 0 for the ground.
 """
 
 import argparse
@@ -61,8 +61,9 @@ def draw(number: int) -> Clip:
         for k, (y, x) in enumerate(places):
             down, right = np.abs(rows - y), np.abs(columns - x)
             distances = np.hypot(down, right) if is_disc[k] else np.maximum(down, right) * 1.1
-            frames[t][distances <= radii[k]] = colours[k]
-            masks[t][distances <= radii[k]] = k + 1
+            inside = distances <= radii[k]
+            frames[t][inside] = colours[k]
+            masks[t][inside] = k + 1
         for _ in range(SUBSTEPS):
             places = places + velocities / SUBSTEPS
             velocities = bounced(places, velocities, radii)
