@@ -40,8 +40,8 @@ $(TOOLS): $(STAMP) envs/requirements-dev.lock
 	@touch $@
 
 demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
-	$(BIN)/snakemake --cores $(CORES) --quiet rules
-	@$(BIN)/python -m ocvp.show_results
+	$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/python -m ocvp.show_results --brief
 
 trial: $(STAMP) ## Run docs/own_videos.md on films made for it (about 30 minutes on 2 cores)
 	$(BIN)/python tests/helpers/trial.py
