@@ -61,6 +61,7 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
             disable=not is_shown,
             file=sys.stderr,
             mininterval=interval,
+            miniters=1,  # tqdm's own would follow the rate as slowly
             smoothing=interval / SMOOTHING_SECONDS,  # weight of what the last interval says
             # A terminal that does not know its size (a container's) would hide the bar.
             **({"dynamic_ncols": True} if _size_is_known() else {"ncols": 100, "nrows": 24}),
