@@ -15,6 +15,8 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from ocvp.study.reasons import readable_reason
+
 INTERVAL_SECONDS = 60.0
 """How often it is told which jobs started, where the output is no terminal; on one, at once."""
 TOGETHER_SECONDS = 1.0
@@ -28,7 +30,7 @@ HUSHED = (
 
 
 class JobLines(logging.Filter):
-    """Takes the place of what Snakemake says of jobs, and adds the forecast to what a dry run says.
+    """Takes the place of what Snakemake says of jobs, and adds to what a dry run says.
 
     Args:
         workflow: Snakemake's, of which a dry run is only known when it starts.
@@ -51,6 +53,8 @@ class JobLines(logging.Filter):
         if self._workflow.dryrun:
             if event == LogEvent.RUN_INFO:
                 record.msg = f"{record.msg}\n{self._forecast()}\n"
+            elif event == LogEvent.JOB_INFO:
+                record.reason = readable_reason(record.__dict__["reason"])
             return True
         if event == LogEvent.JOB_INFO:
             self._start(record)
@@ -85,15 +89,12 @@ class JobLines(logging.Filter):
     def flush(self) -> None:
         """Print which jobs started since this was last done."""
         with self._lock:
-            started, self._started = self._started, defaultdict(list)
-            self._timer, self._last = None, time.monotonic()
+            started, self._started, self._timer = self._started, defaultdict(list), None
         if started:
+            self._last = time.monotonic()
             jobs = ", ".join(f"{rule} {', '.join(paths)}" for rule, paths in started.items())
-            print(
-                _wrapped(f"{time.strftime('%H:%M:%S')} {self._done} started: {jobs}"),
-                file=sys.stderr,
-                flush=True,
-            )
+            words = (time.strftime("%H:%M:%S"), self._done, "started:", jobs)
+            print(_wrapped(" ".join(filter(None, words))), file=sys.stderr, flush=True)
 
 
 def _wrapped(text: str) -> str:
