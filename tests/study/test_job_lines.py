@@ -14,10 +14,12 @@ from ocvp.study.job_lines import JobLines, attach
 
 
 @pytest.fixture
-def snakemake(monkeypatch, capsys):
+def snakemake(monkeypatch):
     """Snakemake's logger, as it is set up where the output is no terminal."""
     logger = logging.getLogger("snakemake.logging")
-    handler = ColorizingTextHandler(nocolor=True, stream=sys.stderr)
+    # written to what stderr is at the time, since pytest changes it
+    stderr = SimpleNamespace(write=lambda text: sys.stderr.write(text), flush=lambda: None)
+    handler = ColorizingTextHandler(nocolor=True, stream=stderr)
     handler.name = "DefaultStreamHandler"
     handler.addFilter(DefaultFilter(None, False, False, dryrun=False, printshellcmds=False))
     handler.setFormatter(DefaultFormatter())
