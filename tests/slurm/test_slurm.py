@@ -22,9 +22,6 @@ import yaml
 from conftest import TINY
 from snakemake_runs import Run, copy_project
 
-from ocvp.config.whole import read_config
-from ocvp.records.rules import resource
-
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 NUM_STEPS = 75
 PATIENCE = 900  # seconds; more than a test ever takes, on a busy machine too
@@ -32,8 +29,13 @@ SAVI = Path("results/tiny/small/seed1")
 LOG = Path("logs") / SAVI / "savi.pt" / "fit_savi.log"
 
 # Python imports a module of this name at start, in every job.
-SLOW_STEPS = """
+AT_START = """
 import os, sys, time
+
+if "ocvp.figures" in sys.orig_argv and os.path.exists(os.environ["OCVP_TEST_BROKEN"]):
+    with open(os.environ["OCVP_TEST_BROKEN"]) as file:
+        if file.read() in " ".join(sys.orig_argv):
+            sys.exit("error: broken")
 
 if "ocvp.train_savi" in sys.orig_argv:
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -56,6 +58,7 @@ class Job(NamedTuple):
     minutes: int
     gpus: int
     rule: str
+    """Of a group: its name, and its rules."""
 
 
 def on_slurm(seconds: int = 1) -> list[str]:
@@ -76,13 +79,16 @@ class Checkout:
         self.folder = copy_project(folder / "project")
         self.slow = folder / "slow"
         """Steps of trainings take longer while this file is there."""
+        self.broken = folder / "broken"
+        """Figures whose command line holds the text of this file fail."""
         (folder / "python").mkdir()
-        (folder / "python" / "sitecustomize.py").write_text(SLOW_STEPS, encoding="utf-8")
+        (folder / "python" / "sitecustomize.py").write_text(AT_START, encoding="utf-8")
         (self.folder / "study.yaml").write_text(yaml.dump(study), encoding="utf-8")
         paths = [self.folder, folder / "python", os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
             "OCVP_TEST_SLOW": str(self.slow),
+            "OCVP_TEST_BROKEN": str(self.broken),
         }
         self._output = folder / "output.txt"
 
@@ -247,8 +253,25 @@ def assert_nothing_is_unfinished(folder: Path) -> None:
     assert list((folder / "resume").glob("state-*.pt")), "what it goes on from"
 
 
-def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path) -> None:
-    """Every rule runs as a job, from another folder than the project's (`--directory`).
+# Of the study below: cores, memory in MB, minutes, GPUs. In a group, the minutes are those of all
+# its jobs together, and the rest is that of its largest job.
+ASKED = [
+    (1, 1000, 3 * 7, 0, "chunks_tiny_make_chunk"),
+    (1, 1000, 3 * 90, 0, "videos_tiny_make_videos"),
+    (4, 5000, 90, 2, "fit_savi"),  # two processes of two threads
+    (2, 4000, 2 * 90, 1, "slot_chunks_tiny_small_1_encode_chunk"),
+    (2, 4000, 3 * 90, 1, "slots_tiny_small_1_encode_slots"),
+    (2, 4000, 2 * 90, 0, "savi_tiny_small_1_draw_slots_score_savi"),
+    (3, 4000, 90, 1, "fit_predictor"),
+    (2, 4000, 3 * 90, 0, "evaluation_tiny_small_1_draw_curves_draw_rollouts_score_predictor"),
+    (1, 1000, 90, 0, "summarize"),
+    (1, 1000, 90, 0, "collect_training_time"),
+]
+NUM_JOBS = 20
+
+
+def test_a_whole_study_asks_for_what_the_table_says_and_is_done_then(tmp_path: Path) -> None:
+    """Every rule runs, its short jobs in groups, from another folder than the project's.
 
     Trainings have two processes each, on the CPU: the GPUs that Slurm gives them are none.
     """
@@ -257,6 +280,8 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
         "make_chunk": {"runtime": 7},
         "fit_savi": {"gpu": 2, "mem_mb": 5000},
         "fit_predictor": {"gpu": 1, "threads": 3},
+        "encode_chunk": {"gpu": 1},
+        "encode_slots": {"gpu": 1},
     }
     study = tiny_study(resources=resources, runtime={"processes": 2, "device": "cpu"})
     study["datasets"]["tiny"]["videos_per_chunk"] = 6
@@ -269,22 +294,10 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
     checkout.wait_for(lambda: "RUNNING" in [job.state for job in checkout.jobs()])
     assert process.wait(timeout=PATIENCE) == 0, checkout.text
 
-    config = read_config(study)
     jobs = checkout.jobs()
-    for job in jobs:
-        threads = {"fit_savi": 4, "fit_predictor": 3}.get(job.rule)  # two processes of two threads
-        assert job == Job(
-            job.number,
-            "COMPLETED",
-            threads or resource(config, job.rule, "threads"),
-            resource(config, job.rule, "mem_mb"),
-            resource(config, job.rule, "runtime"),
-            resource(config, job.rule, "gpu"),
-            job.rule,
-        )
-    rules = set(planned_rules(checkout.text))
-    assert {job.rule for job in jobs} == rules
-    assert {"make_chunk", "fit_savi", "fit_predictor", "draw_rollouts", "summarize"} <= rules
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert sorted(job[2:] for job in jobs) == sorted(ASKED)
+    assert num_planned(checkout.text) == NUM_JOBS > len(ASKED)
     assert [session["processes"] for session in weights(work / SAVI)["sessions"]] == [2]
     assert (work / "results" / "summary.csv").is_file()
     assert (work / SAVI / "lstm" / "figures" / "short_video0.gif").is_file()
@@ -294,10 +307,42 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
     assert "Nothing to be done" in again.text
 
 
-def planned_rules(text: str) -> list[str]:
-    """Return the rules of Snakemake's table of jobs, without those that only collect."""
-    rows = text.partition("Job stats:")[2].partition("total")[0].splitlines()[3:]
-    return [row.split()[0] for row in rows if row.strip() and not row.startswith("all ")]
+def num_planned(text: str) -> int:
+    """Return the number of jobs in Snakemake's table, without `all`."""
+    return int(text.partition("Job stats:")[2].partition("\ntotal")[2].split()[0]) - 1
+
+
+def test_a_failing_job_of_a_group_costs_what_its_group_made_and_no_more(tmp_path: Path) -> None:
+    """Snakemake deletes the files of a group that fails. Without groups, the rest is made."""
+    study = tiny_study()
+    study["study"] |= {"predictors": ["lstm", "transformer"], "evaluation": ["short"]}
+    checkout = Checkout(tmp_path, study)
+    checkout.broken.write_text("transformer/figures")
+    assert checkout.run(*on_slurm(4), "--retries", "0").status == 1
+    assert [job.rule for job in checkout.jobs() if job.state != "COMPLETED"] == [
+        "evaluation_tiny_small_1_draw_curves_draw_rollouts_score_predictor"
+    ]
+    made = checkout.folder / SAVI
+    kept = ["savi.pt", "evaluation.json", "figures/slots.png", "slots/test.h5"]
+    kept += ["lstm/predictor.pt", "transformer/predictor.pt"]
+    times = [(made / name).stat().st_mtime_ns for name in kept]
+    scores = [
+        made / predictor / "evaluation" / "short.json" for predictor in ("lstm", "transformer")
+    ]
+    assert not any(path.exists() for path in scores)
+
+    run = checkout.run(*on_slurm(4), "--retries", "0", "--groups", "none=none")
+    assert run.status == 1
+    assert num_planned(run.text) == 7, "scores and rollouts of two, curves, both tables"
+    assert all(path.exists() for path in scores)
+    assert (made / "lstm" / "figures" / "short_video0.gif").is_file()
+    assert (made / "figures" / "short_curves.png").is_file()
+    assert (checkout.folder / "results" / "summary.csv").is_file()
+
+    checkout.broken.unlink()
+    run = checkout.run(*on_slurm(4))
+    assert (run.status, num_planned(run.text)) == (0, 1)
+    assert [(made / name).stat().st_mtime_ns for name in kept] == times
 
 
 def test_a_training_that_outlives_its_time_limit_goes_on_in_a_longer_one(
