@@ -256,14 +256,14 @@ def assert_nothing_is_unfinished(folder: Path) -> None:
 # Of the study below: cores, memory in MB, minutes, GPUs. In a group, the minutes are those of all
 # its jobs together, and the rest is that of its largest job.
 ASKED = [
-    (1, 1000, 3 * 7, 0, "chunks_tiny_make_chunk"),
-    (1, 1000, 3 * 90, 0, "videos_tiny_make_videos"),
+    (1, 1000, 3 * 7, 0, "chunks.tiny_make_chunk"),
+    (1, 1000, 3 * 90, 0, "videos.tiny_make_videos"),
     (4, 5000, 90, 2, "fit_savi"),  # two processes of two threads
-    (2, 4000, 2 * 90, 1, "slot_chunks_tiny_small_1_encode_chunk"),
-    (2, 4000, 3 * 90, 1, "slots_tiny_small_1_encode_slots"),
-    (2, 4000, 2 * 90, 0, "savi_tiny_small_1_draw_slots_score_savi"),
+    (2, 4000, 2 * 90, 1, "slot_chunks.tiny.small.1_encode_chunk"),
+    (2, 4000, 3 * 90, 1, "slots.tiny.small.1_encode_slots"),
+    (2, 4000, 2 * 90, 0, "savi.tiny.small.1_draw_slots_score_savi"),
     (3, 4000, 90, 1, "fit_predictor"),
-    (2, 4000, 3 * 90, 0, "evaluation_tiny_small_1_draw_curves_draw_rollouts_score_predictor"),
+    (2, 4000, 3 * 90, 0, "evaluation.tiny.small.1_draw_curves_draw_rollouts_score_predictor"),
     (1, 1000, 90, 0, "summarize"),
     (1, 1000, 90, 0, "collect_training_time"),
 ]
@@ -320,7 +320,7 @@ def test_a_failing_job_of_a_group_costs_what_its_group_made_and_no_more(tmp_path
     checkout.broken.write_text("transformer/figures")
     assert checkout.run(*on_slurm(4), "--retries", "0").status == 1
     assert [job.rule for job in checkout.jobs() if job.state != "COMPLETED"] == [
-        "evaluation_tiny_small_1_draw_curves_draw_rollouts_score_predictor"
+        "evaluation.tiny.small.1_draw_curves_draw_rollouts_score_predictor"
     ]
     made = checkout.folder / SAVI
     kept = ["savi.pt", "evaluation.json", "figures/slots.png", "slots/test.h5"]
@@ -333,7 +333,7 @@ def test_a_failing_job_of_a_group_costs_what_its_group_made_and_no_more(tmp_path
 
     run = checkout.run(*on_slurm(4), "--retries", "0", "--groups", "none=none")
     assert run.status == 1
-    assert num_planned(run.text) == 7, "scores and rollouts of two, curves, both tables"
+    assert num_planned(run.text) == 6, "scores and rollouts of two, curves, the summary"
     assert all(path.exists() for path in scores)
     assert (made / "lstm" / "figures" / "short_video0.gif").is_file()
     assert (made / "figures" / "short_curves.png").is_file()

@@ -143,6 +143,9 @@ def test_each_rule_is_in_a_group_or_has_a_reason_not_to_be() -> None:
     profile = read_profile("slurm")
     assert profile["groups"].keys() == RULES.keys() - ALONE
     assert set(profile["groups"].values()) == profile["group-components"].keys()
+    for group in profile["group-components"]:
+        # Names have no dots but in the values of a grid: no two chains have the same group.
+        assert re.fullmatch(r"\w+\.\{dataset\}(\.\{savi\}\.\{seed\})?", group)
 
 
 def test_members_of_a_group_take_turns_and_groups_do_not() -> None:
