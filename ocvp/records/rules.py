@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 
 
 TRAINING: dict[str, Any] = {"threads": None, "mem_mb": 4000, "runtime": 1440}
-SCORING: dict[str, Any] = {"threads": 2, "mem_mb": 4000, "runtime": 120}
+SCORING: dict[str, Any] = {"threads": 2, "mem_mb": 4000}
 """Of what runs a trained model over videos or slots."""
 
 RULES: dict[str, Rule] = {
