@@ -30,6 +30,7 @@ from ocvp.study.chains import (
     video_splits,
 )
 from ocvp.study.jobs import Jobs
+from ocvp.study.pages import page_path, shown_chains, shown_files
 from ocvp.study.products import asked_probes, trained_models
 from ocvp.study.rule_values import RuleValues, slot_chunk_options, uncounted
 from ocvp.study.selection import warn_of_selection
@@ -75,6 +76,7 @@ refusing(table.check_rules)(CONFIG)
 CHAINS = chains(CONFIG)
 ASKED_PROBES = asked_probes(CONFIG)
 JOBS = Jobs(CONFIG)
+SHOWN = shown_files(shown_chains(CONFIG))
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()
