@@ -1,7 +1,7 @@
 """Write the page of a study's rollouts: truth and all predictors side by side, to play and explore.
 
-One HTML file that a browser opens from the disk; it asks for nothing from outside. Of each chain and
-protocol it holds the best and the worst videos, and some between them.
+One HTML file that a browser opens from the disk; it asks for nothing from outside. Of each chain
+and protocol it holds the best and the worst videos, and some between them.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def page_of(study: Config, chains: Sequence[ShownChain], device: torch.device) -
 
 def read_group(chain: ShownChain) -> Group:
     """Read what the page says of a chain's scores under a protocol."""
-    scores = {name: read_predictor_scores(Path(path)) for name, path in chain.scores.items()}
+    scores = {name: read_predictor_scores(path) for name, path in chain.scores.items()}
     with VideoFile(chain.videos) as videos:
         fps = videos.attributes.get("fps")
     return Group(chain.names, scores, rank_videos(list(scores.values())), fps)
@@ -121,8 +121,7 @@ def rollouts_of(
     protocol = next(iter(group.scores.values()))["protocol"]
     lengths = {key: protocol[key] for key in ("num_context", "num_preds")}
     savi = of_savi.build(device)
-    paths = Path(chain.videos), Path(chain.slots)
-    yield from compared_rollouts(savi, predictors, *paths, chosen, **lengths)
+    yield from compared_rollouts(savi, predictors, chain.videos, chain.slots, chosen, **lengths)
 
 
 if __name__ == "__main__":

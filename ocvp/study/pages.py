@@ -1,6 +1,7 @@
 """What the page of a study's rollouts shows, and where it lies."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from ocvp.config.tree import Config
@@ -15,12 +16,12 @@ class ShownChain(NamedTuple):
 
     names: dict[str, str]
     """What the page calls it: data set, SAVi, seed and protocol."""
-    savi: str
-    videos: str
-    slots: str
-    predictors: dict[str, str]
+    savi: Path
+    videos: Path
+    slots: Path
+    predictors: dict[str, Path]
     """Checkpoints, by predictor."""
-    scores: dict[str, str]
+    scores: dict[str, Path]
     """Files of scores, by predictor."""
 
     def __str__(self) -> str:
@@ -47,17 +48,18 @@ def shown_files(found: Iterable[ShownChain]) -> dict[str, list[str]]:
     roles: dict[str, dict[str, None]] = {role: {} for role in ROLES}
     for chain in found:
         for role in ROLES:
-            files = getattr(chain, role)
-            roles[role] |= dict.fromkeys([files] if isinstance(files, str) else files.values())
-    return {role: list(files) for role, files in roles.items()}
+            paths = getattr(chain, role)
+            paths = [paths] if isinstance(paths, Path) else paths.values()
+            roles[role] |= dict.fromkeys(map(str, paths))
+    return {role: list(paths) for role, paths in roles.items()}
 
 
 def _shown(
     config: Config, dataset: str, savi: str, seed: int, protocol: str, predictors: list[str]
 ) -> ShownChain:
-    def path(rule: str, **more: str) -> str:
+    def path(rule: str, **more: str) -> Path:
         names = {"dataset": dataset, "savi": savi, "seed": seed, "protocol": protocol, **more}
-        return f"results/{RULES[rule].product.format(**names)}"
+        return Path(f"results/{RULES[rule].product.format(**names)}")
 
     split = config.evaluation[protocol].split
     return ShownChain(

@@ -37,7 +37,8 @@ function newChoice(number) {
     input,
     newElement("img", { src: thumbnail, alt: "" }),
     newElement("b", { textContent: `Video ${video}` }),
-    newElement("span", { textContent: `${place}, ${shown(score)}` }),
+    newElement("span", { textContent: place }),
+    newElement("span", { textContent: shown(score) }),
   );
   return choice;
 }

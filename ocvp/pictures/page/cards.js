@@ -15,13 +15,15 @@ class Card {
     this.group = group;
     this.element = newElement("article", { className: colour ? "card" : "card truth" });
     this.element.style.setProperty("--colour", colour ?? "transparent");
-    this.note = newElement("span");
+    this.note = newElement("span", { textContent: "\u00a0" }); // as high as with a score
     const header = newElement("header");
     header.append(newElement("h3", { textContent: name }), this.note);
     this.frames = this.addView("frames", `Frame: ${name}`, onPoint, onPress);
     this.masks = this.addView("masks", `Masks: ${name}`, onPoint, onPress);
     this.element.prepend(header);
     this.tiles = newElement("div", { className: "tiles slots" });
+    const rows = Math.ceil(group.num_slots / 6);
+    this.tiles.style.setProperty("--across", Math.ceil(group.num_slots / rows));
     if (colour) this.element.append(this.tiles);
     this.slots = Array.from({ length: colour ? group.num_slots : 0 }, (_, slot) => {
       const tile = newElement("div", { className: "tile" });
@@ -79,14 +81,15 @@ class Card {
     const { slotOf, colours } = this.source;
     const [height, width] = this.group.size;
     const frame = this.frames.getImageData(0, 0, width, height);
+    const { data } = frame;
     const masks = this.masks.createImageData(width, height);
     for (let pixel = 0, at = 0; pixel < labels.length; pixel++, at += 4) {
-      const [red, green, blue] = frame.data.subarray(at, at + 3);
-      const grey = (0.299 * red + 0.587 * green + 0.114 * blue) / 255; // luma of ITU-R BT.601
+      // luma of ITU-R BT.601
+      const grey = (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]) / 255;
       const strength = lit >= 0 && slotOf(labels[pixel]) !== lit ? DIMMED : 1;
       for (let channel = 0; channel < 3; channel++) {
         const colour = colours[labels[pixel]][channel];
-        frame.data[at + channel] *= strength;
+        data[at + channel] *= strength;
         masks.data[at + channel] = colour * (0.7 + 0.3 * grey) * strength;
       }
       masks.data[at + 3] = 255;

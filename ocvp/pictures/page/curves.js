@@ -77,7 +77,7 @@ class Panel {
     for (const tick of this.ticks) {
       const [x1, x2, y] = [ROOM.left, PANEL_WIDTH - ROOM.right, this.y(tick)];
       this.plot.append(newSvg("line", { class: "grid", x1, x2, y1: y, y2: y }));
-      write(shown(tick), ROOM.left - 6, y + 4, "end");
+      write(Number(tick.toPrecision(3)), ROOM.left - 6, y + 4, "end");
     }
     for (const frame of [0, num_context, num_frames - 1]) {
       write(frame + 1, this.x(frame), bottom + 14, "middle");
@@ -142,7 +142,9 @@ function ticksOf(low, high) {
 }
 
 function shown(value) {
-  return value === null ? "–" : String(Number(value.toPrecision(3)));
+  if (value === null) return "–";
+  const isPlain = value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e3);
+  return isPlain ? value.toPrecision(3) : String(Number(value.toPrecision(3)));
 }
 
 function newSvg(name, attributes = {}) {

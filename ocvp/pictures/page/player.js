@@ -44,18 +44,19 @@ class Player {
     clearInterval(this.timer);
     const pause = 1000 / (this.group.fps * Number(this.parts.speed.value)); // milliseconds
     this.timer = setInterval(() => this.show((this.time + 1) % this.group.num_frames), pause);
-    this.name("⏸", "Pause");
+    this.showState("Pause", "M3 2h4v12H3zM9 2h4v12H9z");
   }
 
   pause() {
     clearInterval(this.timer);
     this.timer = null;
-    this.name("▶", "Play");
+    this.showState("Play", "M4 2v12l10-6z");
   }
 
-  name(sign, label) {
-    this.parts.play.textContent = sign;
+  /** Say what the button does, and draw it. */
+  showState(label, path) {
     this.parts.play.setAttribute("aria-label", label);
+    this.parts.play.querySelector("path").setAttribute("d", path);
   }
 
   step(frames) {
