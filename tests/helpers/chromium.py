@@ -43,10 +43,11 @@ class Page:
         """What the browser reported, in order: requests, console messages, errors."""
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
+        # The shell moves both to the numbers that Chromium looks for.
+        moving = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        browser = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
-            # the shell moves both to the numbers that Chromium looks for
-            ["sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", program, *FLAGS]
-            + [f"--user-data-dir={profile}", "about:blank"],
+            ["sh", "-c", moving, "sh", *browser],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
