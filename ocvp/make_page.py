@@ -81,18 +81,16 @@ def page_of(study: Config, chains: Sequence[ShownChain], device: torch.device) -
     for number, chain in enumerate(chains):
         group = read_group(chain)
         chosen = spread(group.ranking.videos, study.page.num_videos // len(chains))
-        room = MAX_BYTES // len(chains)
-        for video, shown in zip(chosen, rollouts_of(chain, group, chosen, device), strict=True):
-            content = as_json(picked_content(shown))
-            room -= len(content)
-            if room < 0 and groups[number:]:
-                text = "%s would be larger than %d MB: of %s it shows %d videos, not %d"
-                count = chosen.index(video)
-                logger.warning(text, "the page", MAX_BYTES // 10**6, chain, count, len(chosen))
+        shown = zip(chosen, rollouts_of(chain, group, chosen, device), strict=True)
+        for count, (video, rollouts) in enumerate(shown):
+            content = as_json(picked_content(rollouts))
+            if count == 0:
+                groups.append(group_content(group, rollouts))
+            elif sum(map(len, picked)) + len(content) > MAX_BYTES * (number + 1) // len(chains):
+                text = "the page would be too large: it shows %d of %d videos of %s"
+                logger.warning(text, count, len(chosen), chain)
                 break
-            if not groups[number:]:
-                groups.append(group_content(group, shown))
-            listed.append({"group": number, **listed_content(group, video, shown)})
+            listed.append({"group": number, **listed_content(group, video, rollouts)})
             picked.append(content)
     return render(getattr(study, "name", None) or "study", groups, listed, picked)
 

@@ -43,11 +43,12 @@ class Page:
         """What the browser reported, in order: requests, console messages, errors."""
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-        # The shell moves both to the numbers that Chromium looks for.
+        # The shell moves both to the numbers that Chromium looks for; not every shell takes those
+        # above 9, and the last one that was opened cannot be 3 itself.
         moving = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
         browser = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
-            ["sh", "-c", moving, "sh", *browser],
+            ["bash", "-c", moving, "bash", *browser],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
