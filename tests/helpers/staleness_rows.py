@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 TABLES = {"summarize"}
 TIMES = {"collect_training_time"}
 OF_ALL = TABLES | TIMES
+PAGE = {"make_page"}
 FIGURES = {"draw_slots", "draw_rollouts", "draw_curves", "draw_probes"}
 FROM_SAVI_SCORES = {"score_savi"} | TABLES
-PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
+PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES | PAGE
 READ_OF_PREDICTED = {"probe_predictor", "draw_probes"} | TABLES
 FROM_PROBES = {"probe_savi"} | READ_OF_PREDICTED
 FROM_PREDICTOR_SCORES = PREDICTED | READ_OF_PREDICTED
@@ -391,6 +392,7 @@ KEYS: dict[str, Edit] = {
     "Figures.num_videos": Edit("figures.num_videos", 3, FIGURES),
     "Figures.upscale": Edit("figures.upscale", 2, FIGURES),
     "Figures.gif_fps": Edit("figures.gif_fps", 3, FIGURES),
+    "Page.num_videos": Edit("page.num_videos", 12, PAGE),
     "Runtime.device": nothing("runtime.device", "cpu"),
     "Runtime.processes": nothing("runtime.processes", 2),
     "Runtime.accumulation_steps": nothing("runtime.accumulation_steps", 2),
@@ -600,7 +602,7 @@ WINGS: dict[str, Rows] = {
     "models": of(FROM_MODELS),
     "batches": of(FROM_SAVI),
     "evaluation": of(SCORES),
-    "pictures": of(FIGURES),
+    "pictures": of(FIGURES | PAGE),
     "training": of((FROM_SAVI, TRAINED)),
     "published": of((FROM_IMPORTS, FETCHED)),
     # Not part of any stage: the config is in the params; where a product is made, and what is said
@@ -670,6 +672,7 @@ MODULES: dict[str, Rows] = {
     "probe_predictor": of(READ_OF_PREDICTED),
     "pictures.prediction": of(NOTHING),
     "figures": of(FIGURES),
+    "make_page": of(PAGE),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
 }
@@ -703,6 +706,7 @@ FOLLOWING: dict[str, set[str]] = {
     "draw_rollouts": {"draw_rollouts"},
     "draw_curves": {"draw_curves"},
     "draw_probes": {"draw_probes"},
+    "make_page": PAGE,
     "summarize": TABLES,
     "collect_training_time": TIMES,
 }
