@@ -94,15 +94,18 @@ class _WithGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, parts: _Parts, slots: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-        found, slot_gradients, gradients = [], [], []
+        found: list[list[Tensor]] = []
+        slot_gradients: list[Tensor] = []
+        gradients: list[Tensor] = []
         with torch.enable_grad():
             for own, squares in parts.squares(slots):
                 loss, _ = parts.total([squares])
                 with full_precision(slots.device):  # a backward pass belongs outside of autocast
                     first, *others = torch.autograd.grad(loss, [own, *parameters])
                 slot_gradients.append(first)
-                if gradients:
-                    torch._foreach_add_(gradients, others)
+                if found:
+                    for gradient, other in zip(gradients, others, strict=True):
+                        gradient += other
                 else:
                     gradients = others
                 found.append([value.detach() for value in squares])
