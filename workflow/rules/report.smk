@@ -1,8 +1,8 @@
 """Figures, which the report shows too.
 
 Requires: scores, models, slots and videos. Makes the page of rollouts in results/studies/{study},
-and in results/{dataset}/{savi}/seed{seed}: figures/slots.png, figures/{protocol}_curves.png, {predictor}/figures/{protocol}_video{video}.png
-and .gif.
+and in results/{dataset}/{savi}/seed{seed}: figures/slots.png, figures/{protocol}_curves.png,
+{predictor}/figures/{protocol}_video{video}.png and .gif.
 """
 
 VIDEOS = range(num_rollouts(CONFIG, JOBS.num_videos))
