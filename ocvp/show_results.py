@@ -1,19 +1,26 @@
-"""Print the tables of a study, averaged over seeds, and where its figures are."""
+"""Print the tables of a study, averaged over seeds, and where its figures are.
+
+That is the study which was run last, or a named one, or all that were run in this folder.
+"""
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from ocvp.config.tree import STUDIES
 from ocvp.evaluation.metrics import BASELINES
 from ocvp.evaluation.result_tables import all_tables, main_tables
 from ocvp.evaluation.table_formats import FORMATS
 from ocvp.evaluation.tables import BOUNDS, COMPARISON_COLUMNS, QUANTITIES, SUMMARY_COLUMNS
+from ocvp.runtime.files import companion, read_json
 from ocvp.runtime.program import run
 
+SUMMARY = "summary.csv"
 TABLES = {
-    "summary.csv": (SUMMARY_COLUMNS, ("value", *BASELINES)),
+    SUMMARY: (SUMMARY_COLUMNS, ("value", *BASELINES)),
     "comparisons.csv": (
         COMPARISON_COLUMNS,
         ("value", *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS)),
@@ -29,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--study", metavar="NAME", help="the study to show (default: the last one)")
+    which.add_argument("--all", action="store_true", help="show all studies")
     parser.add_argument(
         "--brief", action="store_true", help="the main metrics alone (default: all tables)"
     )
@@ -43,20 +53,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             help=f"print the tables alone, in {name.title()} (default: text)",
         )
     args = parser.parse_args(argv)
-    summary, comparisons = read_tables(args.results)
-    tables = main_tables(summary) if args.brief else all_tables(summary, comparisons)
-    print("\n".join(map(FORMATS[args.format], tables)))
-    if args.format == "text":
-        print(f"\n{MORE}" if args.brief else where(args.results))
+    is_text = args.format == "text"
+    for folder in study_folders(args.results, args.study, args.all):
+        summary, comparisons = read_tables(folder)
+        if is_text and (name := name_of_study(folder)):
+            print(f"Study {name}\n")
+        tables = main_tables(summary) if args.brief else all_tables(summary, comparisons)
+        print("\n".join(map(FORMATS[args.format], tables)))
+        if is_text and not args.brief:
+            names = ", ".join(path.name for path in sorted(folder.glob("*.csv")))
+            print(f"Tables: {folder}/: {names}\n")
+    if is_text:
+        print(MORE if args.brief else figures_in(args.results))
     return 0
 
 
-def where(results: Path) -> str:
-    """Return where tables and figures are."""
-    tables = ", ".join(path.name for path in sorted(results.glob("*.csv")))
+def figures_in(results: Path) -> str:
+    """Return in which folders figures are."""
     folders = sorted({path.parent for path in results.glob("**/figures/*.png")})
-    figures = [f"  {folder}/" for folder in folders]
-    return "\n".join([f"Tables: {results}/: {tables}", "Figures:", *figures])
+    return "\n".join(["Figures:", *(f"  {folder}/" for folder in folders)])
+
+
+def study_folders(results: Path, study: str | None, is_all: bool) -> list[Path]:
+    """Return the folders of the tables that are asked for.
+
+    Args:
+        results: Where the tables of the last study lie, and the folder of all studies.
+        study: The study's name; None: the last one.
+        is_all: Whether all studies are asked for.
+
+    Raises:
+        ValueError: If there is no such study, naming those that there are.
+    """
+    known = {path.parent.name: path.parent for path in results.glob(f"{STUDIES}/*/{SUMMARY}")}
+    if study is not None and study not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"--study is {study}; the studies in {results / STUDIES} are: {names}")
+    if study is not None:
+        return [known[study]]
+    return [known[name] for name in sorted(known)] if is_all and known else [results]
+
+
+def name_of_study(folder: Path) -> str:
+    """Return whose tables a folder holds; empty where their record does not say."""
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # none, or of something else
+        return str(read_json(companion(folder / SUMMARY, "config.json"))["name"])
+    return ""
 
 
 def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
