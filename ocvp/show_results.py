@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             help=f"print the tables alone, in {name.title()} (default: text)",
         )
     args = parser.parse_args(argv)
+    is_text = args.format == "text"
     for folder in study_folders(args.results, args.study, args.all):
         summary, comparisons = read_tables(folder)
         tables = main_tables(summary) if args.brief else all_tables(summary, comparisons)
@@ -61,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.format == "text":
         print(f"\n{MORE}" if args.brief else where_figures_are(args.results))
     return 0
+
+
+def figures_in(results: Path) -> str:
+    """Return in which folders figures are."""
+    folders = sorted({path.parent for path in results.glob("**/figures/*.png")})
+    return "\n".join(["Figures:", *(f"  {folder}/" for folder in folders)])
 
 
 def study_folders(results: Path, study: str | None, is_all: bool) -> list[Path]:
