@@ -407,6 +407,7 @@ KEYS: dict[str, Edit] = {
     "RuleResources.gpu": nothing("resources.fit_savi.gpu", 1),
     "RuleResources.max_mem_mb": nothing("resources.every_rule.max_mem_mb", 9000),
     "RuleResources.max_runtime": nothing("resources.every_rule.max_runtime", 60),
+    "Config.name": Edit("name", "other", OF_ALL),
     "Study.datasets": Edit(
         "study.2.datasets",
         ["second", "unused"],
