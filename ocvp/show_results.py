@@ -1,11 +1,16 @@
-"""Print the tables of a study, averaged over seeds, and where its figures are."""
+"""Print the tables of a study, averaged over seeds, and where its figures are.
+
+That is the study which was run last, or a named one, or all that were run in this folder.
+"""
 
 import argparse
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from ocvp.config.tree import STUDIES
 from ocvp.evaluation.metrics import BASELINES, CONSTANT, PROBED
 from ocvp.evaluation.tables import (
     BOUNDS,
@@ -14,10 +19,12 @@ from ocvp.evaluation.tables import (
     QUANTITIES,
     SUMMARY_COLUMNS,
 )
+from ocvp.runtime.files import companion, read_json
 from ocvp.runtime.program import run
 
+SUMMARY = "summary.csv"
 TABLES = {
-    "summary.csv": (SUMMARY_COLUMNS, ("value", *BASELINES)),
+    SUMMARY: (SUMMARY_COLUMNS, ("value", *BASELINES)),
     "comparisons.csv": (
         COMPARISON_COLUMNS,
         ("value", *(f"{quantity}_{bound}" for quantity in QUANTITIES for bound in BOUNDS)),
@@ -44,12 +51,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)"
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--study", metavar="NAME", help="the study to show (default: the last one)")
+    which.add_argument("--all", action="store_true", help="show all studies")
     args = parser.parse_args(argv)
-    print(render(*read_tables(args.results)))
-    print("\nTables: " + ", ".join(map(str, sorted(args.results.glob("*.csv")))))
+    for folder in study_folders(args.results, args.study, args.all):
+        summary, comparisons = read_tables(folder)
+        if name := name_of_study(folder):
+            print(f"Study {name}\n")
+        print(render(summary, comparisons))
+        print("\nTables: " + ", ".join(map(str, sorted(folder.glob("*.csv")))) + "\n")
     folders = sorted({path.parent for path in args.results.glob("**/figures/*.png")})
     print("Figures:\n" + "\n".join(f"  {folder}/" for folder in folders))
     return 0
+
+
+def study_folders(results: Path, study: str | None, is_all: bool) -> list[Path]:
+    """Return the folders of the tables that are asked for.
+
+    Args:
+        results: Where the tables of the last study lie, and the folder of all studies.
+        study: The study's name; None: the last one.
+        is_all: Whether all studies are asked for.
+
+    Raises:
+        ValueError: If there is no such study, naming those that there are.
+    """
+    known = {path.parent.name: path.parent for path in results.glob(f"{STUDIES}/*/{SUMMARY}")}
+    if study is not None and study not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"--study is {study}; the studies in {results / STUDIES} are: {names}")
+    if study is not None:
+        return [known[study]]
+    return [known[name] for name in sorted(known)] if is_all and known else [results]
+
+
+def name_of_study(folder: Path) -> str:
+    """Return whose tables a folder holds; empty where their record does not say."""
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # none, or of something else
+        return str(read_json(companion(folder / SUMMARY, "config.json"))["name"])
+    return ""
 
 
 def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -15,7 +15,16 @@ from ocvp.config.predictors import PredictorEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.section import Name, NameOfVariant, Section, Split
 
-RESERVED_NAMES = ("videos", "slots", "evaluation", "probe", "figures", "resume", "tensorboard")
+STUDIES = "studies"
+"""Folder in `results/` that has a folder for each study, with its tables."""
+
+RESERVED_NAMES = (
+    *("videos", "slots", "evaluation", "probe", "figures", "resume", "tensorboard"),
+    STUDIES,
+)
+
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What a study's name must be: it is that of a folder, and often that of a file."""
 
 NOT_TEXT = ("na", "nan", "none", "null", "true", "false", "inf", "infinity")
 """What tables that hold it as a name read as missing, as a truth value or as a number."""
@@ -163,6 +172,9 @@ class Config(Section):
     """Where and how fast everything runs."""
     resources: dict[str, RuleResources] = Field(default={})
     """Resources by rule name; `every_rule` stands for all rules."""
+    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)] | None = None
+    """Name of the study, whose tables stay in `results/studies/NAME/`; null: that of the last
+    config file, without its ending, and `demo` where there is none but the default."""
     study: Studies
     """What to build: one cross product, or a list of them."""
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ocvp.config import parts
 from ocvp.config.section import canonical_json
-from ocvp.config.tree import Config
+from ocvp.config.tree import STUDIES, Config
 from ocvp.data.sources import source_modules
 from ocvp.records.digests import code_digest, package_files_digest
 
@@ -116,7 +116,7 @@ RULES: dict[str, Rule] = {
     "draw_probes": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_probe.png", parts.figures),
     "make_page": Rule(
         "ocvp.make_page",
-        "rollouts.html",
+        f"{STUDIES}/{{study}}/rollouts.html",
         parts.page,
         MODELS,
         files="pictures/page/*",

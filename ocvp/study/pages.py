@@ -30,7 +30,7 @@ class ShownChain(NamedTuple):
 
 def page_path(config: Config) -> str:
     """Return where the page lies."""
-    return f"results/{RULES['make_page'].product}"
+    return f"results/{RULES['make_page'].product.format(study=config.name)}"
 
 
 def shown_chains(config: Config) -> list[ShownChain]:

@@ -3,11 +3,12 @@
     python tests/helpers/disc_films.py FOLDER [--num-films 100]
 
 `FOLDER/films` gets films (MP4, H.264), in which two to four things of different colours go straight
-on, bounce off the borders and pass over each other. `FOLDER/masks` gets the truth, for scoring
+on, and bounce off the borders and each other. `FOLDER/masks` gets the truth, for scoring
 only: pictures whose values are the numbers of the things, 0 for the ground.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ COLOURS = np.array(
     ]
 )
 MOST = 4  # things of a film
+GROUND = (60, 60, 66)
+SUBSTEPS = 10  # between two frames, so that hits are seen in time
 
 
 class Clip(NamedTuple):
@@ -44,23 +47,25 @@ def draw(number: int) -> Clip:
     """Draw one film; the same number gives the same film."""
     rng = np.random.default_rng(number)
     count = int(rng.integers(2, MOST + 1))
-    radii = rng.uniform(9, 14, count)
+    radii = rng.uniform(10, 15, count)
     angles, speeds = rng.uniform(0, 2 * np.pi, count), rng.uniform(1.5, 4, count)
     velocities = speeds[:, None] * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    starts = _apart(rng, radii)
+    places = _apart(rng, radii)
     is_disc = rng.random(count) < 0.5
     colours = COLOURS[rng.permutation(len(COLOURS))[:count]]
     frames = np.empty((NUM_FRAMES, SIDE, SIDE, 3), np.uint8)
-    frames[:] = rng.integers(20, 120, 3)  # the ground, another one in each film
+    frames[:] = GROUND
     masks = np.zeros((NUM_FRAMES, SIDE, SIDE), np.uint8)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     for t in range(NUM_FRAMES):
-        for k in range(count):  # later ones pass over earlier ones
-            y, x = _bounced(starts[k] + t * velocities[k], radii[k])
+        for k, (y, x) in enumerate(places):
             down, right = np.abs(rows - y), np.abs(columns - x)
-            inside = np.hypot(down, right) if is_disc[k] else np.maximum(down, right) * 1.1
-            frames[t][inside <= radii[k]] = colours[k]
-            masks[t][inside <= radii[k]] = k + 1
+            distances = np.hypot(down, right) if is_disc[k] else np.maximum(down, right) * 1.1
+            frames[t][distances <= radii[k]] = colours[k]
+            masks[t][distances <= radii[k]] = k + 1
+        for _ in range(SUBSTEPS):
+            places = places + velocities / SUBSTEPS
+            velocities = bounced(places, velocities, radii)
     return Clip(frames, masks)
 
 
@@ -73,10 +78,21 @@ def _apart(rng: np.random.Generator, radii: np.ndarray) -> np.ndarray:
             return places
 
 
-def _bounced(place: np.ndarray, radius: float) -> np.ndarray:
-    """Return where something is that would be at a place if there were no borders."""
-    room = SIDE - 1 - 2 * radius
-    return radius + room - np.abs((place - radius) % (2 * room) - room)
+def bounced(places: np.ndarray, velocities: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Return the velocities (things, 2) after hits, of borders and of each other.
+
+    Things have one mass and hit as discs do: what they exchange lies along the line between them.
+    """
+    velocities = np.where(places < radii[:, None], np.abs(velocities), velocities)
+    velocities = np.where(places > SIDE - 1 - radii[:, None], -np.abs(velocities), velocities)
+    for i, j in itertools.combinations(range(len(places)), 2):
+        apart = places[j] - places[i]
+        distance = np.hypot(*apart)
+        approach = (velocities[i] - velocities[j]) @ apart / distance
+        if distance < radii[i] + radii[j] and approach > 0:
+            velocities[i] -= approach * apart / distance
+            velocities[j] += approach * apart / distance
+    return velocities
 
 
 def write_films(folder: Path, num_films: int) -> None:

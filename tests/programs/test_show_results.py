@@ -1,5 +1,8 @@
 """The tables of a study on the terminal, and tables that are damaged."""
 
+import json
+from pathlib import Path
+
 import pytest
 from tiny import assert_one_error, call
 
@@ -77,6 +80,50 @@ def test_a_table_without_any_value_is_left_out(tmp_path, capsys):
     assert "Decomposition of cubes (test)" in text
     assert "Empty DataFrame" not in text
     assert not [word for word in ("balls", "probes", "ceiling") if word in text]
+
+
+STUDIES = {"": 10.0, "studies/first": 20.0, "studies/second": 10.0}
+
+
+def write_studies(folder):
+    """Write two studies, the second one run last; a row tells their tables apart."""
+    for path, value in STUDIES.items():
+        (folder / path).mkdir(parents=True, exist_ok=True)
+        row = f"cubes,{Path(path).name or 'second'},,0,decomposition,test,psnr,{value},,,,,\n"
+        write(folder / path, row)
+        name = Path(path).name or "second"
+        (folder / path / "summary.config.json").write_text(json.dumps({"name": name}))
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "values"),
+    [
+        ((), ["second"], ["10"]),
+        (("--study", "first"), ["first"], ["20"]),
+        (("--all",), ["first", "second"], ["20", "10"]),
+    ],
+)
+def test_the_last_study_or_a_named_one_or_all(tmp_path, capsys, options, names, values):
+    write_studies(tmp_path)
+    assert call(show_results.main, tmp_path, *options) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1] for line in lines if line[:1] == ["Study"]] == names
+    rows = [line for line in lines if line[:1] in (["first"], ["second"])]
+    assert rows == [list(row) for row in zip(names, values, strict=True)]
+
+
+def test_a_study_that_is_not_there_is_refused_with_those_that_are(tmp_path, capsys):
+    write_studies(tmp_path)
+    assert call(show_results.main, tmp_path, "--study", "third") == 1
+    assert_one_error(capsys.readouterr().err, "--study is third", "are: first, second")
+
+
+def test_tables_from_before_studies_had_names_are_shown(tmp_path, capsys):
+    write(tmp_path, "cubes,small,,0,decomposition,test,psnr,10.0,,,,,\n")
+    assert call(show_results.main, tmp_path, "--all") == 0
+    text = capsys.readouterr().out
+    assert "Decomposition of cubes" in text
+    assert "Study" not in text
 
 
 @pytest.mark.parametrize(

@@ -650,6 +650,7 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "first/videos/test.h5": (
         {"make_chunk", "make_videos", "encode_slots", "score_savi"}
         | FIGURES
+        | PAGE
         | FROM_PROBES
         | {"score_predictor"},
         r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*probe|.*slots\.png)",
@@ -679,6 +680,8 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "summary.csv": ({"summarize"}, ""),
     "comparisons.csv": ({"summarize"}, ""),
     "training_time.csv": ({"collect_training_time"}, ""),
+    "studies/staleness/comparisons.csv": ({"summarize"}, ""),
+    "studies/staleness/training_time.csv": ({"collect_training_time"}, ""),
 }
 
 
@@ -701,6 +704,29 @@ def test_the_deleted_product_is_made_again_and_then_all_is_up_to_date(copied, fi
     assert run.status == 0, run.text
     assert lost.exists()
     assert finished.stale(folder=copied) == set()
+
+
+def test_a_second_study_adds_its_tables_and_shares_the_rest(copied, finished, tmp_path):
+    config = base_config()
+    config["study"] = config["study"][1:2]  # one SAVi, one predictor
+    del config["name"]
+    second = write_config(tmp_path / "second.yaml", config)
+    own = ("summary.csv", "comparisons.csv", "training_time.csv")
+    former = {name: (copied / "results/studies/staleness" / name).stat() for name in own}
+    run = run_snakemake(
+        *("--cores", "2", "--configfile", second),
+        folder=copied,
+        project=finished.project,
+        python=stub_python(copied / "stub"),
+    )
+    assert run.status == 0, run.text
+    assert jobs_in(run.text) == finished.expected(OF_ALL)
+    assert {path.name for path in (copied / "results/studies/second").iterdir()} == set(own)
+    now = {name: (copied / "results/studies/staleness" / name).stat() for name in own}
+    assert now == former
+    # and back: only the tables of the last study are those of another one
+    assert finished.stale(second, folder=copied) == set()
+    assert finished.stale(folder=copied) == finished.expected(OF_ALL)
 
 
 def test_the_rows_name_every_rule_and_no_other():
