@@ -92,7 +92,7 @@ def page_of(study: Config, chains: Sequence[ShownChain], device: torch.device) -
                 break
             listed.append({"group": number, **listed_content(group, video, rollouts)})
             picked.append(content)
-    return render(getattr(study, "name", None) or "study", groups, listed, picked)
+    return render(study.name or "a study", groups, listed, picked)
 
 
 def read_group(chain: ShownChain) -> Group:

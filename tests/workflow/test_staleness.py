@@ -650,6 +650,7 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "first/videos/test.h5": (
         {"make_chunk", "make_videos", "encode_slots", "score_savi"}
         | FIGURES
+        | PAGE
         | FROM_PROBES
         | {"score_predictor"},
         r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*probe|.*slots\.png)",
