@@ -56,11 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_text = args.format == "text"
     for folder in study_folders(args.results, args.study, args.all):
         summary, comparisons = read_tables(folder)
+        if is_text and (name := name_of_study(folder)):
+            print(f"Study {name}\n")
         tables = main_tables(summary) if args.brief else all_tables(summary, comparisons)
-        text = "\n".join(map(FORMATS[args.format], tables))
-        print(with_whereabouts(text, folder) if args.format == "text" else text)
-    if args.format == "text":
-        print(f"\n{MORE}" if args.brief else where_figures_are(args.results))
+        print("\n".join(map(FORMATS[args.format], tables)))
+        if is_text and not args.brief:
+            names = ", ".join(path.name for path in sorted(folder.glob("*.csv")))
+            print(f"Tables: {folder}/: {names}\n")
+    if is_text:
+        print(MORE if args.brief else figures_in(args.results))
     return 0
 
 
@@ -95,21 +99,6 @@ def name_of_study(folder: Path) -> str:
     with contextlib.suppress(ValueError, LookupError, TypeError):  # none, or of something else
         return str(read_json(companion(folder / SUMMARY, "config.json"))["name"])
     return ""
-
-
-def with_whereabouts(tables: str, folder: Path) -> str:
-    """Return a study's tables between its name and their files."""
-    name = name_of_study(folder)
-    files = ", ".join(path.name for path in sorted(folder.glob("*.csv")))
-    return "\n".join(
-        [*([f"Study {name}\n"] if name else []), tables, f"Tables: {folder}/: {files}"]
-    )
-
-
-def where_figures_are(results: Path) -> str:
-    """Return the folders of all figures."""
-    folders = sorted({path.parent for path in results.glob("**/figures/*.png")})
-    return "\n".join(["Figures:", *(f"  {folder}/" for folder in folders)])
 
 
 def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -110,7 +110,8 @@ def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
 
 LONG = ("fit_savi", "fit_predictor")
 PREDICTOR = "results/tiny/small/seed{}/{}/predictor.pt"
-ALONE = {*LONG, "import_savi", "import_predictor", "summarize", "collect_training_time"}
+ALONE = {*LONG, "import_savi", "import_predictor", "make_page", "summarize"}
+ALONE |= {"collect_training_time"}
 
 
 def submissions_in(text: str) -> list[list[Step]]:
