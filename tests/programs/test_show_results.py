@@ -153,9 +153,9 @@ def write_studies(folder):
 @pytest.mark.parametrize(
     ("options", "names", "values"),
     [
-        ((), ["second"], ["10"]),
-        (("--study", "first"), ["first"], ["20"]),
-        (("--all",), ["first", "second"], ["20", "10"]),
+        ((), ["second"], ["10.00"]),
+        (("--study", "first"), ["first"], ["20.00"]),
+        (("--all",), ["first", "second"], ["20.00", "10.00"]),
     ],
 )
 def test_the_last_study_or_a_named_one_or_all(tmp_path, capsys, options, names, values):
