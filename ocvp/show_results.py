@@ -43,14 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--brief", action="store_true", help="the main metrics alone (default: all tables)"
     )
     formats = parser.add_mutually_exclusive_group()
-    for name in ("markdown", "latex"):
+    for name, words in {"markdown": "Markdown", "latex": "LaTeX"}.items():
         formats.add_argument(
             f"--{name}",
             action="store_const",
             const=name,
             dest="format",
             default="text",
-            help=f"print the tables alone, in {name.title()} (default: text)",
+            help=f"print the tables alone, in {words} (default: text)",
         )
     args = parser.parse_args(argv)
     is_text = args.format == "text"
@@ -108,7 +108,8 @@ def read_tables(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         ValueError: If they were not made yet, or are damaged.
     """
     summary, comparisons = (_read_table(results / name, *TABLES[name]) for name in TABLES)
-    return summary.fillna({"predictor": "", "is_best": False}), comparisons
+    is_best = summary["is_best"].astype(str) == "True"  # of no rows too
+    return summary.fillna({"predictor": ""}).assign(is_best=is_best), comparisons
 
 
 def _read_table(path: Path, columns: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:

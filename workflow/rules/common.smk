@@ -124,4 +124,6 @@ onstart:
 if workflow.is_main_process and not IS_IMPORTED:
     plan.show_differences(CONFIG)
     warn_of_selection(CONFIG)
-    job_lines.attach(workflow, functools.partial(plan.forecast, workflow, CONFIG, JOBS.listing))
+    job_lines.attach(
+        workflow, functools.partial(plan.forecast, workflow, CONFIG, JOBS.listing)
+    )
