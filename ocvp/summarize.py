@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ocvp.config.tree import Config
+from ocvp.evaluation.best import mark_best
 from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tables import (
     COMPARISON_COLUMNS,
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if study is not None:
         check_products(study, only_scored=True)
     scores_of = args.scores or scores_of_study(study)
-    found = [read_scores(path) for path in scores_of]
+    found = mark_best([read_scores(path) for path in scores_of])
     # --- both tables, from the same scores
     making.read({"scores": scores_of})
     with all_or_none([*args.summary, *args.comparisons]):

@@ -635,6 +635,9 @@ MODULES: dict[str, Rows] = {
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
     "evaluation.baselines": of(FROM_PREDICTOR_SCORES),
+    "evaluation.best": of(TABLES),
+    "evaluation.result_tables": of(NOTHING),
+    "evaluation.table_formats": of(NOTHING),
     "evaluation.intervals": of(PREDICTED | FROM_PROBES),
     "evaluation.comparisons": of(PREDICTED),
     "evaluation.tracked_objects": of(PREDICTED),

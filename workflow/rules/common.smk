@@ -19,7 +19,7 @@ from ocvp.config.section import SPLITS
 from ocvp.config.tree import STUDIES
 from ocvp.config.whole import DEFAULT, read_as_written, runtime_json, with_name
 from ocvp.records import rules as table
-from ocvp.study import plan
+from ocvp.study import job_lines, plan
 from ocvp.study.chains import (
     any_of,
     chains,
@@ -124,3 +124,6 @@ onstart:
 if workflow.is_main_process and not IS_IMPORTED:
     plan.show_differences(CONFIG)
     warn_of_selection(CONFIG)
+    job_lines.attach(
+        workflow, functools.partial(plan.forecast, workflow, CONFIG, JOBS.listing)
+    )
