@@ -109,9 +109,9 @@ def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
 # --- groups ---------------------------------------------------------------------------------------
 
 LONG = ("fit_savi", "fit_predictor")
+OF_THE_STUDY = ("make_page", "summarize", "collect_training_time")
 PREDICTOR = "results/tiny/small/seed{}/{}/predictor.pt"
-ALONE = {*LONG, "import_savi", "import_predictor", "make_page", "summarize"}
-ALONE |= {"collect_training_time"}
+ALONE = {*LONG, "import_savi", "import_predictor", *OF_THE_STUDY}
 
 
 def submissions_in(text: str) -> list[list[Step]]:
