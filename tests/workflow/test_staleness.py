@@ -59,6 +59,7 @@ from staleness_rows import (
     TIMES,
     WINGS,
     Edit,
+    jobs,
     rows_of,
     set_key,
     wing_of,
@@ -720,8 +721,10 @@ def test_a_second_study_adds_its_tables_and_shares_the_rest(copied, finished, tm
         python=stub_python(copied / "stub"),
     )
     assert run.status == 0, run.text
-    assert jobs_in(run.text) == finished.expected(OF_ALL)
-    assert {path.name for path in (copied / "results/studies/second").iterdir()} == set(own)
+    page = jobs("make_page studies/second/rollouts.html")
+    assert jobs_in(run.text) == finished.expected(OF_ALL) | page
+    files = {path.name for path in (copied / "results/studies/second").iterdir()}
+    assert files == {*own, "rollouts.html"}
     now = {name: (copied / "results/studies/staleness" / name).stat() for name in own}
     assert now == former
     # and back: only the tables of the last study are those of another one

@@ -250,7 +250,7 @@ def test_summary(results, chain):
         rows = list(csv.DictReader(file))
     columns = (
         "dataset,savi,predictor,seed,protocol,split,metric,value,copy_last_frame,copy_last_slots,"
-        "constant_velocity,object_constant_velocity,ceiling"
+        "constant_velocity,object_constant_velocity,ceiling,is_best,reason"
     )
     assert list(rows[0]) == columns.split(",")
     predicted = {
