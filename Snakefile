@@ -28,6 +28,7 @@ rule all:
         rules.evaluate_predictor.input,
         JOBS.asked_probes,
         rules.figures.input,
+        [page_path(CONFIG)] if SHOWN["savi"] else [],
         # As paths: a workflow that imports this one may have other rules for the first ones.
         expand(
             "{folder}/{table}.csv",

@@ -68,6 +68,14 @@ class Figures(Section):
     """Frames a second of the animations."""
 
 
+class Page(Section):
+    """What the page of rollouts shows."""
+
+    num_videos: int = Field(default=16, ge=2, le=1000)
+    """Videos, the same share of each chain and protocol: its best, its worst, and evenly between;
+    at least two of each, so of more than half as many chains and protocols the first ones."""
+
+
 class Runtime(Section):
     """Where and how fast everything runs: no key here makes a product stale."""
 
@@ -158,6 +166,8 @@ class Config(Section):
     """Evaluation protocols by name."""
     figures: Figures = Figures()
     """What the figures show."""
+    page: Page = Page()
+    """What the page of rollouts shows."""
     runtime: Runtime = Runtime()
     """Where and how fast everything runs."""
     resources: dict[str, RuleResources] = Field(default={})

@@ -31,6 +31,7 @@ from ocvp.study.chains import (
     video_splits,
 )
 from ocvp.study.jobs import Jobs
+from ocvp.study.pages import page_path, shown_chains, shown_files
 from ocvp.study.products import asked_probes, trained_models
 from ocvp.study.rule_values import RuleValues, slot_chunk_options, uncounted
 from ocvp.study.selection import warn_of_selection
@@ -78,6 +79,7 @@ JOBS = Jobs(CONFIG)
 # Tables lie in both: in the first those of the study that was run last, in the other its own, which
 # no other study replaces.
 TABLE_FOLDERS = ["results", f"results/{STUDIES}/{CONFIG.name}"]
+SHOWN = shown_files(shown_chains(CONFIG))
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()
