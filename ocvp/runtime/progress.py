@@ -15,8 +15,8 @@ Item = TypeVar("Item")
 LINE_INTERVAL_SECONDS = 60.0
 """Where the output is no terminal, progress prints no line before that, and none more often."""
 LONGEST_SECONDS = 600.0
-LINE_SHARE = 0.1
-"""And one when a further tenth is done, or after the longest time."""
+LINE_SHARE = 0.2
+"""And one when a further fifth is done, or after the longest time."""
 SMOOTHING_SECONDS = 180.0
 """Over about how long the rate is averaged that the time left is reckoned from."""
 WIDE = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"

@@ -262,12 +262,12 @@ def lines_of(bar, capsys, steps):
     return during, capsys.readouterr().err.splitlines()
 
 
-def test_without_a_terminal_progress_is_a_line_for_each_tenth(capsys, monkeypatch):
+def test_without_a_terminal_progress_is_a_line_for_each_fifth(capsys, monkeypatch):
     monkeypatch.setattr("ocvp.runtime.progress.LINE_INTERVAL_SECONDS", 0.0)
     bar = progress(description="training SAVi", unit="step", total=100)
     during, last = lines_of(bar, capsys, steps=100)
     assert [line.split("|")[0].split()[3] for line in during] == [
-        f"{number}/100" for number in range(10, 101, 10)
+        f"{number}/100" for number in range(20, 101, 20)
     ]
     assert len(last) == 1
     assert last[0].startswith("training SAVi: 100% 100/100 [")
