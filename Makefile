@@ -15,7 +15,7 @@ ARCHIVE ?= study.tar.gz
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo trial test test-all test-slurm fuzz kills lint format bench tensorboard archive clean
+.PHONY: help install demo trial test test-all test-slurm fuzz kills lint format bench lpips-weights tensorboard archive clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' "$(strip $(MAKEFILE_LIST))" | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,8 +40,8 @@ $(TOOLS): $(STAMP) envs/requirements-dev.lock
 	@touch $@
 
 demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
-	$(BIN)/snakemake --cores $(CORES) --quiet rules
-	@$(BIN)/python -m ocvp.show_results
+	$(BIN)/snakemake --cores $(CORES)
+	@$(BIN)/python -m ocvp.show_results --brief
 
 trial: $(STAMP) ## Run docs/own_videos.md on films made for it (about 30 minutes on 2 cores)
 	$(BIN)/python tests/helpers/trial.py
@@ -79,6 +79,9 @@ format: $(TOOLS) ## Format all code
 
 bench: $(STAMP) ## Measure how fast models train, against the plain formulation (OPTIONS=--help; see docs/performance.md)
 	$(BIN)/python benchmarks/training_speed.py $(OPTIONS)
+
+lpips-weights: $(STAMP) ## Download the weights that LPIPS needs (0.8 GB), for those with a network
+	@$(BIN)/python -m ocvp.lpips_weights
 
 tensorboard: $(STAMP) ## Watch the trainings in the browser (options: make tensorboard OPTIONS="--port 6007")
 	@$(BIN)/python -m ocvp.watch $(OPTIONS)

@@ -28,10 +28,13 @@ rule all:
         rules.evaluate_predictor.input,
         JOBS.asked_probes,
         rules.figures.input,
-        # As paths: a workflow that imports this one may have other rules for them.
-        "results/summary.csv",
-        "results/comparisons.csv",
-        "results/training_time.csv",
+        [page_path(CONFIG)] if SHOWN["savi"] else [],
+        # As paths: a workflow that imports this one may have other rules for the first ones.
+        expand(
+            "{folder}/{table}.csv",
+            folder=TABLE_FOLDERS[: 1 if IS_IMPORTED else None],
+            table=["summary", "comparisons", "training_time"],
+        ),
 
 
 onsuccess:

@@ -2,6 +2,8 @@
 
     python -m ocvp.archive --output study.tar.gz
 
+Of several studies in one folder, that is the one which was run last.
+
 The file holds the models, scores, tables, figures and the records of everything (`provenance.json`,
 those of videos and slots too), the study's config, and a config that evaluates the packed models
 instead of training. Videos and slots are not in it: they are made again, from the same raw data.

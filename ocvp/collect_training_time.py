@@ -1,4 +1,4 @@
-"""Collect what each training took: results/training_time.csv.
+"""Collect what each training took: training_time.csv.
 
 The hours are those of all sessions of a run together. What only the last job knows (its duration
 with loading and saving, its peak memory) comes from the workflow's benchmark files; without them
@@ -58,20 +58,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--logs", type=Path, default=Path("logs"), help="folder of the benchmarks (default: logs)"
     )
-    parser.add_argument("--output", type=Path, required=True, help="table to write (CSV)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="table to write (CSV); with several paths, the same at each",
+    )
     args = parser.parse_args(argv)
     start_logging(args.log)
     making = Making("collect_training_time", argv)
-    check_writable(args.output)
+    for path in args.output:
+        check_writable(path)
     study, written = study_of(args)
     checkpoints = args.checkpoints or models_of_study(study)
     rows = [training_row(path, args.logs) for path in checkpoints]
     making.read({"training_time": [path.parent / TRAINING_TIME for path in checkpoints]})
-    with all_or_none([args.output]):
-        with atomic_path(args.output) as temporary:
-            pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
-        making.finish([args.output], written)
-    logger.info("table: %s", args.output)
+    with all_or_none(args.output):
+        for path in args.output:
+            with atomic_path(path) as temporary:
+                pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
+            making.finish([path], written)
+            logger.info("table: %s", path)
     return 0
 
 

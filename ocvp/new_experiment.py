@@ -4,7 +4,10 @@ Every key stands in it with its value, after a comment that says what it means.
 
 With `--like`, it is a shipped experiment, or one of yours, whose models get names of their own: it
 uses the videos of the old one, and never overwrites its models. With `--savi` besides, it trains
-predictors on that SAVi, which is not trained again.
+predictors on that SAVi, which is not trained again. In two steps:
+
+    python -m ocvp.new_experiment mine --like obj3d --predictors         # a SAVi alone
+    python -m ocvp.new_experiment later --like mine --savi savi_mine     # predictors on it
 
 With `--videos`, it is made for a folder of your own films: what they show is looked at, and the
 file says at its head what follows from that, and why.
@@ -87,7 +90,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--predictors",
         nargs="*",
         metavar="PREDICTOR",
-        help="predictors to keep, by kind or name; none after the option: SAVi only (default: all)",
+        help="predictors to keep, by kind or name; none after the option: SAVi only, and the file "
+        "has them ready for later (default: all)",
     )
     videos = parser.add_argument_group("with --videos")
     videos.add_argument(

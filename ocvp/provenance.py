@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocvp.records.chain import as_json, as_text, chain_of, walk
+from ocvp.records.chain import as_brief_text, as_json, as_text, chain_of, walk
 from ocvp.runtime.program import program_parser, run
 
 
@@ -19,7 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program (see the module's description)."""
     args = _parse(argv)
     chain = chain_of(args.path, verify=args.verify)
-    print(json.dumps(as_json(chain), indent=2) if args.json else "\n".join(as_text(chain)))
+    if args.json:
+        print(json.dumps(as_json(chain), indent=2))
+    else:
+        print("\n".join(as_brief_text(chain) if args.brief else as_text(chain)))
     faults = [node for node in walk(chain) if node.fault]
     if faults:
         raise ValueError(
@@ -36,7 +39,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="also compare the content of every file with its record (reads all videos and slots)",
     )
-    parser.add_argument("--json", action="store_true", help="print the records as one JSON value")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--brief", action="store_true", help="print one line for each product")
+    forms.add_argument("--json", action="store_true", help="print the records as one JSON value")
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Gather the scores of a study into tables: results/summary.csv and results/comparisons.csv.
+"""Gather the scores of a study into tables: summary.csv and comparisons.csv.
 
 The first holds every metric of every model beside its baselines, the second compares predictors
 with the baselines on the videos in which objects move.
@@ -6,13 +6,14 @@ with the baselines on the videos in which objects move.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ocvp.config.tree import Config
+from ocvp.evaluation.best import mark_best
 from ocvp.evaluation.score_files import read_score_file
 from ocvp.evaluation.tables import (
     COMPARISON_COLUMNS,
@@ -52,33 +53,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         "(DATASET/SAVI/seedN/evaluation.json, .../PREDICTOR/evaluation/PROTOCOL.json, and `probe` "
         "for `evaluation`; default: all of the study of --config)",
     )
-    parser.add_argument("--summary", type=Path, required=True, help="table of scores (CSV)")
-    parser.add_argument("--comparisons", type=Path, required=True, help="comparisons (CSV)")
+    for table, about in (("summary", "table of scores"), ("comparisons", "comparisons")):
+        parser.add_argument(
+            f"--{table}",
+            type=Path,
+            nargs="+",
+            required=True,
+            help=f"{about} (CSV); with several paths, the same at each",
+        )
     args = parser.parse_args(argv)
+    if len(args.summary) != len(args.comparisons):
+        parser.error("--summary and --comparisons need as many paths as each other")
     start_logging(args.log)
     making = Making("summarize", argv)
-    tables = {
-        args.summary: (summary_rows, SUMMARY_COLUMNS),
-        args.comparisons: (comparison_rows, COMPARISON_COLUMNS),
-    }
-    for path in tables:
+    for path in [*args.summary, *args.comparisons]:
         check_writable(path)
     # --- which scores
     study, written = study_of(args)
     if study is not None:
         check_products(study, only_scored=True)
     scores_of = args.scores or scores_of_study(study)
-    found = [read_scores(path) for path in scores_of]
+    found = mark_best([read_scores(path) for path in scores_of])
     # --- both tables, from the same scores
     making.read({"scores": scores_of})
-    with all_or_none(list(tables)):
-        for path, (rows_of, columns) in tables.items():
-            rows = [row for names, scores in found for row in rows_of(names, scores)]
-            with atomic_path(path) as temporary:
-                pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
-        making.finish(list(tables), written)
-    logger.info("tables: %s, %s", args.summary, args.comparisons)
+    with all_or_none([*args.summary, *args.comparisons]):
+        for summary, comparisons in zip(args.summary, args.comparisons, strict=True):
+            write_table(summary, SUMMARY_COLUMNS, summary_rows, found)
+            write_table(comparisons, COMPARISON_COLUMNS, comparison_rows, found)
+            making.finish([summary, comparisons], written)
+            logger.info("tables: %s, %s", summary, comparisons)
     return 0
+
+
+def write_table(
+    path: Path,
+    columns: Sequence[str],
+    rows_of: Callable[[dict[str, Any], dict[str, Any]], list[dict[str, Any]]],
+    found: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    """Write a table: the rows of all scores, which are given with the names of what they are of."""
+    rows = [row for names, scores in found for row in rows_of(names, scores)]
+    with atomic_path(path) as temporary:
+        pd.DataFrame(rows, columns=list(columns)).to_csv(temporary, index=False)
 
 
 def scores_of_study(config: Config | None) -> list[Path]:

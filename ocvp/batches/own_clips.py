@@ -29,8 +29,9 @@ def first_boxes(savi: SAVi, path: Path | None) -> np.ndarray | None:
     if path is None:
         raise ValueError(
             f"--boxes is missing: this SAVi starts from {savi.initializer_kind} of the objects "
-            "(initializer), so it needs a CSV or JSON file with a row y_min, x_min, y_max, x_max "
-            "for each object in the first frame, as fractions of the frame"
+            "(initializer). Write a file boxes.csv with a line y_min,x_min,y_max,x_max for each "
+            "object in the first frame, as fractions of the frame (0.10,0.25,0.40,0.55), and give "
+            "--boxes boxes.csv; or train a SAVi that needs none (initializer: learned_random)"
         )
     boxes = read_boxes(path)
     if len(boxes) > savi.num_slots:

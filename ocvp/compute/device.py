@@ -102,7 +102,6 @@ def compiled(function: Callable[..., Result], is_wanted: bool) -> Callable[..., 
             f"runtime.compile is true, but no C++ compiler ({', '.join(dict.fromkeys(names))}) is "
             "on the path; install one, or set runtime.compile: false"
         )
-    logger.info("runtime.compile: the first step of each size takes minutes")
     # Whole and last batches of training and validation, of two clip lengths, and their parts.
     torch._dynamo.config.recompile_limit = MOST_GRAPHS
     # Not dynamic: which kernel a batch meets must not depend on what came before, as a run that

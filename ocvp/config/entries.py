@@ -38,7 +38,8 @@ class Training(Section):
     """Threads of a CPU run. They count as settings because sums in another order change bits."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Numbers in which convolutions and large matrix products are computed; what is delicate stays
-    in float32; auto: bfloat16 on a GPU that supports it, else float32."""
+    in float32; auto: bfloat16 on a GPU that supports it, else float32. What auto stood for is
+    recorded, and a run goes on in that precision only."""
     tf32: bool = True
     """Whether an NVIDIA GPU may round the factors of float32 products to 10 bits (TF32)."""
     recoveries: int = Field(default=0, ge=0)

@@ -42,8 +42,8 @@ def new_experiment(
     """
     if savi is not None or predictors is not None:
         config = selected(config, savi, predictors)
-    # --- entries under their new names
-    renamed: dict[str, Any] = {}
+    # --- entries under their new names; the study's own comes from its file again
+    renamed: dict[str, Any] = {"name": None}
     new_names: dict[str, dict[str, str]] = {}
     for section in RENAMED:
         entries: Mapping[str, Any] = getattr(config, section)
@@ -80,7 +80,9 @@ def _entry(name: str) -> str:
 def selected(config: Config, savi: str | None, predictors: Sequence[str] | None) -> Config:
     """Return the part of a config that is about one SAVi and some predictors.
 
-    Studies that are about others are left out, and so are the entries that no study names.
+    Studies that are about others are left out, and so are the entries that no study names. Where no
+    predictors are asked for, those of these studies stay defined, for a later experiment on the
+    SAVi; and a study without any, as that one, means all that are defined.
 
     Raises:
         ValueError: If there is no such SAVi or predictor, or no study with both.
@@ -95,14 +97,22 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
         if unknown := [key for key in predictors if key not in known]:
             names = ", ".join(config.predictors) or "none"
             raise ValueError(f"--predictors names {unknown[0]!r}; the template has {names}")
+    if predictors is None and len(config.study) > 1 and not all(s.predictors for s in config.study):
+        raise ValueError(
+            "the template has several studies, and one without predictors: name those to take with "
+            f"--predictors, of {', '.join(config.predictors) or 'none'}"
+        )
     # --- studies of which something is left
     studies: list[Study] = []
+    for_later: set[str] = set()
     for study in config.study:
         models = [key for key in study.savi if savi in (None, _entry(key))]
-        on_them = [key for key in study.predictors if _entry(key) in kept]
+        there = study.predictors or list(config.predictors)
+        on_them = [key for key in there if _entry(key) in kept]
         if models and (on_them or not kept):
             update = {"savi": models, "predictors": on_them}
             studies.append(study.model_copy(update=update))
+            for_later |= set() if kept else set(map(_entry, there))
     if not studies:
         raise ValueError(
             f"no study of the template has the SAVi {savi} and predictors among {', '.join(kept)}"
@@ -111,6 +121,7 @@ def selected(config: Config, savi: str | None, predictors: Sequence[str] | None)
     named: dict[str, Any] = {"study": studies}
     for section in ("datasets", *RENAMED):
         used = {_entry(key) for study in studies for key in getattr(study, section)}
+        used |= for_later if section == "predictors" else set()
         entries = getattr(config, section)
         named[section] = {key: entry for key, entry in entries.items() if key in used}
     return config.model_copy(update=named)

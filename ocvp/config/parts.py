@@ -59,6 +59,11 @@ def figures(config: Config, names: Names) -> Section:
     return config.figures
 
 
+def page(config: Config, names: Names) -> Section:
+    """Return what the page of rollouts depends on, besides its inputs."""
+    return config.page
+
+
 def imported(config: Config, names: Names) -> ImportStage:
     """Return what a pretrained model depends on: what its entry says of the checkpoint's model."""
     entry = entry_of(config, names)

@@ -15,7 +15,16 @@ from ocvp.config.predictors import PredictorEntry
 from ocvp.config.savi import SaviEntry
 from ocvp.config.section import Name, NameOfVariant, Section, Split
 
-RESERVED_NAMES = ("videos", "slots", "evaluation", "probe", "figures", "resume", "tensorboard")
+STUDIES = "studies"
+"""Folder in `results/` that has a folder for each study, with its tables."""
+
+RESERVED_NAMES = (
+    *("videos", "slots", "evaluation", "probe", "figures", "resume", "tensorboard"),
+    STUDIES,
+)
+
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What a study's name must be: it is that of a folder, and often that of a file."""
 
 NOT_TEXT = ("na", "nan", "none", "null", "true", "false", "inf", "infinity")
 """What tables that hold it as a name read as missing, as a truth value or as a number."""
@@ -57,6 +66,14 @@ class Figures(Section):
     """Pixels of a figure for each pixel of a frame."""
     gif_fps: float = Field(default=5.0, gt=0)
     """Frames a second of the animations."""
+
+
+class Page(Section):
+    """What the page of rollouts shows."""
+
+    num_videos: int = Field(default=16, ge=2, le=1000)
+    """Videos, the same share of each chain and protocol: its best, its worst, and evenly between;
+    at least two of each, so of more than half as many chains and protocols the first ones."""
 
 
 class Runtime(Section):
@@ -149,10 +166,15 @@ class Config(Section):
     """Evaluation protocols by name."""
     figures: Figures = Figures()
     """What the figures show."""
+    page: Page = Page()
+    """What the page of rollouts shows."""
     runtime: Runtime = Runtime()
     """Where and how fast everything runs."""
     resources: dict[str, RuleResources] = Field(default={})
     """Resources by rule name; `every_rule` stands for all rules."""
+    name: Annotated[str, Field(pattern=STUDY_NAME, max_length=100)] | None = None
+    """Name of the study, whose tables stay in `results/studies/NAME/`; null: that of the last
+    config file, without its ending, and `demo` where there is none but the default."""
     study: Studies
     """What to build: one cross product, or a list of them."""
 

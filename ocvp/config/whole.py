@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ocvp.config.datasets import AnyDataset
@@ -11,7 +13,12 @@ from ocvp.config.messages import fault_list
 from ocvp.config.predictors import LstmEntry, TransformerEntry
 from ocvp.config.savi import TARGET_FIELDS, SaviEntry
 from ocvp.config.section import Section, validate
-from ocvp.config.tree import Config, Protocol
+from ocvp.config.tree import STUDY_NAME, Config, Protocol
+
+DEFAULT = Path("config/config.yaml")
+"""The config of a run that is given none."""
+DEFAULT_NAME = "demo"
+"""Name of the study of `DEFAULT`."""
 
 
 def read_config(value: dict[str, Any]) -> Config:
@@ -42,6 +49,29 @@ def read_as_written(value: dict[str, Any]) -> Config:
     if faults := dict.fromkeys(_faults(expand(config))):
         raise ValueError(fault_list("config", list(faults)))
     return config
+
+
+def with_name(value: dict[str, Any], files: Iterable[str | Path]) -> dict[str, Any]:
+    """Return a config that names its study: itself where it does, else after its last file.
+
+    Args:
+        value: The config as YAML gives it, of all files together.
+        files: The files, in their order; the default config gives no name but `demo`.
+
+    Raises:
+        ValueError: If the file has a name that no study may have.
+    """
+    if value.get("name") not in (None, "null"):
+        return value
+    named = [Path(file) for file in files if Path(file).parts[-2:] != DEFAULT.parts]
+    name = named[-1].stem if named else DEFAULT_NAME
+    if not re.fullmatch(STUDY_NAME, name):
+        raise ValueError(
+            f"the study is named after its config file {named[-1]}, but {name!r} is no name of a "
+            "study, which consists of letters, digits, dots, hyphens and underscores, with a "
+            "letter or digit first; give `name: ...` in the config, or rename the file"
+        )
+    return {**value, "name": name}
 
 
 def runtime_json(config: Config, processes: int | None = None) -> str:

@@ -1,8 +1,8 @@
 """LPIPS with AlexNet and VGG, from weights that are already on disk.
 
 The networks and their calibrated layers come with torchmetrics; the ImageNet weights of the
-networks are torchvision's and are looked for in torch.hub's checkpoint folder. Nothing is
-downloaded.
+networks are torchvision's and are looked for in torch.hub's checkpoint folder. Only `download` does
+what its name says; no stage calls it.
 
 H, W pixels; leading dimensions (videos, frames) are free and kept.
 """
@@ -26,6 +26,9 @@ _URLS: dict[str, str] = {
     "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
 }
+
+MISSING = "the weights of LPIPS are missing; see make lpips-weights"
+"""The reason in files of scores; which file is missing where, `unavailable_reason` says."""
 
 MIN_SIDE = {"alex": 31, "vgg": 16}
 """Smallest side of a frame in pixels: below, the last pooling layer has nothing left to pool."""
@@ -55,8 +58,26 @@ def unavailable_reason(network: Network) -> str | None:
         return None
     return (
         f"weights of LPIPS ({network}) are missing: no {path.name} in {path.parent}; "
-        f"download {_URLS[network]} into that folder (or set TORCH_HOME)"
+        f"download {_URLS[network]} into that folder with `make lpips-weights` (or set TORCH_HOME)"
     )
+
+
+def download(network: Network) -> Path:
+    """Download the ImageNet weights of `network` unless they are there, and return where they are.
+
+    Raises:
+        ValueError: If what was downloaded does not have the checksum in its name.
+        OSError: If the network or the disk fails.
+    """
+    path = weights_path(network)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digits = path.stem.rsplit("-", 1)[1]  # of its sha256
+        try:
+            torch.hub.download_url_to_file(_URLS[network], str(path), digits, progress=False)
+        except RuntimeError as error:
+            raise ValueError(f"{_URLS[network]}: {error}") from None
+    return path
 
 
 class Lpips(nn.Module):

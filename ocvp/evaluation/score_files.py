@@ -87,6 +87,8 @@ class ScoreFile(Content):
     protocol: Window | None = None
     comparisons: dict[str, Comparison | str | int] = Field(default={})
     """By metric; besides, `subset` and `num_videos`, or the `reason` why nothing is compared."""
+    per_video: dict[str, list[Value]] = Field(default={})
+    """By metric its value in each video, null where it is undefined."""
 
     @model_validator(mode="after")
     def _check(self) -> "ScoreFile":

@@ -42,8 +42,8 @@ class FrameScorer:
                 self.reasons[name] = _too_small(name.upper(), side, resolution)
         for network in get_args(perceptual.Network):
             name, side = f"lpips_{network}", perceptual.MIN_SIDE[network]
-            if reason := perceptual.unavailable_reason(network):
-                self.reasons[name] = reason
+            if perceptual.unavailable_reason(network):
+                self.reasons[name] = perceptual.MISSING
             elif min(resolution) < side:
                 self.reasons[name] = _too_small(f"LPIPS ({network})", side, resolution)
             else:

@@ -9,7 +9,7 @@ from ocvp.evaluation.metrics import BASELINES, CONSTANT, NAIVE_SEGMENTERS
 
 NAMES = ("dataset", "savi", "predictor", "seed", "protocol", "split")
 """Columns that say what is scored."""
-SUMMARY_COLUMNS = (*NAMES, "metric", "value", *BASELINES)
+SUMMARY_COLUMNS = (*NAMES, "metric", "value", *BASELINES, "is_best", "reason")
 QUANTITIES = ("gap", "gain", "gain_over_constant_velocity", "beyond_half_gap")
 """What has an interval."""
 BOUNDS = ("mean", "low", "high")
@@ -30,7 +30,7 @@ def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str
 
     Args:
         names: What the path of the scores says of them: data set, SAVi, predictor, ...
-        scores: Content of the file.
+        scores: Content of the file, with the metrics in which it is the `best` (`mark_best`).
     """
     split = scores.get("split") or scores["protocol"]["split"]
     naive_models = () if names.get("predictor") else (*NAIVE_SEGMENTERS, CONSTANT)
@@ -38,7 +38,8 @@ def summary_rows(names: dict[str, Any], scores: dict[str, Any]) -> list[dict[str
     for metric, entry in scores["metrics"].items():
         baselines = {key: entry.get(key) for key in BASELINES}
         row = {**names, "split": split, "metric": metric, "value": entry["mean"], **baselines}
-        rows.append(row)
+        row["reason"] = entry.get("reason")  # why there is no value
+        rows.append({**row, "is_best": metric in scores.get("best", ())})
         for naive in filter(entry.__contains__, naive_models):
             rows.append({**row, "savi": naive, "value": entry[naive]})
     return rows

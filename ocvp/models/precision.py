@@ -32,7 +32,8 @@ def resolve_precision(name: str, device: torch.device | str) -> Precision:
 
     Args:
         name: `float32`, `bfloat16`, or `auto`: bfloat16 on a GPU that has it in hardware
-            (compute capability 8.0), float32 elsewhere.
+            (compute capability 8.0), float32 elsewhere. Also on CPUs that have it, where it may
+            cost time (docs/performance.md).
         device: The device to train on.
 
     Raises:

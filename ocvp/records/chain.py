@@ -18,6 +18,8 @@ from ocvp.runtime.files import companion
 SHOWN_DIGITS = 12
 """Of a digest, in text; `--json` has all."""
 
+DATE_CHARACTERS = len("2026-01-31")
+
 SHOWN_VERSIONS = ("ocvp", "python", "torch", "cuda", "numpy")
 
 
@@ -134,7 +136,7 @@ def as_json(node: Node) -> dict[str, Any]:
 def as_text(node: Node, indent: str = "") -> Iterator[str]:
     """Yield the lines that show a chain, each product before what it was made of."""
     label = f"{node.role}: " if node.role else ""
-    notes = [note for note in (_note(node), node.fault and f"BROKEN: {node.fault}") if note]
+    notes = [note for note in (_note(node), _broken(node)) if note]
     yield f"{indent}{label}{node.path}{''.join(f'  ({note})' for note in notes)}"
     if node.record is None or node.is_repeated:
         return
@@ -142,6 +144,29 @@ def as_text(node: Node, indent: str = "") -> Iterator[str]:
     yield from (f"{indent}{line}" for line in _about(node.path, node.record))
     for part in node.inputs:
         yield from as_text(part, indent)
+
+
+def as_brief_text(node: Node, indent: str = "") -> Iterator[str]:
+    """Yield a line for each product of a chain, but none for what stands there before."""
+    if node.is_repeated and not node.fault:
+        return
+    digest = short(node.record.content["products"][node.path.name]) if node.record else ""
+    facts = (*(_origin(node.record) if node.record else ()), digest, _note(node), _broken(node))
+    yield f"{indent}{node.path}  {', '.join(filter(None, facts))}".rstrip()
+    for part in node.inputs:
+        yield from as_brief_text(part, f"{indent}  ")
+
+
+def _origin(record: Record) -> Iterator[str]:
+    """Yield in a word each what made a product, with which seed, and when."""
+    content = record.content
+    yield content["rule"]
+    yield "" if content.get("seed") is None else f"seed {content['seed']}"
+    yield content["finished"][:DATE_CHARACTERS]
+
+
+def _broken(node: Node) -> str:
+    return f"BROKEN: {node.fault}" if node.fault else ""
 
 
 def _note(node: Node) -> str:

@@ -48,6 +48,20 @@ def code_digest(*modules: str) -> str:
     return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()
 
 
+def package_files_digest(pattern: str) -> str:
+    """Return a digest of what files of the package hold that are no modules.
+
+    Args:
+        pattern: Which files, from the folder of the package; they count in the order of their
+            names.
+
+    Returns:
+        A sha256 in hexadecimal.
+    """
+    paths = sorted(_source(PACKAGE).parent.glob(pattern))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
+
+
 def import_closure(*modules: str) -> set[str]:
     """Return the modules and all that they import from this package, without what is no code.
 

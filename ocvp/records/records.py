@@ -5,14 +5,16 @@ commit and duration. `python -m ocvp.provenance` follows records from a product 
 `ocvp.study.staleness` compares them with a config.
 """
 
+import contextlib
 import datetime
 import json
+import logging
 import os
 import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,9 +31,18 @@ from ocvp.runtime.json_files import read_content
 if TYPE_CHECKING:
     import torch
 
+logger = logging.getLogger(__name__)
+
 NAME = "provenance.json"
+FIGURES = f"figures/*{NAME}"
+"""Where records of figures lie."""
+COMPANIONS = ("config.json", "command.sh", NAME)
+"""What lies beside each product."""
 TRAINING_TIME = "training_time.json"
 """Beside a checkpoint: steps, epochs, seconds and device of its training, all sessions together."""
+
+DRAWING, MODELLING = "draw_", ("fit_", "import_")
+"""How the names of the rules that make figures, and models, begin."""
 
 Inputs = Mapping[str, Path | Sequence[Path] | None]
 """What a program read, by its role: `{"savi": ..., "videos": ...}`."""
@@ -86,6 +97,9 @@ class Making:
     ) -> None:
         """Write what accompanies products: their config, command and record.
 
+        Figures that no longer hold go: those of a model that is replaced, and those that the last
+        drawing made besides these.
+
         Args:
             products: All that the program made, in one folder; the first one names the record.
             section: The validated config of the stage.
@@ -118,7 +132,13 @@ class Making:
             "seconds": round(time.monotonic() - self._start, 1),
             **more,
         }
-        write_json(companion(products[0], NAME), record)
+        path = companion(products[0], NAME)
+        former = _readable(path)
+        write_json(path, record)
+        if self.rule.startswith(DRAWING) and former:
+            _remove(path.parent, former.content["products"].keys() - record["products"].keys())
+        elif self.rule.startswith(MODELLING):
+            remove_figures(products[0], record["products"][products[0].name])
 
 
 class Record(NamedTuple):
@@ -166,6 +186,60 @@ def read_record(path: Path) -> Record:
         return Record(path, read_content(path, Provenance))
     except ValueError as error:
         raise ValueError(f"{error}; make its product again") from None
+
+
+def _readable(path: Path) -> Record | None:
+    """Return a record; None where there is none, or one that is damaged."""
+    with contextlib.suppress(ValueError):
+        return read_record(path)
+    return None
+
+
+# --- figures that no longer hold -----------------------------------------------------------------
+
+
+def remove_figures(model: Path, digest: str) -> None:
+    """Remove the figures that were made of what a model's file held before, with their records.
+
+    They lie in `figures/` beside the model, beside the predictors that build on it, and beside the
+    SAVi that it builds on.
+
+    Args:
+        model: The model's file.
+        digest: What it holds now (`content_digest`).
+    """
+    model = model.absolute()
+    beside, above = model.parent, model.parent.parent
+    found = [*beside.glob(FIGURES), *beside.glob(f"*/{FIGURES}"), *above.glob(FIGURES)]
+    for record in filter(None, map(_readable, found)):
+        is_figure = record.content["rule"].startswith(DRAWING)
+        if is_figure and _is_of_another(record, model, digest):
+            stem = record.path.name.removesuffix(NAME)
+            companions = [f"{stem}{name}" for name in COMPANIONS]
+            _remove(record.path.parent, [*record.content["products"], *companions])
+
+
+def _is_of_another(record: Record, model: Path, digest: str) -> bool:
+    """Tell whether a product was made, directly or not, of another content of a model's file."""
+    waiting, seen = [record], {model}
+    while waiting:
+        for _, path, read in waiting.pop().inputs():
+            path = path.absolute()
+            if path == model and read != digest:
+                return True
+            if path not in seen:
+                seen.add(path)
+                with contextlib.suppress(ValueError):  # what is damaged says nothing
+                    waiting += filter(None, [find_record(path)])
+    return False
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files of a folder that are there; a record cannot name one elsewhere."""
+    for name in sorted(name for name in names if name == Path(name).name):
+        with contextlib.suppress(FileNotFoundError):  # another training may remove it too
+            (folder / name).unlink()
+            logger.debug("removed %s, which showed what was replaced", folder / name)
 
 
 def content_digest(path: Path, known: str | None = None) -> str:

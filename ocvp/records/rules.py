@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from ocvp.config import parts
 from ocvp.config.section import canonical_json
-from ocvp.config.tree import Config
+from ocvp.config.tree import STUDIES, Config
 from ocvp.data.sources import source_modules
-from ocvp.records.digests import code_digest
+from ocvp.records.digests import code_digest, package_files_digest
 
 SAVI = "{dataset}/{savi}/seed{seed}"
 PREDICTOR = f"{SAVI}/{{predictor}}"
@@ -31,6 +31,8 @@ class Rule(NamedTuple):
     """The part of the config that the product depends on; None: on the study, by its inputs."""
     loads: tuple[str, ...] = ()
     """Modules that the program loads by need."""
+    files: str = ""
+    """Pattern of what it reads of the package besides modules, from its folder; empty: nothing."""
     threads: int | None = 1
     """Cores; None: `training.num_threads` for each process of the training."""
     mem_mb: int = 1000
@@ -42,7 +44,7 @@ class Rule(NamedTuple):
 
 
 TRAINING: dict[str, Any] = {"threads": None, "mem_mb": 4000, "runtime": 1440}
-SCORING: dict[str, Any] = {"threads": 2, "mem_mb": 4000, "runtime": 120}
+SCORING: dict[str, Any] = {"threads": 2, "mem_mb": 4000}
 """Of what runs a trained model over videos or slots."""
 
 RULES: dict[str, Rule] = {
@@ -112,6 +114,14 @@ RULES: dict[str, Rule] = {
     ),
     "draw_curves": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_curves.png", parts.figures),
     "draw_probes": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_probe.png", parts.figures),
+    "make_page": Rule(
+        "ocvp.make_page",
+        f"{STUDIES}/{{study}}/rollouts.html",
+        parts.page,
+        MODELS,
+        files="pictures/page/*",
+        mem_mb=2000,
+    ),
     "summarize": Rule("ocvp.summarize", "summary.csv", None),
     "collect_training_time": Rule("ocvp.collect_training_time", "training_time.csv", None),
 }
@@ -133,7 +143,8 @@ def stage_digest(rule: str, kind: str | None = None) -> str:
             chunks are deleted after it, so only the merged file can be found stale.
     """
     source = () if kind is None else source_modules(kind)
-    return code_digest(RULES[rule].program, *RULES[rule].loads, *source)
+    code = code_digest(RULES[rule].program, *RULES[rule].loads, *source)
+    return f"{code} {package_files_digest(RULES[rule].files)}" if RULES[rule].files else code
 
 
 def stage_config(config: Config, rule: str, names: parts.Names) -> str:

@@ -21,13 +21,17 @@ logger = logging.getLogger("ocvp")
 def start_logging(log: Path | None) -> None:
     """Send messages to stderr, and everything, warnings and tracebacks included, to `log`.
 
+    Where a log is kept and stderr is no terminal, as in most runs of the workflow, it gets warnings
+    and errors only.
+
     Raises:
         OSError: If the log cannot be written.
     """
     logger.setLevel(logging.DEBUG)
     logger.handlers.clear()
     name = f"process {rank()}: " if rank() else ""
-    terminal = _TerminalHandler(logging.WARNING if rank() else logging.INFO)
+    is_brief = rank() or (log is not None and not sys.stderr.isatty())
+    terminal = _TerminalHandler(logging.WARNING if is_brief else logging.INFO)
     terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
     logger.addHandler(terminal)
     if log is not None:

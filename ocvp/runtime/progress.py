@@ -8,10 +8,17 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from ocvp.runtime.logs import logger
+
 Item = TypeVar("Item")
 
-LINE_INTERVAL_SECONDS = 30.0
-"""How often progress prints a line where the output is no terminal."""
+LINE_INTERVAL_SECONDS = 60.0
+"""Where the output is no terminal, progress prints no line before that, and none more often."""
+LONGEST_SECONDS = 600.0
+LINE_SHARE = 0.2
+"""And one when a further fifth is done, or after the longest time."""
+SMOOTHING_SECONDS = 180.0
+"""Over about how long the rate is averaged that the time left is reckoned from."""
 WIDE = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 NARROW = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 WIDE_COLUMNS = 110
@@ -19,7 +26,7 @@ WIDE_COLUMNS = 110
 
 
 class progress(tqdm):  # noqa: N801 - used like the function tqdm
-    """A tqdm bar on a terminal; elsewhere a line every 30 seconds, and one at the end.
+    """A tqdm bar on a terminal; elsewhere some lines, and how it ended, where it takes long.
 
     Args:
         iterable: What to go through; None where `update` is called by hand.
@@ -42,7 +49,9 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
         has_long_text: bool = False,
     ):
         self._is_terminal, self._has_long_text = sys.stderr.isatty(), has_long_text
-        self._last_line = time.monotonic()
+        self._last_line, self._has_printed = time.monotonic(), False
+        self._last_n: float = initial
+        interval = 0.2 if self._is_terminal else 1.0
         super().__init__(
             iterable,
             desc=description,
@@ -51,7 +60,9 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
             initial=initial,
             disable=not is_shown,
             file=sys.stderr,
-            mininterval=0.2 if self._is_terminal else 1.0,
+            mininterval=interval,
+            miniters=1,  # tqdm's own would follow the rate as slowly
+            smoothing=interval / SMOOTHING_SECONDS,  # weight of what the last interval says
             # A terminal that does not know its size (a container's) would hide the bar.
             **({"dynamic_ncols": True} if _size_is_known() else {"ncols": 100, "nrows": 24}),
         )
@@ -63,8 +74,11 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
                 columns = self.format_dict["ncols"] or 0
                 self.bar_format = WIDE if columns >= WIDE_COLUMNS else NARROW
             return super().display(*args, **kwargs)
-        if time.monotonic() - self._last_line >= LINE_INTERVAL_SECONDS:
-            self._print_line()
+        seconds = time.monotonic() - self._last_line
+        is_far = self.n - self._last_n >= LINE_SHARE * (self.total or 0)
+        if seconds >= (LINE_INTERVAL_SECONDS if is_far else LONGEST_SECONDS):
+            print(self._line(), file=sys.stderr, flush=True)
+            self._last_line, self._last_n, self._has_printed = time.monotonic(), self.n, True
         return None
 
     def go_back(self, number: int) -> None:
@@ -74,16 +88,17 @@ class progress(tqdm):  # noqa: N801 - used like the function tqdm
         self.refresh()
 
     def close(self) -> None:
-        """End the bar; where there is no terminal, print how it ended."""
+        """End the bar; where there is no terminal, say how it ended."""
         if not self._is_terminal and not self.disable:
-            self._print_line()
+            if self._has_printed:
+                print(self._line(), file=sys.stderr, flush=True)
+            else:  # quick work is other news: in the log, where one is kept
+                logger.info(self._line())
             self.delay = float("inf")  # nothing was shown that tqdm would have to end with a line
         super().close()
 
-    def _print_line(self) -> None:
-        self._last_line = time.monotonic()
-        values = {**self.format_dict, "ncols": 0, "bar_format": None}
-        print(self.format_meter(**values), file=sys.stderr, flush=True)
+    def _line(self) -> str:
+        return str(self.format_meter(**{**self.format_dict, "ncols": 0, "bar_format": None}))
 
 
 def _size_is_known() -> bool:

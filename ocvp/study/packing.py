@@ -49,7 +49,7 @@ each of them.
 
 
 def pack(output: Path, name: str) -> None:
-    """Pack the study in `results/` of the working folder.
+    """Pack the study in `results/` of the working folder, of several the last one.
 
     Args:
         output: File to write.
@@ -60,6 +60,7 @@ def pack(output: Path, name: str) -> None:
     """
     # --- what goes in; faults are found before anything is written
     config, written = read_study()
+    check_tables(config)
     check_products(config)
     files = files_of(config)
     texts = {
@@ -110,6 +111,21 @@ def read_study() -> tuple[Config, dict[str, Any]]:
         return read_config(written), written
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def check_tables(config: Config) -> None:
+    """Check that all tables in `results/` are those of one study.
+
+    Raises:
+        ValueError: If one is of another study than the first, whose config is given.
+    """
+    for table in TABLES[1:]:
+        record = find_record(RESULTS / table)
+        if record and (name := record.content["config"].get("name")) != config.name:
+            raise ValueError(
+                f"{RESULTS / table} is of the study {name}, but {RESULTS / TABLES[0]} of "
+                f"{config.name}; run `snakemake --cores 2` with the config of one of them first"
+            )
 
 
 def files_of(config: Config) -> list[Path]:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import statistics
 import sys
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,6 +29,8 @@ TRAININGS = ("fit_savi", "fit_predictor")
 # Stands for the model of an entry that only its pretrained file knows.
 UNKNOWN_MODEL = SaviModel(num_slots=11)
 
+WIDTH = 100
+"""Characters of a line."""
 FORBIDDEN = {
     os.pathsep: "it would be two folders in PYTHONPATH",
     "{}": "Snakemake takes braces for a wildcard",
@@ -89,18 +92,22 @@ Listings = Callable[[str, str], Listing]
 
 def show(workflow: Any, config: Config, listings: Listings) -> None:
     """Print the plan of a Snakemake run that is about to start."""
+    if text := forecast(workflow, config, listings):
+        print(text, file=sys.stderr, flush=True)
+
+
+def forecast(workflow: Any, config: Config, listings: Listings) -> str:
+    """Return the plan of a Snakemake run; empty where no job is this workflow's."""
     jobs = [
         # A workflow that imports this one may rename its rules, and has rules of its own.
         Job(Path(job.benchmark).stem, dict(job.wildcards_dict), job.threads, Path(job.benchmark))
         for job in workflow.dag.needrun_jobs()
         if job.benchmark and Path(job.benchmark).stem in RULES
     ]
-    if jobs:
-        settings = workflow.resource_settings
-        # On a cluster there are no cores to share, but so many jobs at once (`nodes`).
-        cores = settings.cores or settings.nodes or 1
-        text = describe(jobs, config, listings, Path.cwd(), cores)
-        print(text, file=sys.stderr, flush=True)
+    settings = workflow.resource_settings
+    # On a cluster there are no cores to share, but so many jobs at once (`nodes`).
+    cores = settings.cores or settings.nodes or 1
+    return describe(jobs, config, listings, Path.cwd(), cores) if jobs else ""
 
 
 def show_differences(config: Config) -> None:
@@ -129,7 +136,8 @@ def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, 
     counts = Counter(job.rule for job in jobs)
     in_order = {rule: counts[rule] for rule in RULES if rule in counts}
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
-    lines = [f"This run: {len(jobs)} jobs ({names})."]
+    text = f"This run: {len(jobs)} jobs ({names})."
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False)
     if "draw_rollouts" in counts:
         asked = config.figures.num_videos
         drawn = num_rollouts(config, lambda *names: listings(*names).num_videos)

@@ -1,8 +1,9 @@
 """Training a slot predictor: windows of the cached slots, rolled out through its own predictions.
 
-B batch, T frames, N slots, D slot_dim, H W pixels.
+B batch, T frames, F frames of all windows, N slots, D slot_dim, H W pixels.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.models.savi import SAVi
-from ocvp.training.losses import predictor_loss
+from ocvp.training.decoding import mean_squares
+from ocvp.training.losses import predictor_loss, square
 from ocvp.training.task import Task
 
 
@@ -74,7 +76,8 @@ class PredictorTask(Task):
             del sources[0]["frames"]
         length, key = settings.num_context + settings.num_preds, "training.num_context + num_preds"
         self._open([train[0], validation[0]], sources, length, key, self._device)
-        self._compute = compiled(self._errors, runtime.compile)
+        self._rollout = compiled(self._rolled_out, runtime.compile)
+        self._decoded_squares = compiled(self._squares, runtime.compile)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the errors of a batch of rollouts."""
@@ -109,38 +112,41 @@ class PredictorTask(Task):
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch
         slots = fields["slots"].to(self._device, non_blocking=True)  # (B, T, N, D)
-        frames = None
-        if self._settings.frame_loss_weight > 0:  # frames that do not count need no decoding
-            # All of them first: a part of a pinned tensor would be copied twice.
-            frames = fields["frames"].to(self._device, non_blocking=True)
-            # uint8 (B, T, H, W, 3) to float32 (B, num_preds, 3, H, W)
-            frames = to_model(frames[:, self._settings.num_context :], self._device)
-        return self._compute(slots, frames, teacher_forcing)
-
-    def _errors(
-        self, slots: Tensor, frames: Tensor | None, teacher_forcing: bool
-    ) -> dict[str, Tensor]:
-        """Return the losses of a window; the part that is compiled.
-
-        Args:
-            slots: Shape (B, num_context + num_preds, N, D).
-            frames: The true frames that are predicted, shape (B, num_preds, 3, H, W); None where
-                they do not count.
-            teacher_forcing: Whether to go on from true slots.
-        """
-        settings = self._settings
-        context = slots[:, : settings.num_context]  # (B, num_context, N, D)
-        future = slots[:, settings.num_context :]  # (B, num_preds, N, D)
-        teacher = future if teacher_forcing else None
-        predicted = rollout(self.module, context, settings.num_preds, teacher)  # as `future`
-        if frames is None:
+        predicted = self._rollout(slots, teacher_forcing)  # (B, num_preds, N, D)
+        settings, future = self._settings, slots[:, self._settings.num_context :]
+        if settings.frame_loss_weight == 0:  # frames that do not count need no decoding
             slot_mse = functional.mse_loss(predicted, future)
             return {"loss": settings.slot_loss_weight * slot_mse, "slot_mse": slot_mse}
+        # All of them first: a part of a pinned tensor would be copied twice.
+        frames = fields["frames"].to(self._device, non_blocking=True)
+        # uint8 (B, T, H, W, 3) to float32 (B, num_preds, 3, H, W)
+        frames = to_model(frames[:, settings.num_context :], self._device)
+        frame_mse, _ = mean_squares(
+            self._decoded_squares,
+            predicted.flatten(0, 1),  # (B * num_preds, N, D)
+            {"frames": frames.flatten(0, 1)},
+            {"frames": 1.0},
+            [],
+        )
         return predictor_loss(
-            self._savi.decode(predicted).reconstruction,  # (B, num_preds, 3, H, W)
-            frames,
+            frame_mse,
             predicted,
             future,
             frame_weight=settings.frame_loss_weight,
             slot_weight=settings.slot_loss_weight,
         )
+
+    def _rolled_out(self, slots: Tensor, teacher_forcing: bool) -> Tensor:
+        """Return the predictions of a window, (B, num_preds, N, D); a part that is compiled.
+
+        Args:
+            slots: Shape (B, num_context + num_preds, N, D).
+            teacher_forcing: Whether to go on from true slots.
+        """
+        context, future = slots.split([self._settings.num_context, self._settings.num_preds], 1)
+        teacher = future if teacher_forcing else None
+        return rollout(self.module, context, self._settings.num_preds, teacher)
+
+    def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""
+        return {"frames": square(self._savi.decode(slots).reconstruction, truths["frames"])}

@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ocvp.config.section import canonical_json
+from ocvp.models.precision import Precision
 from ocvp.models.tensor_files import read_tensors, tensor_bytes
 from ocvp.records.changes import changes_between, describe_changes
 from ocvp.records.rules import stage_digest
@@ -38,6 +39,9 @@ EXTENDABLE = tuple(
 )
 """What may differ in a run that is extended."""
 
+PRECISION = "config training.precision"
+"""What may differ although the config does not: what `auto` stands for depends on the machine."""
+
 FINGERPRINT = "fingerprint"
 """Where each state keeps it too, in case that the file of that name is damaged."""
 
@@ -50,18 +54,23 @@ STATE_NAME = re.compile(
 )
 
 
-def fingerprint(rule: str, stage: BaseModel, seed: int, inputs: Sequence[Path]) -> dict[str, Any]:
+def fingerprint(
+    rule: str, stage: BaseModel, precision: Precision, seed: int, inputs: Sequence[Path]
+) -> dict[str, Any]:
     """Return what a training depends on, by name.
 
     Args:
         rule: The rule that the program stands behind, whose code counts.
         stage: The stage's config.
+        precision: What it is trained in; it stands in the place of the config's, so that a run of
+            `auto` and one that names the same precision are one run.
         seed: The run's seed.
         inputs: Files that are read; their contents count, not their names.
     """
     config = json.loads(canonical_json(stage))
     for key in WITHOUT_EFFECT:
         config["training"].pop(key, None)
+    config["training"]["precision"] = precision
     return {
         "config": config,
         "code": stage_digest(rule),
@@ -84,9 +93,11 @@ class ResumeFolder:
         fresh: Whether to start anew even where the folder fits.
         extend: Whether to go on with a run that differs only in how long it trains (EXTENDABLE).
         must_extend: The same, and to refuse to train anew where it differs in more.
+        is_auto: Whether the fingerprint's precision is this machine's choice, and not the config's.
 
     Raises:
-        ValueError: If a run that must be extended cannot be.
+        ValueError: If a run that must be extended cannot be, or the stored one differs only in what
+            another machine chose.
         OSError: If the folder cannot be written.
     """
 
@@ -97,11 +108,13 @@ class ResumeFolder:
         fresh: bool = False,
         extend: bool = False,
         must_extend: bool = False,
+        is_auto: bool = False,
     ):
         self.folder = folder
         self._fingerprint = json.loads(json.dumps(fingerprint))  # as it comes back from a file
         self._fingerprint_path = folder / "fingerprint.json"
         self._damaged: set[Path] = set()  # states that were found to be so; they count as none
+        self._is_auto = is_auto
         self._take_over(fresh, extend, must_extend)
 
     def exists(self) -> bool:
@@ -177,10 +190,18 @@ class ResumeFolder:
         changes = changes_between(stored, self._fingerprint)
         if not changes:
             return ""
+        allowed = set(EXTENDABLE) if extend or must_extend else set()
+        if self._is_auto and changes.keys() - allowed == {PRECISION}:
+            former, now = (text.strip('"') for text in changes[PRECISION])
+            raise ValueError(
+                f"training.precision is auto, which stands for {now} on this machine, but the run "
+                f"in {self.folder} was trained in {former}; set training.precision to {former} to "
+                f"go on with it here, or to {now} to train anew"
+            )
         difference = f"changed: {describe_changes(changes)}"
         if not (extend or must_extend):
             return difference
-        if changes.keys() <= set(EXTENDABLE):
+        if changes.keys() <= allowed:
             # Nothing is written before more was trained: until then it is the run that it was.
             logger.info("extending the earlier run (%s)", difference)
             return ""

@@ -118,7 +118,8 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
     with also_logged(args.output.parent / "training.log"):
         # --- is it a run that was begun before? ---------------------------------------------------
         start = {"start": subject.start} if subject.start else {}
-        identity = fingerprint(session.rule, stage, args.seed, data) | subject.content | start
+        identity = fingerprint(session.rule, stage, setup.precision, args.seed, data)
+        identity |= subject.content | start
         resume = ResumeFolder(
             session.resume_folder,
             identity,
@@ -126,6 +127,7 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             # Asked of a whole study, where a training may have other inputs now: it starts anew.
             extend=session.runtime.extend,
             must_extend=args.extend,
+            is_auto=stage.training.precision == "auto",
         )
         # What was read already is not read again: the data, and the weights of checkpoints.
         known = dict(zip(data, identity["inputs"], strict=True)) | subject.digests
@@ -149,4 +151,11 @@ def _train_and_save(session: Session, subject: Subject, group: Group, origin: st
             write_record(args.output, args.checkpoint, digest=origin)
             # The seconds of all sessions, and what trained it, which may not be what writes it.
             seconds = round(state.seconds, 1)
-            making.finish(products, stage, seed=args.seed, seconds=seconds, made_by=state.made_by)
+            making.finish(
+                products,
+                stage,
+                seed=args.seed,
+                seconds=seconds,
+                made_by=state.made_by,
+                precision=setup.precision,
+            )

@@ -1,6 +1,6 @@
 """Training a SAVi: clips of each video, reconstructed.
 
-B batch, T frames, N slots, H W pixels.
+B batch, T frames, F frames of all clips, N slots, D slot_dim, H W pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ from ocvp.compute.device import compiled
 from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
-from ocvp.training.losses import savi_losses
+from ocvp.training.decoding import mean_squares
+from ocvp.training.losses import savi_squares
 from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
@@ -62,11 +63,12 @@ class SaviTask(Task):
             for path in videos
         ]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)
-        self._weights = settings.target.weights
-        self._compute = compiled(self._errors, runtime.compile)
+        self._weights = {"frames": 1.0} | settings.target.weights
+        self._encode = compiled(savi.encode, runtime.compile)
+        self._decoded_squares = compiled(self._squares, runtime.compile)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        """Return the errors of a batch of clips (`ocvp.training.losses.savi_losses`)."""
+        """Return the weighted error of a batch of clips and, where there are targets, its parts."""
         return self._losses(batch, "train", epoch)
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -123,13 +125,22 @@ class SaviTask(Task):
         inputs = savi_inputs(
             self.module, windows, fields, seed=self._seed, purpose=purpose, epoch=epoch
         )
-        targets = make_targets(self.module.targets, inputs["frames"], fields)
-        return self._compute(targets=targets, **inputs)
+        truths = {"frames": inputs["frames"]}
+        truths |= make_targets(self.module.targets, inputs["frames"], fields)
+        # Time first: the frames without a target, which end each clip, come last.
+        loss, means = mean_squares(
+            self._decoded_squares,
+            self._encode(**inputs).transpose(0, 1).flatten(0, 1),  # (T * B, N, D)
+            {name: true.transpose(0, 1).flatten(0, 1) for name, true in truths.items()},
+            self._weights,
+            list(self.module.decoder.parameters()),
+        )
+        if len(means) == 1:
+            return {"loss": loss}
+        names = {"frames": "frame_mse"}
+        return {"loss": loss} | {names.get(k, f"{k}_mse"): mean for k, mean in means.items()}
 
-    def _errors(
-        self, frames: Tensor, targets: Mapping[str, Tensor], **conditions: Tensor
-    ) -> dict[str, Tensor]:
-        """Return the losses of what a SAVi is given; the part that is compiled."""
-        slots = self.module.encode(frames, **conditions)
+    def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""
         output, predicted = self.module.decode_with_targets(slots)
-        return savi_losses(output.reconstruction, frames, predicted, targets, self._weights)
+        return savi_squares(output.reconstruction, predicted, truths)

@@ -3,6 +3,7 @@
 B batch.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ocvp.batches.windows import Batch, Window, WindowReader, epoch_batches, fir
 from ocvp.config.entries import Training
 from ocvp.config.tree import Runtime
 from ocvp.data.videos import VideoFile
+
+logger = logging.getLogger(__name__)
 
 
 class Task(ABC):
@@ -31,6 +34,8 @@ class Task(ABC):
     def __init__(self, module: nn.Module, settings: Training, runtime: Runtime, seed: int):
         self.module = module
         self._settings, self._runtime, self._seed = settings, runtime, seed
+        if runtime.compile:
+            logger.info("runtime.compile: the first step of each size takes minutes")
 
     def _open(
         self,

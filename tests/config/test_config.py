@@ -12,7 +12,7 @@ from ocvp.config.predictors import PredictorStage, TransformerModel
 from ocvp.config.savi import SaviStage
 from ocvp.config.section import canonical_json, validate
 from ocvp.config.tree import RESERVED_NAMES, Config
-from ocvp.config.whole import read_config
+from ocvp.config.whole import read_config, with_name
 from ocvp.config_docs import README, SCHEMA, main
 
 PROJECT = Path(__file__).parents[2]
@@ -52,6 +52,41 @@ def test_shipped_configs_are_valid_and_complete(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert {"datasets", "savi", "study"} <= config.keys()
     read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ([], "demo"),
+        (["config/config.yaml"], "demo"),
+        (["/project/config/config.yaml", "/work/my-Study.v2.yaml"], "my-Study.v2"),
+        (["/work/mine.yaml", Path("config/config.yaml")], "mine"),  # as Snakemake merges it
+        (["obj3d.yaml", "small/quick.yaml"], "quick"),
+    ],
+)
+def test_a_study_without_a_name_is_named_after_its_last_file(files, name):
+    assert with_name({"study": {}}, files) == {"study": {}, "name": name}
+    assert with_name({"name": None}, files) == {"name": name}
+    assert with_name({"name": "own"}, files) == {"name": "own"}
+
+
+@pytest.mark.parametrize("file", ["my study.yaml", ".hidden.yaml", "übung.yaml", "{a}.yaml"])
+def test_a_file_whose_name_no_study_may_have_is_refused(file):
+    with pytest.raises(ValueError, match=r"give `name: \.\.\.` in the config") as raised:
+        with_name({}, ["first.yaml", f"/work/{file}"])
+    assert f"/work/{file}" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-a", "a b", "a\n", "x" * 101])
+def test_a_name_that_is_no_folder_s_is_refused(name):
+    assert "name is " in message_of(tiny() | {"name": name})
+
+
+def test_studies_is_the_folder_of_studies_and_no_name_of_an_entry():
+    config = tiny()
+    config["datasets"]["studies"] = config["datasets"].pop("tiny")
+    config["study"]["datasets"] = ["studies"]
+    assert "studies is the name of a folder of the results" in message_of(config)
 
 
 def test_the_default_config_is_shipped():

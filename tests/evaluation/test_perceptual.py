@@ -1,11 +1,16 @@
 """LPIPS from random weights in torchvision's file format, against the published package."""
 
+import hashlib
 import logging
+from pathlib import Path
 
 import pytest
 import torch
+from tiny import assert_one_error, call
 from torchvision.models import AlexNet_Weights, VGG16_Weights, alexnet, vgg16
 
+from ocvp import lpips_weights
+from ocvp.evaluation import perceptual
 from ocvp.evaluation.perceptual import MIN_SIDE, Lpips, unavailable_reason, weights_path
 
 FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
@@ -123,6 +128,27 @@ def test_missing_weights_are_explained_and_not_downloaded(tmp_path, monkeypatch,
     with pytest.raises(ValueError, match="are missing"):
         Lpips(network)
     assert list(tmp_path.rglob("*.pth")) == []
+
+
+def test_weights_are_downloaded_on_demand_and_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    urls = {}
+    for network in ("alex", "vgg"):
+        digits = hashlib.sha256(network.encode()).hexdigest()[:8]
+        source = tmp_path / f"{network}-{digits}.pth"
+        source.write_text(network)
+        urls[network] = source.as_uri()
+    monkeypatch.setattr(perceptual, "_URLS", urls)
+    assert call(lpips_weights.main) == 0
+    assert weights_path("alex").read_text() == "alex"
+    assert str(weights_path("vgg")) in capsys.readouterr().out
+    # what is there is left alone
+    (tmp_path / Path(urls["alex"]).name).write_text("other")
+    assert call(lpips_weights.main) == 0
+    weights_path("alex").unlink()
+    assert call(lpips_weights.main) == 1
+    assert_one_error(capsys.readouterr().err, urls["alex"], "invalid hash value")
+    assert list(weights_path("alex").parent.iterdir()) == [weights_path("vgg")]
 
 
 def test_nothing_is_said_against_weights_that_are_there(torch_home):

@@ -93,6 +93,8 @@ def run_snakemake(
 ) -> Run:
     """Run the command line of Snakemake on this project's Snakefile, in a process of its own.
 
+    It says of each job what Snakemake says by itself (`--quiet=host`), which tests read.
+
     Args:
         arguments: What follows `snakemake --snakefile SNAKEFILE`.
         folder: Working folder, which holds results/ and .snakemake/.
@@ -102,7 +104,7 @@ def run_snakemake(
         read: Folder of the package, where its code is read once for all runs that name it; it must
             not change in between. None: the run reads the project's.
     """
-    argv = ["--snakefile", str(project / "Snakefile"), *map(str, arguments)]
+    argv = ["--snakefile", str(project / "Snakefile"), "--quiet=host", *map(str, arguments)]
     output = folder / f".output-{os.getpid()}.txt"
     what = (argv, folder, project, python, environment or {}, output)
     server = _server(read)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 TABLES = {"summarize"}
 TIMES = {"collect_training_time"}
 OF_ALL = TABLES | TIMES
+PAGE = {"make_page"}
 FIGURES = {"draw_slots", "draw_rollouts", "draw_curves", "draw_probes"}
 FROM_SAVI_SCORES = {"score_savi"} | TABLES
-PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES
+PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES | PAGE
 READ_OF_PREDICTED = {"probe_predictor", "draw_probes"} | TABLES
 FROM_PROBES = {"probe_savi"} | READ_OF_PREDICTED
 FROM_PREDICTOR_SCORES = PREDICTED | READ_OF_PREDICTED
@@ -43,7 +44,6 @@ TRAINED = "^(?!.*/fetched/)"
 FETCHED = "/fetched/"
 NARROWED = "/(small|other)/"
 SMALL_ON_FIRST = "results/first/small/"
-NO_PRODUCT = "^$"
 PREDICTOR_ON_TUNED = """\
 fit_predictor second/tuned/seed1/{0}/predictor.pt
 score_predictor second/tuned/seed1/{0}/evaluation/short.json
@@ -274,8 +274,8 @@ KEYS: dict[str, Edit] = {
     "SaviEntry.grid": Edit(
         "savi.other.grid",
         {"num_iterations": [3]},
-        OF_ALL,
-        NO_PRODUCT,
+        OF_ALL | PAGE,
+        "^results/first/other/",
         also={"study.1.predictors": [], "study.1.evaluation": []},
         added=jobs(
             "fit_savi first/other-num_iterations3/seed1/savi.pt",
@@ -290,14 +290,14 @@ KEYS: dict[str, Edit] = {
     "LstmEntry.grid": Edit(
         "predictors.swept.grid",
         {"num_cells": [1, 2, 3]},
-        OF_ALL | {"draw_curves"},
+        OF_ALL | PAGE | {"draw_curves"},
         "/tuned/",
         added=jobs(*PREDICTOR_ON_TUNED.format("swept-num_cells3").splitlines()),
     ),
     "TransformerEntry.grid": Edit(
         "predictors.ocvp.grid",
         {"dropout": [0.1]},
-        OF_ALL | {"draw_curves", "draw_probes"},
+        OF_ALL | PAGE | {"draw_curves", "draw_probes"},
         SMALL_ON_FIRST,
         added=jobs(
             *(
@@ -391,6 +391,7 @@ KEYS: dict[str, Edit] = {
     "Figures.num_videos": Edit("figures.num_videos", 3, FIGURES),
     "Figures.upscale": Edit("figures.upscale", 2, FIGURES),
     "Figures.gif_fps": Edit("figures.gif_fps", 3, FIGURES),
+    "Page.num_videos": Edit("page.num_videos", 12, PAGE),
     "Runtime.device": nothing("runtime.device", "cpu"),
     "Runtime.processes": nothing("runtime.processes", 2),
     "Runtime.accumulation_steps": nothing("runtime.accumulation_steps", 2),
@@ -407,6 +408,9 @@ KEYS: dict[str, Edit] = {
     "RuleResources.gpu": nothing("resources.fit_savi.gpu", 1),
     "RuleResources.max_mem_mb": nothing("resources.every_rule.max_mem_mb", 9000),
     "RuleResources.max_runtime": nothing("resources.every_rule.max_runtime", 60),
+    "Config.name": Edit(
+        "name", "other", OF_ALL, added=jobs("make_page studies/other/rollouts.html")
+    ),
     "Study.datasets": Edit(
         "study.2.datasets",
         ["second", "unused"],
@@ -443,7 +447,7 @@ KEYS: dict[str, Edit] = {
     "Study.predictors": Edit(
         "study.1.predictors",
         ["lstm", "ocvp"],
-        OF_ALL | {"draw_curves"},
+        OF_ALL | PAGE | {"draw_curves"},
         "/other/",
         added=jobs(
             "fit_predictor first/other/seed1/ocvp/predictor.pt",
@@ -454,7 +458,7 @@ KEYS: dict[str, Edit] = {
     "Study.evaluation": Edit(
         "study.1.evaluation",
         ["short", "validation"],
-        TABLES,
+        TABLES | PAGE,
         added=jobs(
             "score_predictor first/other/seed1/lstm/evaluation/validation.json",
             "draw_rollouts first/other/seed1/lstm/figures/validation_video0.png",
@@ -533,13 +537,13 @@ OTHER_EDITS: dict[str, Edit] = {
     ),
     "a setting that a pretrained SAVi must have": fetched("model", {"num_slots": 4}),
     "one predictor less": Edit(
-        "study.0.predictors", ["lstm"], OF_ALL | {"draw_curves", "draw_probes"}, SMALL
+        "study.0.predictors", ["lstm"], OF_ALL | PAGE | {"draw_curves", "draw_probes"}, SMALL
     ),
     "probes that are no longer asked for": Edit("study.0.probe", False, TABLES),
     "one seed more": Edit(
         "study.5.seeds",
         [1, 2],
-        OF_ALL,
+        OF_ALL | PAGE,
         added=jobs(
             "fit_savi second/tuned/seed2/savi.pt",
             "score_savi second/tuned/seed2/evaluation.json",
@@ -559,10 +563,10 @@ OTHER_EDITS: dict[str, Edit] = {
         "/swept-|/tuned/seed1/figures/[a-z]+_curves",
     ),
     "one value of a grid less": Edit(
-        "predictors.swept.grid.num_cells", [2], OF_ALL | {"draw_curves"}, "/tuned/"
+        "predictors.swept.grid.num_cells", [2], OF_ALL | PAGE | {"draw_curves"}, "/tuned/"
     ),
     "one variant of a grid by its name": Edit(
-        "study.5.predictors", ["swept-num_cells2"], OF_ALL | {"draw_curves"}, "/tuned/"
+        "study.5.predictors", ["swept-num_cells2"], OF_ALL | PAGE | {"draw_curves"}, "/tuned/"
     ),
     "the values of a grid in another order": Edit(
         "predictors.swept.grid.num_cells", [2, 1], NOTHING
@@ -599,7 +603,7 @@ WINGS: dict[str, Rows] = {
     "models": of(FROM_MODELS),
     "batches": of(FROM_SAVI),
     "evaluation": of(SCORES),
-    "pictures": of(FIGURES),
+    "pictures": of(FIGURES | PAGE),
     "training": of((FROM_SAVI, TRAINED)),
     "published": of((FROM_IMPORTS, FETCHED)),
     # Not part of any stage: the config is in the params; where a product is made, and what is said
@@ -631,6 +635,9 @@ MODULES: dict[str, Rows] = {
     "models.rollout": of(FROM_PREDICTORS | {"draw_slots"}),  # the figures' one program imports it
     "batches.residency": of((FROM_SAVI, TRAINED)),
     "evaluation.baselines": of(FROM_PREDICTOR_SCORES),
+    "evaluation.best": of(TABLES),
+    "evaluation.result_tables": of(NOTHING),
+    "evaluation.table_formats": of(NOTHING),
     "evaluation.intervals": of(PREDICTED | FROM_PROBES),
     "evaluation.comparisons": of(PREDICTED),
     "evaluation.tracked_objects": of(PREDICTED),
@@ -645,7 +652,8 @@ MODULES: dict[str, Rows] = {
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(PREDICTED),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
-    "evaluation.score_files": of(TABLES | FIGURES),
+    "evaluation.ranking": of(PAGE),
+    "evaluation.score_files": of(TABLES | FIGURES | PAGE),
     "evaluation.segmentation_metrics": of(SCORES | FROM_PROBES | FIGURES),
     "evaluation.tables": of(TABLES),
     "evaluation.tracking_metrics": of(PREDICTED | FROM_PROBES | FIGURES),
@@ -664,8 +672,16 @@ MODULES: dict[str, Rows] = {
     "evaluate_predictor": of(PREDICTED),
     "probe_savi": of(FROM_PROBES),
     "probe_predictor": of(READ_OF_PREDICTED),
+    "pictures.animation": of(FIGURES),
+    "pictures.compared": of(PAGE),
+    "pictures.drawing": of(FIGURES),
+    "pictures.of_models": of(FIGURES),
     "pictures.prediction": of(NOTHING),
+    "pictures.rollout_page": of(PAGE),
+    "pictures.sheets": of(PAGE),
+    "pictures.strips": of(FIGURES),
     "figures": of(FIGURES),
+    "make_page": of(PAGE),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
 }
@@ -699,6 +715,7 @@ FOLLOWING: dict[str, set[str]] = {
     "draw_rollouts": {"draw_rollouts"},
     "draw_curves": {"draw_curves"},
     "draw_probes": {"draw_probes"},
+    "make_page": PAGE,
     "summarize": TABLES,
     "collect_training_time": TIMES,
 }

@@ -21,7 +21,7 @@ from ocvp.models.precision import (
 )
 from ocvp.models.predictors import PREDICTORS
 from ocvp.models.rollout import rollout
-from ocvp.training.losses import predictor_loss, savi_loss
+from ocvp.training.losses import predictor_loss, savi_loss, square
 
 CPU = torch.device("cpu")
 NUM_CONTEXT, NUM_PREDS = 3, 3
@@ -111,7 +111,9 @@ def predictor_step(predictor, frozen, precision):
     with autocast(precision, CPU):
         predicted = rollout(predictor, slots[:, :first], NUM_PREDS)
         decoded = savi.decode(predicted).reconstruction
-        losses = predictor_loss(decoded, frames[:, first:last], predicted, slots[:, first:last])
+        true = frames[:, first:last]
+        frame_mse = square(decoded, true) / true.numel()
+        losses = predictor_loss(frame_mse, predicted, slots[:, first:last])
     losses["loss"].backward()
     return predicted, losses
 
@@ -375,7 +377,8 @@ def pure_loss(kind, frozen, num_preds=NUM_PREDS):
     def rollout_loss(predictor, slots, frames):
         predicted = rollout(predictor, slots[:, :first], num_preds)
         decoded = frozen_savi.decode(predicted).reconstruction
-        return predictor_loss(decoded, frames, predicted, slots[:, first:])["loss"]
+        frame_mse = square(decoded, frames) / frames.numel()
+        return predictor_loss(frame_mse, predicted, slots[:, first:])["loss"]
 
     predictor = make_predictor(kind, **({} if kind == "lstm" else {"num_layers": 1}))
     return predictor, rollout_loss, (slots[:, :last], frames[:, first:last])

@@ -140,6 +140,17 @@ def test_tables_and_figures_must_be_those_of_the_scores(copied, capsys):
     assert not Path("packed.tar.gz").exists()
 
 
+def test_tables_of_two_studies_are_not_packed_together(copied, capsys):
+    path = copied / "results/training_time.provenance.json"
+    record = json.loads(path.read_text())
+    record["config"]["name"] = "other"
+    path.write_text(json.dumps(record))
+    assert call(archive.main, "--output", "packed.tar.gz") == 1
+    message = "results/training_time.csv is of the study other, but results/summary.csv of tiny"
+    assert_one_error(capsys.readouterr().err, message)
+    assert not Path("packed.tar.gz").exists()
+
+
 def test_a_study_that_is_not_finished_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert call(archive.main, "--output", "packed.tar.gz") == 1

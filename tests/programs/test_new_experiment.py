@@ -17,7 +17,7 @@ from ocvp.config.text import WIDTH, commented_yaml, flow_yaml
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_config
 from ocvp.new_experiment import main
-from ocvp.study.chains import chains
+from ocvp.study.chains import chains, slot_splits
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = sorted((PROJECT / "config").glob("*.yaml"))
@@ -201,8 +201,33 @@ def test_a_predictor_experiment_builds_on_a_savi_that_is_there(work):
 
 def test_a_savi_experiment_has_no_predictors(work):
     config = write_new("--predictors")
-    assert not config.predictors
+    assert config.study[0].predictors == []
     assert [(chain.savi, chain.predictors) for chain in chains(config)] == [("savi_mine", ())] * 3
+
+
+@pytest.mark.parametrize("like", ["obj3d", TINY], ids=["shipped", "own"])
+def test_savi_first_and_predictors_later(work, like):
+    """What both steps build is what one step builds, on the SAVi of the first."""
+    at_once, first = write_new(like=like, name="once"), write_new("--predictors", like=like)
+    assert not first.study[0].predictors
+    (savi,) = first.savi
+    later = write_new("--savi", savi, like="mine", name="later")
+    assert later.savi == first.savi
+    names = [name.replace("_once", "_later") for name in at_once.study[0].predictors]
+    assert later.study[0].predictors == names
+    assert [*later.predictors.values()] == [*at_once.predictors.values()]
+    # stays the same to Snakemake: nothing of the SAVi is trained again
+    before, after = chains(first)[0], chains(later)[0]
+    assert after[:3] == before[:3]
+    assert {*slot_splits(first, before)} <= {*slot_splits(later, after)}
+    some = write_new("--savi", savi, "--predictors", "ocvp_seq", like="mine", name="some")
+    (predictor,) = some.study[0].predictors
+    assert some.predictors[predictor].kind == "ocvp_seq"
+
+
+def test_a_new_experiment_does_not_take_its_template_s_name(work):
+    assert read_template(TINY).name == "tiny"
+    assert write_new(like=TINY).name is None
 
 
 def test_of_several_studies_those_about_others_are_left_out(work):

@@ -250,7 +250,7 @@ def test_what_is_missing_or_does_not_fit_is_named(models, tmp_path, capsys):
     many = tmp_path / "many.json"
     many.write_text(json.dumps([[0.1, 0.1, 0.2, 0.2]] * 4))
     cases = [
-        ((), {}, ["--boxes is missing", "y_min, x_min, y_max, x_max"]),
+        ((), {}, ["--boxes is missing", "y_min,x_min,y_max,x_max", "--boxes boxes.csv"]),
         (("--boxes", many), {}, ["4 boxes, but this SAVi has 3 slots"]),
         ((*predictor, *boxes), {"savi": "free.pt"}, ["was trained on another SAVi"]),
         ((*predictor, *boxes, "--num-context", 4), {}, ["buffer_size is 3", "num_context, 4"]),

@@ -68,6 +68,21 @@ def test_each_product_of_a_chain_is_shown_once(copied, capsys):
     assert text.count("made by score_predictor") == 8
 
 
+def test_brief_it_is_a_line_for_each_product(copied, capsys):
+    status, text, _ = show(capsys, FIGURE, "--brief")
+    assert status == 0
+    nodes = {str(node.path) for node in walk(chain_of(Path(FIGURE)))}
+    lines = text.splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(nodes)
+    (savi,) = [line for line in lines if line.split()[0] == SAVI]
+    found = find_record(Path(SAVI))
+    assert found is not None
+    digest = found.content["products"]["savi.pt"]
+    kind, _, digits = digest.partition(":")
+    date = found.content["finished"].partition("T")[0]
+    assert savi == f"  {SAVI}  fit_savi, seed 1, {date}, {kind}:{digits[:12]}"
+
+
 def test_as_json_it_holds_the_records(copied, capsys):
     status, text, _ = show(capsys, FIGURE, "--json")
     assert status == 0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ocvp.records import digests
-from ocvp.records.digests import code_digest, import_closure
+from ocvp.records.digests import code_digest, import_closure, package_files_digest
+from ocvp.records.rules import stage_digest
 
 PACKAGE = {
     "__init__": '"""A package."""\n',
@@ -262,3 +263,25 @@ def test_a_module_that_cannot_be_parsed_is_named_with_its_line(folder):
     forget()
     with pytest.raises(ValueError, match=r"model\.py, line 2"):
         code_digest("toy.program")
+
+
+def test_files_of_the_package_count_by_what_they_hold(folder):
+    (folder / "page").mkdir()
+    (folder / "page" / "page.css").write_text("p { color: red }", encoding="utf-8")
+    before = package_files_digest("page/*")
+    (folder / "page.css").write_text("another one", encoding="utf-8")
+    assert package_files_digest("page/*") == before
+    (folder / "page" / "page.css").write_text("p { color: blue }", encoding="utf-8")
+    assert package_files_digest("page/*") != before
+
+
+def test_the_parts_of_the_page_make_it_stale(monkeypatch):
+    stage_digest.cache_clear()
+    before = {rule: stage_digest(rule) for rule in ("make_page", "draw_rollouts")}
+    read_bytes = Path.read_bytes
+    edited = lambda path: read_bytes(path) + b" " * (path.name == "cards.js")  # noqa: E731
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    stage_digest.cache_clear()
+    after = {rule: stage_digest(rule) for rule in before}
+    stage_digest.cache_clear()
+    assert {rule for rule in before if after[rule] != before[rule]} == {"make_page"}

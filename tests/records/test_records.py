@@ -75,6 +75,88 @@ def test_each_product_of_a_record_finds_it_and_no_other_file_does(product):
     assert find_record(product.parent / "another.png") is None
 
 
+# --- figures of models that are replaced ---------------------------------------------------------
+
+CHAIN = Path("results/cubes/small/seed0")
+
+
+def make(rule, path, **inputs):
+    """Write a product with its record, as the program of the rule does."""
+    path = CHAIN / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".pt":
+        path.write_text(f"{rule} {path}")
+    making = Making(rule, [])
+    making.read({role: CHAIN / name for role, name in inputs.items()})
+    making.finish([path], Figures(), seed=0)
+
+
+def make_figures(predictors=("lstm", "ocvp")):
+    """Write a chain with all kinds of figures; only the last ones read models through scores."""
+    write_savi(CHAIN / "savi.pt", seed=0)
+    make("fit_savi", "savi.pt")
+    make("draw_slots", "figures/slots.png", savi="savi.pt")
+    scores = {}
+    for number, name in enumerate(predictors):
+        write_savi(CHAIN / name / "predictor.pt", seed=number)  # any weights will do
+        make("fit_predictor", f"{name}/predictor.pt", savi="savi.pt")
+        scores[name] = f"{name}/evaluation/short.json"
+        read = {"savi": "savi.pt", "predictor": f"{name}/predictor.pt"}
+        make("score_predictor", scores[name], **read)
+        make("draw_rollouts", f"{name}/figures/short_video0.png", **read)
+    make("draw_curves", "figures/short_curves.png", **scores)
+
+
+def figures_left():
+    return {str(path.relative_to(CHAIN)) for path in CHAIN.rglob("figures/*.png")}
+
+
+REPLACED = {
+    "lstm/predictor.pt": {"figures/slots.png", "ocvp/figures/short_video0.png"},
+    "savi.pt": set(),
+}
+
+
+@pytest.mark.parametrize("model", REPLACED)
+@pytest.mark.parametrize("rule", ["fit", "import"])
+def test_the_figures_of_a_model_that_is_replaced_go_with_it(model, rule, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_figures()
+    (CHAIN / "figures/of_mine.png").touch()
+    kind = Path(model).stem
+    make(f"{rule}_{kind}", model)  # the same weights again
+    assert len(figures_left()) == 5
+    write_savi(CHAIN / model, seed=7)
+    make(f"{rule}_{kind}", model)
+    assert figures_left() == REPLACED[model] | {"figures/of_mine.png"}
+    records = {str(path.parent.relative_to(CHAIN)) for path in CHAIN.rglob("figures/*.json")}
+    assert records == {str(Path(path).parent) for path in REPLACED[model]}
+    assert (CHAIN / "lstm/evaluation/short.json").is_file()
+
+
+def test_a_drawing_removes_what_an_earlier_one_drew_besides(tmp_path):
+    pictures = [tmp_path / f"short_video{video}.png" for video in range(12)]
+    for number in (12, 2):
+        for path in pictures[:number]:
+            path.touch()
+        Making("draw_rollouts", []).finish(pictures[:number], Figures())
+    assert sorted(tmp_path.glob("*.png")) == pictures[:2]
+
+
+def test_a_record_removes_nothing_outside_its_folder(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "mine.png").touch()
+    picture = tmp_path / "figures/slots.png"
+    picture.touch()
+    Making("draw_slots", []).finish([picture], Figures())
+    path = tmp_path / "figures/slots.provenance.json"
+    record = json.loads(path.read_text())
+    record["products"]["../mine.png"] = "sha256:0"
+    path.write_text(json.dumps(record))
+    Making("draw_slots", []).finish([picture], Figures())
+    assert (tmp_path / "mine.png").exists()
+
+
 def test_inputs_are_found_where_the_folder_is_moved_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("results/a/in.h5", "results/a/b/out.png"):

@@ -66,8 +66,8 @@ def test_memory_grows_with_each_try_up_to_its_bound(
 
 
 def test_the_time_limit_grows_and_threads_and_gpus_do_not() -> None:
-    config = config_with(score_savi={"gpu": 1}, every_rule={"max_runtime": 300})
-    for kind, amounts in {"runtime": [120, 240, 300], "threads": [2] * 3, "gpu": [1] * 3}.items():
+    config = config_with(score_savi={"gpu": 1}, every_rule={"max_runtime": 70})
+    for kind, amounts in {"runtime": [30, 60, 70], "threads": [2] * 3, "gpu": [1] * 3}.items():
         assert [resource(config, "score_savi", kind, n) for n in (1, 2, 3)] == amounts
 
 

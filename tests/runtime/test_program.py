@@ -33,7 +33,7 @@ from tiny import (
 )
 
 from ocvp.config.tree import Figures, Runtime
-from ocvp.runtime.logs import start_logging
+from ocvp.runtime.logs import logger, start_logging
 from ocvp.runtime.program import read_section, stage_parser
 from ocvp.runtime.progress import progress
 
@@ -99,7 +99,7 @@ def test_help_explains_the_program_and_every_option(name, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "unneeded"),
     [
-        ("summarize", ["torch", "matplotlib", "scipy", "sklearn"]),
+        ("summarize", ["torch", "matplotlib", "sklearn"]),
         ("collect_training_time", ["torch", "matplotlib", "scipy", "sklearn"]),
         ("provenance", ["torch", "matplotlib", "pandas", "sklearn"]),
         ("archive", ["torch", "matplotlib", "pandas", "sklearn"]),
@@ -251,25 +251,59 @@ def test_a_section_that_is_wrong_is_named(text, message):
 # --- progress ----------------------------------------------------------------------------------
 
 
-def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
-    monkeypatch.setattr("ocvp.runtime.progress.LINE_INTERVAL_SECONDS", 0.0)
-    with progress(description="training SAVi", unit="step", total=3) as bar:
+def lines_of(bar, capsys, steps):
+    """Return what a bar prints within so many updates, and then when it is closed."""
+    with bar:
         bar.set_postfix_str("loss 0.25, 40 videos/s", refresh=False)
-        bar.update()
-        bar.refresh()
-        bar.update(2)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) >= 2
-    assert lines[-1].startswith("training SAVi: 100% 3/3 [")
-    assert lines[-1].endswith("step/s, loss 0.25, 40 videos/s]")
-    assert all(0 < len(line) < 100 and "\r" not in line for line in lines)
+        for _ in range(steps):
+            bar.update()
+            bar.refresh()
+        during = capsys.readouterr().err.splitlines()
+    return during, capsys.readouterr().err.splitlines()
 
 
-def test_without_a_terminal_quick_work_is_one_line(capsys):
+def test_without_a_terminal_progress_is_a_line_for_each_fifth(capsys, monkeypatch):
+    monkeypatch.setattr("ocvp.runtime.progress.LINE_INTERVAL_SECONDS", 0.0)
+    bar = progress(description="training SAVi", unit="step", total=100)
+    during, last = lines_of(bar, capsys, steps=100)
+    assert [line.split("|")[0].split()[3] for line in during] == [
+        f"{number}/100" for number in range(20, 101, 20)
+    ]
+    assert len(last) == 1
+    assert last[0].startswith("training SAVi: 100% 100/100 [")
+    assert last[0].endswith("step/s, loss 0.25, 40 videos/s]")
+    assert all(0 < len(line) < 100 and "\r" not in line for line in during)
+
+
+def test_without_a_terminal_progress_that_is_slow_is_a_line_all_the_same(capsys, monkeypatch):
+    monkeypatch.setattr("ocvp.runtime.progress.LONGEST_SECONDS", 0.0)
+    during, last = lines_of(progress(description="lstm", total=1000), capsys, steps=3)
+    assert {line.split()[2] for line in during} == {f"{number}/1000" for number in range(4)}
+    assert len(last) == 1
+
+
+def test_without_a_terminal_quick_work_is_told_to_the_log_alone(capsys, tmp_path):
+    start_logging(tmp_path / "log")
     assert list(progress(range(5), "scoring SAVi")) == list(range(5))
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("scoring SAVi: 100% 5/5 [")
+    logger.info("computing on cpu")
+    logger.warning("the masks are empty")
+    assert capsys.readouterr().err == "the masks are empty\n"
+    text = (tmp_path / "log").read_text()
+    assert "INFO scoring SAVi: 100% 5/5 [" in text
+    assert "INFO computing on cpu" in text
+
+
+def test_the_time_left_hardly_follows_one_slow_step():
+    """A hundred steps of a second, then one of ten."""
+    now = [0.0]
+    with progress(description="SAVi", total=201) as bar:
+        bar._time = lambda: now[0]
+        bar.start_t = bar.last_print_t = 0.0
+        for seconds in [1.0] * 100 + [10.0]:
+            now[0] += seconds
+            bar.update()
+        left = (bar.total - bar.n) / bar.format_dict["rate"]
+    assert 100 < left < 115  # by the mean since the start 109; by the last steps alone 400
 
 
 class Terminal:
@@ -380,7 +414,7 @@ def test_a_cluster_that_numbers_its_tasks_does_not_make_a_program_silent(tmp_pat
         done = run("ocvp.train_savi", *options, *arguments, "--log", log)
     assert done.returncode == 1
     assert_one_error(done.stderr, "none.h5")
-    assert "computing on cpu" in done.stderr
+    assert "INFO computing on cpu" in log.read_text()
     assert "earlier" not in log.read_text()
 
 

@@ -22,8 +22,7 @@ import yaml
 from conftest import TINY
 from snakemake_runs import Run, copy_project
 
-from ocvp.config.whole import read_config
-from ocvp.records.rules import resource
+from ocvp.records.rules import RULES
 
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 NUM_STEPS = 75
@@ -32,8 +31,17 @@ SAVI = Path("results/tiny/small/seed1")
 LOG = Path("logs") / SAVI / "savi.pt" / "fit_savi.log"
 
 # Python imports a module of this name at start, in every job.
-SLOW_STEPS = """
+AT_START = """
 import os, sys, time
+
+broken = os.environ["OCVP_TEST_BROKEN"]
+if os.path.exists(broken) and any(word.startswith("ocvp.") for word in sys.orig_argv):
+    with open(broken) as file:
+        if file.read() in " ".join(sys.orig_argv):
+            os._exit(1)
+    for path in [word for word in sys.orig_argv if word.startswith("results/")]:
+        open(path, "a").close()
+    os._exit(0)
 
 if "ocvp.train_savi" in sys.orig_argv:
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -56,12 +64,14 @@ class Job(NamedTuple):
     minutes: int
     gpus: int
     rule: str
+    """Of a group: its name, and its rules."""
 
 
 def on_slurm(seconds: int = 1) -> list[str]:
     """Return the options of a user, with the first look at the jobs after so many seconds."""
     looks = ["--slurm-init-seconds-before-status-checks", str(seconds)]
-    return ["--profile", "profiles/slurm", *looks]
+    # All that Snakemake says of jobs.
+    return ["--profile", "profiles/slurm", "--quiet", "host", *looks]
 
 
 class Checkout:
@@ -76,13 +86,17 @@ class Checkout:
         self.folder = copy_project(folder / "project")
         self.slow = folder / "slow"
         """Steps of trainings take longer while this file is there."""
+        self.broken = folder / "broken"
+        """While this file is there, programs only make their files; or fail, where their command
+        line holds its text."""
         (folder / "python").mkdir()
-        (folder / "python" / "sitecustomize.py").write_text(SLOW_STEPS, encoding="utf-8")
+        (folder / "python" / "sitecustomize.py").write_text(AT_START, encoding="utf-8")
         (self.folder / "study.yaml").write_text(yaml.dump(study), encoding="utf-8")
         paths = [self.folder, folder / "python", os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path)),
             "OCVP_TEST_SLOW": str(self.slow),
+            "OCVP_TEST_BROKEN": str(self.broken),
         }
         self._output = folder / "output.txt"
 
@@ -247,8 +261,26 @@ def assert_nothing_is_unfinished(folder: Path) -> None:
     assert list((folder / "resume").glob("state-*.pt")), "what it goes on from"
 
 
-def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path) -> None:
-    """Every rule runs as a job, from another folder than the project's (`--directory`).
+# Of the study below: cores, memory in MB, minutes, GPUs. In a group, the minutes are those of all
+# its jobs together, and the rest is that of its largest job.
+ASKED = [
+    (1, 1000, 3 * 7, 0, "chunks.tiny_make_chunk"),
+    (1, 1000, 3 * 90, 0, "videos.tiny_make_videos"),
+    (4, 5000, 90, 2, "fit_savi"),  # two processes of two threads
+    (2, 4000, 2 * 90, 1, "slot_chunks.tiny.small.1_encode_chunk"),
+    (2, 4000, 3 * 90, 1, "slots.tiny.small.1_encode_slots"),
+    (2, 4000, 2 * 90, 0, "savi.tiny.small.1_draw_slots_score_savi"),
+    (3, 4000, 90, 1, "fit_predictor"),
+    (2, 4000, 3 * 90, 0, "evaluation.tiny.small.1_draw_curves_draw_rollouts_score_predictor"),
+    (1, 2000, 90, 0, "make_page"),
+    (1, 1000, 90, 0, "summarize"),
+    (1, 1000, 90, 0, "collect_training_time"),
+]
+NUM_JOBS = 21
+
+
+def test_a_whole_study_asks_for_what_the_table_says_and_is_done_then(tmp_path: Path) -> None:
+    """Every rule runs, its short jobs in groups, from another folder than the project's.
 
     Trainings have two processes each, on the CPU: the GPUs that Slurm gives them are none.
     """
@@ -257,6 +289,8 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
         "make_chunk": {"runtime": 7},
         "fit_savi": {"gpu": 2, "mem_mb": 5000},
         "fit_predictor": {"gpu": 1, "threads": 3},
+        "encode_chunk": {"gpu": 1},
+        "encode_slots": {"gpu": 1},
     }
     study = tiny_study(resources=resources, runtime={"processes": 2, "device": "cpu"})
     study["datasets"]["tiny"]["videos_per_chunk"] = 6
@@ -269,22 +303,10 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
     checkout.wait_for(lambda: "RUNNING" in [job.state for job in checkout.jobs()])
     assert process.wait(timeout=PATIENCE) == 0, checkout.text
 
-    config = read_config(study)
     jobs = checkout.jobs()
-    for job in jobs:
-        threads = {"fit_savi": 4, "fit_predictor": 3}.get(job.rule)  # two processes of two threads
-        assert job == Job(
-            job.number,
-            "COMPLETED",
-            threads or resource(config, job.rule, "threads"),
-            resource(config, job.rule, "mem_mb"),
-            resource(config, job.rule, "runtime"),
-            resource(config, job.rule, "gpu"),
-            job.rule,
-        )
-    rules = set(planned_rules(checkout.text))
-    assert {job.rule for job in jobs} == rules
-    assert {"make_chunk", "fit_savi", "fit_predictor", "draw_rollouts", "summarize"} <= rules
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert sorted(job[2:] for job in jobs) == sorted(ASKED)
+    assert num_planned(checkout.text) == NUM_JOBS > len(ASKED)
     assert [session["processes"] for session in weights(work / SAVI)["sessions"]] == [2]
     assert (work / "results" / "summary.csv").is_file()
     assert (work / SAVI / "lstm" / "figures" / "short_video0.gif").is_file()
@@ -294,10 +316,44 @@ def test_a_whole_study_gets_what_the_table_says_and_is_done_then(tmp_path: Path)
     assert "Nothing to be done" in again.text
 
 
-def planned_rules(text: str) -> list[str]:
-    """Return the rules of Snakemake's table of jobs, without those that only collect."""
-    rows = text.partition("Job stats:")[2].partition("total")[0].splitlines()[3:]
-    return [row.split()[0] for row in rows if row.strip() and not row.startswith("all ")]
+def num_planned(text: str) -> int:
+    """Return the number of jobs in Snakemake's table, without those that only collect."""
+    rows = text.partition("Job stats:")[2].partition("\ntotal")[0].splitlines()[3:]
+    numbers = dict(row.split() for row in rows if row.strip())
+    return sum(int(numbers[rule]) for rule in numbers.keys() & RULES.keys())
+
+
+def test_a_failing_job_of_a_group_costs_what_its_group_made_and_no_more(tmp_path: Path) -> None:
+    """Snakemake deletes the files of a group that fails. Without groups, the rest is made."""
+    study = tiny_study()
+    study["study"] |= {"predictors": ["lstm", "transformer"], "evaluation": ["short"]}
+    checkout = Checkout(tmp_path, study)
+    checkout.broken.write_text("transformer/figures")
+    assert checkout.run("train_predictor", "prepare_data", "--cores", "1").status == 0
+
+    run = checkout.run("figures", "evaluate_savi", *on_slurm(), "--retries", "0")
+    assert (run.status, num_planned(run.text)) == (1, 8), run.text
+    assert sorted((job.rule, job.state) for job in checkout.jobs()) == [
+        ("evaluation.tiny.small.1_draw_curves_draw_rollouts_score_predictor", "FAILED"),
+        ("savi.tiny.small.1_draw_slots_score_savi", "COMPLETED"),
+        ("slots.tiny.small.1_encode_slots", "COMPLETED"),  # of the split for tests
+    ]
+    made = checkout.folder / SAVI
+    kept = [made / name for name in ("evaluation.json", "figures/slots.png", "slots/test.h5")]
+    kept += [made / name / "predictor.pt" for name in ("lstm", "transformer")]
+    times = [path.stat().st_mtime_ns for path in kept]
+    scores = [made / name / "evaluation" / "short.json" for name in ("lstm", "transformer")]
+    assert not any(path.exists() for path in scores)
+
+    run = checkout.run("figures", *on_slurm(), "--retries", "0", "--groups", "none=none")
+    assert (run.status, num_planned(run.text)) == (1, 5), run.text
+    pictures = [made / "lstm/figures/short_video0.gif", made / "figures/short_curves.png"]
+    assert all(path.exists() for path in scores + pictures)
+
+    checkout.broken.write_text("nothing")
+    run = checkout.run("figures", *on_slurm())
+    assert (run.status, num_planned(run.text)) == (0, 1), run.text
+    assert [path.stat().st_mtime_ns for path in kept] == times
 
 
 def test_a_training_that_outlives_its_time_limit_goes_on_in_a_longer_one(

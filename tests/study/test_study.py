@@ -268,7 +268,7 @@ def parts(config: Config, wildcards: dict[str, str]) -> dict[str, str]:
     }
 
 
-NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.", "Extraction.")
+NOT_IN_PARAMS = ("Runtime.", "RuleResources.", "Study.", "Extraction.", "Config.name")
 # They become entries of their own (tests/config/test_grid.py).
 GRIDS = (".grid",)
 # Files from outside of the workflow: their contents are params of their own.

@@ -235,6 +235,15 @@ def test_videos_without_a_record_are_those_of_an_importing_workflow(copied):
     assert list(faults(study())) == []
 
 
+def test_a_precision_that_another_machine_chose_makes_nothing_stale(copied):
+    path = CHAIN / "savi.pt"
+    record = json.loads(path.with_name("provenance.json").read_text())
+    assert (record["config"]["training"]["precision"], record["precision"]) == ("auto", "float32")
+    edit_record(path.with_name("provenance.json"), precision="bfloat16")
+    assert list(faults(study())) == []
+    check_products(study())
+
+
 def test_other_weights_from_outside_are_told(copied):
     shutil.copy(CHAIN / "savi.pt", "given.pt")
     found = {

@@ -2,7 +2,7 @@
 
 import torch
 
-from ocvp.training.losses import predictor_loss, savi_loss
+from ocvp.training.losses import predictor_loss, savi_loss, square
 
 
 def test_savi_loss_clamps_both():
@@ -13,8 +13,7 @@ def test_savi_loss_clamps_both():
 
 def test_predictor_loss_does_not_clamp_and_weighs():
     loss = predictor_loss(
-        torch.tensor([2.0, 0.0]),
-        torch.tensor([1.0, 0.0]),
+        square(torch.tensor([2.0, 0.0]), torch.tensor([1.0, 0.0])) / 2,
         torch.tensor([3.0, 3.0]),
         torch.tensor([0.0, 3.0]),
         frame_weight=10.0,
@@ -29,7 +28,7 @@ def test_short_floats_are_summed_up_in_float32():
     halves = torch.full((64,), 1.0 + 2**-7, dtype=torch.bfloat16)  # its square needs more bits
     zeros = torch.zeros(64, dtype=torch.bfloat16)
     expected = (1.0 + 2**-7) ** 2
-    loss = predictor_loss(halves, zeros, halves, zeros)
+    loss = predictor_loss(square(halves, zeros) / 64, halves, zeros)
     small = savi_loss(halves - 1.0, zeros) * 2**14
     for value in (loss["frame_mse"], loss["slot_mse"], small * expected):
         assert value.dtype == torch.float32

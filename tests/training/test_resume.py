@@ -615,7 +615,7 @@ def test_the_fingerprint_is_of_contents_not_of_names(tmp_path):
     stage = SaviStage(**savi_stage())
 
     def of(*names, seed=0, stage=stage, rule="fit_savi"):
-        return fingerprint(rule, stage, seed, [tmp_path / name for name in names])
+        return fingerprint(rule, stage, "float32", seed, [tmp_path / name for name in names])
 
     assert of("a.h5", "b.h5") == of("copy of a.h5", "b.h5")
     others = [
@@ -633,7 +633,8 @@ def test_a_stage_of_the_config_is_extended(tmp_path):
     (tmp_path / "train.h5").write_bytes(b"videos")
     stages = [savi_stage(), savi_stage(num_steps=None, num_epochs=9, scheduler_steps=5)]
     runs = [
-        fingerprint("fit_savi", SaviStage(**stage), 0, [tmp_path / "train.h5"]) for stage in stages
+        fingerprint("fit_savi", SaviStage(**stage), "float32", 0, [tmp_path / "train.h5"])
+        for stage in stages
     ]
     write(tmp_path / "resume", 6, run=runs[0])
     assert read(tmp_path / "resume", runs[1], extend=True) == 6
@@ -642,7 +643,46 @@ def test_a_stage_of_the_config_is_extended(tmp_path):
 def test_recoveries_may_be_allowed_for_a_run_that_has_begun():
     """Before it stopped being finite they changed nothing."""
     runs = [
-        fingerprint("fit_savi", SaviStage(**savi_stage(**changes)), 0, [])
+        fingerprint("fit_savi", SaviStage(**savi_stage(**changes)), "float32", 0, [])
         for changes in ({}, {"recoveries": 3, "recovery_factor": 0.1})
     ]
     assert runs[0] == runs[1]
+
+
+def test_a_run_is_told_by_the_precision_that_it_has_not_by_its_name():
+    """What was trained with auto goes on with the same precision by name, and the other way."""
+
+    def of(name, precision):
+        stage = SaviStage(**savi_stage(precision=name))
+        return fingerprint("fit_savi", stage, precision, 0, [])
+
+    assert of("auto", "bfloat16") == of("bfloat16", "bfloat16") != of("auto", "float32")
+
+
+# --- a precision that the machine chooses --------------------------------------------------------
+
+
+def test_a_run_of_auto_is_not_gone_on_with_in_another_precision(folder):
+    write(folder, 3, run=changed(precision="bfloat16"), is_auto=True)
+    here = changed(precision="float32")
+    for options in ({}, {"extend": True}, {"must_extend": True}):
+        run = changed(precision="float32", num_steps=12) if options else here
+        with pytest.raises(ValueError, match=r"is auto, which stands for float32 on this") as told:
+            read(folder, run, is_auto=True, **options)
+        assert f"the run in {folder} was trained in bfloat16" in str(told.value)
+        assert "set training.precision to bfloat16 to go on with it here, or" in str(told.value)
+    assert read(folder, changed(precision="bfloat16"), is_auto=True) == 3, "nothing was changed"
+    # What it says to do, either way.
+    assert read(folder, changed(precision="bfloat16")) == 3
+    assert read(folder, here) is None
+    assert steps(folder.with_name("resume-old1")) == [3]
+
+
+def test_who_trains_another_run_anyway_is_not_asked_about_its_precision(folder, caplog):
+    caplog.set_level("INFO", "ocvp")
+    write(folder, 3, run=changed(precision="bfloat16"), is_auto=True)
+    run = changed(precision="float32", batch_size=4)
+    assert read(folder, run, is_auto=True) is None
+    assert 'config training.precision "bfloat16" -> "float32"' in caplog.text
+    write(folder, 5, run=changed(precision="bfloat16"), is_auto=True)
+    assert read(folder, changed(precision="float32"), is_auto=True, fresh=True) is None

@@ -25,7 +25,6 @@ from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import read_checkpoint
 from ocvp.models.decoder import TARGET_CHANNELS
 from ocvp.models.loading import load_savi
-from ocvp.training.losses import savi_losses
 from ocvp.training.savi_task import SaviTask
 from ocvp.training.step import Losses, make_optimizer, parts_of, train_step
 from ocvp.training.targets import flow_picture, make_targets, target_fields
@@ -130,35 +129,6 @@ def test_a_field_is_chosen_that_all_files_have(tmp_path):
 
 
 # --- errors ---------------------------------------------------------------------------------------
-
-
-def test_errors_are_weighed_and_count_frames_that_have_a_target():
-    rng = np.random.default_rng(0)
-    frames = rng.uniform(size=(2, 3, 3, 4, 5)).astype(np.float32)
-    rebuilt = frames + 0.1
-    shapes = {"depth": (2, 3, 1, 4, 5), "difference": (2, 3, 3, 4, 5)}
-    predicted = {name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
-    true = {
-        "depth": rng.normal(size=shapes["depth"]).astype(np.float32),
-        "difference": rng.normal(size=(2, 2, 3, 4, 5)).astype(np.float32),
-    }
-    found = savi_losses(
-        torch.from_numpy(rebuilt),
-        torch.from_numpy(frames),
-        {name: torch.from_numpy(values) for name, values in predicted.items()},
-        {name: torch.from_numpy(values) for name, values in true.items()},
-        {"depth": 3.0, "difference": 0.25},
-    )
-    colours = ((np.clip(rebuilt, 0, 1) - frames) ** 2).mean()
-    depth = ((predicted["depth"] - true["depth"]) ** 2).mean()
-    difference = ((predicted["difference"][:, :2] - true["difference"]) ** 2).mean()
-    expected = {
-        "loss": colours + 3 * depth + 0.25 * difference,
-        "frame_mse": colours,
-        "depth_mse": depth,
-        "difference_mse": difference,
-    }
-    assert {name: value.item() for name, value in found.items()} == pytest.approx(expected)
 
 
 def test_a_clip_of_one_frame_has_no_motion_but_gradients_all_the_same(data):

@@ -1,6 +1,7 @@
 """The training loop against known answers, and that no interruption changes a bit."""
 
 import itertools
+import json
 import signal
 import time
 
@@ -667,6 +668,41 @@ def test_switches_change_how_a_training_computes_and_hardly_what(
             assert value == pytest.approx(expected, rel=tolerance)
     checkpoint = read_checkpoint(tmp_path / f"other/{kind}.pt", ("savi", "lstm"))
     assert checkpoint["sessions"][0]["precision"] == changes.get("precision", "float32")
+
+
+def test_what_auto_stood_for_is_recorded_and_another_machine_refuses_to_go_on(
+    data, tmp_path, capsys, monkeypatch
+):
+    def train(precision):
+        stage = savi_stage(precision=precision, num_steps=2)
+        return call(train_savi.main, *savi_arguments(data, tmp_path, stage))
+
+    def record():
+        return json.loads((tmp_path / "provenance.json").read_text())
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("ocvp.training.setup.resolve_precision", lambda name, device: "bfloat16")
+        assert train("auto") == 0
+    assert record()["precision"] == "bfloat16"
+    assert record()["config"]["training"]["precision"] == "auto"
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert train("auto") == 1
+    told = capsys.readouterr().err
+    assert "error: training.precision is auto, which stands for float32 on this machine" in told
+    assert f"the run in {tmp_path / 'resume'} was trained in bfloat16; set" in told
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    log = tmp_path / "training.log"  # of all sessions; it tells of this one too
+    assert after | {log: before[log]} == before
+    # What it says to do: the same precision by name goes on with the run, another trains anew.
+    weights = digests(tmp_path)
+    assert train("bfloat16") == 0
+    assert "complete already" in capsys.readouterr().err
+    assert digests(tmp_path) == weights
+    assert train("float32") == 0
+    assert "starting anew (changed: config training.precision" in capsys.readouterr().err
+    assert record()["precision"] == "float32"
+    assert digests(tmp_path) != weights
 
 
 def test_the_optimiser_is_fused_as_this_process_says(tmp_path):

@@ -116,7 +116,7 @@ def test_the_example_of_the_page_runs_and_then_has_nothing_to_do(tmp_path):
     seeds = {f"results/tabletop/savi/seed{seed}/ocvp_seq/predictor.pt" for seed in (0, 1)}
     assert {output for rule, output in jobs_in(run.text) if rule == "ocvp_fit_predictor"} == seeds
     assert (mine / "psnr.csv").exists()
-    plan = re.search(r"^This run: (\d+) jobs \((.*)\)", run.text, re.MULTILINE)
+    plan = re.search(r"^This run: (\d+) jobs \((.*?)\)", run.text, re.MULTILINE | re.DOTALL)
     assert plan is not None, run.text
     assert int(plan[1]) == len(jobs_in(run.text)) - 1  # without the project's own
     assert re.search(r"\b2 fit_savi\b", plan[2])

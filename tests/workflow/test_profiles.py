@@ -1,15 +1,18 @@
 """Profiles: keys that Snakemake knows, what holds where, and what rules leave to them."""
 
 import re
+import runpy
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import TINY
-from snakemake_runs import PROJECT, Run, run_snakemake
+from snakemake_runs import PROJECT, Run, Step, run_snakemake, steps_in
 
 from ocvp.records.rules import RULES
 
@@ -24,11 +27,11 @@ def read_profile(name: str) -> dict[str, Any]:
     return yaml.safe_load((PROFILES / name / "config.yaml").read_text(encoding="utf-8"))
 
 
-def dry_run(folder: Path, profile: Path) -> Run:
-    """Dry-run the tiny study under a profile, on a machine without Slurm."""
+def dry_run(folder: Path, profile: Path, study: Path = TINY) -> Run:
+    """Dry-run a study under a profile, on a machine without Slurm."""
     path = Path(sys.executable).parent
     return run_snakemake(
-        *("--dry-run", "--profile", profile, "--configfile", TINY),
+        *("--dry-run", "--profile", profile, "--configfile", study),
         folder=folder,
         environment={"PATH": str(path)},
         read=PROJECT,
@@ -101,6 +104,91 @@ def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
     """The plugin goes over to sacct, which may wait for ever, where it does not."""
     seconds = read_profile("slurm")["slurm-init-seconds-before-status-checks"]
     assert 3 * seconds <= MIN_JOB_AGE
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+LONG = ("fit_savi", "fit_predictor")
+OF_THE_STUDY = ("make_page", "summarize", "collect_training_time")
+PREDICTOR = "results/tiny/small/seed{}/{}/predictor.pt"
+ALONE = {*LONG, "import_savi", "import_predictor", *OF_THE_STUDY}
+
+
+def submissions_in(text: str) -> list[list[Step]]:
+    """Return the jobs that a dry run announces, those of a group together."""
+    blocks = re.split(r"^\[.*?\] ?", text, flags=re.MULTILINE)
+    # Jobs of a group are indented.
+    jobs = [steps_in(re.sub(r"^    (?=    |rule )", "", b, flags=re.MULTILINE)) for b in blocks]
+    return list(filter(None, jobs))
+
+
+def trainings_before(submissions: list[list[Step]]) -> dict[str, set[str]]:
+    """Return, for each training, those that must have ended before it starts."""
+    maker = {path: jobs for jobs in submissions for step in jobs for path in step.outputs}
+
+    def before(jobs: list[Step]) -> Iterator[str]:
+        own = {path for step in jobs for path in step.outputs}
+        for path in {path for step in jobs for path in step.inputs if path} - own:
+            yield from (step.job.output for step in maker[path] if step.job.rule in LONG)
+            yield from before(maker[path])
+
+    return {
+        step.job.output: set(before(jobs))
+        for jobs in submissions
+        for step in jobs
+        if step.job.rule in LONG
+    }
+
+
+def test_each_rule_is_in_a_group_or_has_a_reason_not_to_be() -> None:
+    profile = read_profile("slurm")
+    assert profile["groups"].keys() == RULES.keys() - ALONE
+    assert set(profile["groups"].values()) == profile["group-components"].keys()
+    for group in profile["group-components"]:
+        # Names have no dots but in the values of a grid: no two chains have the same group.
+        assert re.fullmatch(r"\w+\.\{dataset\}(\.\{savi\}\.\{seed\})?", group)
+
+
+def test_members_of_a_group_take_turns_and_groups_do_not() -> None:
+    """One node for all jobs of a group together, and for each of all groups."""
+    settings = parsed("--snakefile", PROJECT / "Snakefile", "--profile", PROFILES / "slurm")
+    assert settings.resources["nodes"].value == 1
+    assert dict(settings.set_resource_scopes) == {"nodes": "local"}
+
+
+def test_groups_let_no_training_wait_for_another_one_and_leave_few_jobs(tmp_path: Path) -> None:
+    study = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    study["predictors"]["lstm"]["start_from"] = "results/tiny/small/seed2/ocvp_seq/predictor.pt"
+    study["savi"]["small"]["extraction"]["videos_per_chunk"] = 100
+    study["study"]["seeds"] = [1, 2]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+    run = dry_run(tmp_path, PROFILES / "slurm", path)
+    assert run.status == 0, run.text
+    grouped = submissions_in(run.text)
+    before = trainings_before(grouped)
+    assert before == trainings_before([[step] for jobs in grouped for step in jobs])
+    assert before[PREDICTOR.format(1, "ocvp_seq")] == {"results/tiny/small/seed1/savi.pt"}
+    assert PREDICTOR.format(2, "ocvp_seq") in before[PREDICTOR.format(1, "lstm")]
+
+    # Five trainings, slots, what the SAVi is worth, what the predictors are: of a thousand jobs
+    # fewer than three hundred (8 / 28).
+    of_a_seed = [jobs for jobs in grouped if "/seed1/" in jobs[0].job.output]
+    assert (len(of_a_seed), sum(len(jobs) for jobs in of_a_seed)) == (8, 28)
+
+
+@pytest.mark.slow
+def test_a_study_of_a_thousand_jobs_submits_fewer_than_three_hundred(tmp_path: Path) -> None:
+    """It is that of the benchmark: 36 SAVis with four predictors each, two protocols."""
+    study = runpy.run_path(str(PROJECT / "benchmarks" / "workflow_speed.py"))["study"](1000)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    submissions = submissions_in(
+        dry_run(tmp_path, PROFILES / "slurm", tmp_path / "study.yaml").text
+    )
+    assert sum(len(jobs) for jobs in submissions) >= 1000
+    assert len(submissions) < 300
+    trainings = Counter(step.job.rule for jobs in submissions for step in jobs)
+    assert sum(trainings[rule] for rule in LONG) == 180
 
 
 def rule_blocks() -> dict[str, str]:

@@ -51,6 +51,7 @@ def test_make_alone_lists_the_targets(folder: Path) -> None:
         "test-all",
         "test-slurm",
         "lint",
+        "lpips-weights",
         "tensorboard",
         "archive",
         "clean",
@@ -121,7 +122,7 @@ def test_environment_is_built_once_and_again_when_the_pins_change(folder: Path) 
 @pytest.mark.parametrize(
     ("targets", "has_tools"),
     [
-        (("install", "demo", "tensorboard", "archive"), False),
+        (("install", "demo", "lpips-weights", "tensorboard", "archive"), False),
         (("test", "test-all", "test-slurm", "lint", "format"), True),
     ],
 )

@@ -53,11 +53,13 @@ from staleness_rows import (
     NOTHING,
     OF_ALL,
     OTHER_EDITS,
+    PAGE,
     PREDICTED,
     READ_OF_PREDICTED,
     TIMES,
     WINGS,
     Edit,
+    jobs,
     rows_of,
     set_key,
     wing_of,
@@ -105,11 +107,21 @@ class Finished(NamedTuple):
         return stale
 
     def expected(self, rules: set[str], within: str = "") -> set[Job]:
-        """Return the jobs of rules; `within` picks by product, but never leaves out the tables."""
+        """Return the jobs of rules; `within` picks by product, but never leaves out the tables.
+
+        The page is picked by what it shows.
+        """
         return {
-            job
-            for job in self.jobs
-            if job.rule in rules and (job.rule in OF_ALL or re.search(within, job.output))
+            step.job
+            for step in self.steps
+            if step.job.rule in rules
+            and (
+                step.job.rule in OF_ALL
+                or any(
+                    re.search(within, path)
+                    for path in (step.inputs if step.job.rule in PAGE else [step.job.output])
+                )
+            )
         }
 
 
@@ -169,7 +181,7 @@ def write_config(path: Path, config: dict[str, Any]) -> Path:
 
 def test_the_study_has_every_rule_and_a_second_run_does_nothing(finished):
     assert {job.rule for job in finished.jobs} == EVERYTHING
-    assert len(finished.jobs) == 112
+    assert len(finished.jobs) == 113
     assert finished.stale() == set()
 
 
@@ -639,6 +651,7 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "first/videos/test.h5": (
         {"make_chunk", "make_videos", "encode_slots", "score_savi"}
         | FIGURES
+        | PAGE
         | FROM_PROBES
         | {"score_predictor"},
         r"first/(videos/test|.*/slots/test|[a-z]+/seed1/evaluation|.*short|.*probe|.*slots\.png)",
@@ -668,6 +681,8 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "summary.csv": ({"summarize"}, ""),
     "comparisons.csv": ({"summarize"}, ""),
     "training_time.csv": ({"collect_training_time"}, ""),
+    "studies/staleness/comparisons.csv": ({"summarize"}, ""),
+    "studies/staleness/training_time.csv": ({"collect_training_time"}, ""),
 }
 
 
@@ -690,6 +705,31 @@ def test_the_deleted_product_is_made_again_and_then_all_is_up_to_date(copied, fi
     assert run.status == 0, run.text
     assert lost.exists()
     assert finished.stale(folder=copied) == set()
+
+
+def test_a_second_study_adds_its_tables_and_shares_the_rest(copied, finished, tmp_path):
+    config = base_config()
+    config["study"] = config["study"][1:2]  # one SAVi, one predictor
+    del config["name"]
+    second = write_config(tmp_path / "second.yaml", config)
+    own = ("summary.csv", "comparisons.csv", "training_time.csv")
+    former = {name: (copied / "results/studies/staleness" / name).stat() for name in own}
+    run = run_snakemake(
+        *("--cores", "2", "--configfile", second),
+        folder=copied,
+        project=finished.project,
+        python=stub_python(copied / "stub"),
+    )
+    assert run.status == 0, run.text
+    page = jobs("make_page studies/second/rollouts.html")
+    assert jobs_in(run.text) == finished.expected(OF_ALL) | page
+    files = {path.name for path in (copied / "results/studies/second").iterdir()}
+    assert files == {*own, "rollouts.html"}
+    now = {name: (copied / "results/studies/staleness" / name).stat() for name in own}
+    assert now == former
+    # and back: only the tables of the last study are those of another one
+    assert finished.stale(second, folder=copied) == set()
+    assert finished.stale(folder=copied) == finished.expected(OF_ALL)
 
 
 def test_the_rows_name_every_rule_and_no_other():

@@ -83,13 +83,14 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
         "draw_slots": 1,
         "draw_rollouts": 8,
         "draw_curves": 2,
+        "make_page": 1,
         "summarize": 1,
         "collect_training_time": 1,
     }
 
 
 def test_the_plan_is_told_before_it_starts(finished_study):
-    assert "This run: 39 jobs (" in finished_study.run.text
+    assert "This run: 40 jobs (" in finished_study.run.text
     before_the_first_job, _, _ = finished_study.run.text.partition("rule make_chunk")
     assert "Disk: about" in before_the_first_job
 
@@ -249,7 +250,7 @@ def test_summary(results, chain):
         rows = list(csv.DictReader(file))
     columns = (
         "dataset,savi,predictor,seed,protocol,split,metric,value,copy_last_frame,copy_last_slots,"
-        "constant_velocity,object_constant_velocity,ceiling"
+        "constant_velocity,object_constant_velocity,ceiling,is_best,reason"
     )
     assert list(rows[0]) == columns.split(",")
     predicted = {

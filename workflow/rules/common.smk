@@ -1,9 +1,9 @@
 """Config, wildcard constraints, and what all rules share.
 
 Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, ASKED_PROBES
-(the chains that the study itself asks to probe); JOBS, which knows what a job reads; and what rules
-put into params and resources (`stage_config`, `stage_code`, `uncounted`, `resource_of`, ...). What
-needs no object of Snakemake lies in `ocvp/study/`.
+(the chains that the study itself asks to probe), TABLE_FOLDERS; JOBS, which knows what a job reads;
+and what rules put into params and resources (`stage_config`, `stage_code`, `uncounted`,
+`resource_of`, ...). What needs no object of Snakemake lies in `ocvp/study/`.
 """
 
 import functools
@@ -16,9 +16,10 @@ from snakemake.utils import update_config
 
 from ocvp.config import grid, yaml_files
 from ocvp.config.section import SPLITS
-from ocvp.config.whole import read_as_written, runtime_json
+from ocvp.config.tree import STUDIES
+from ocvp.config.whole import DEFAULT, read_as_written, runtime_json, with_name
 from ocvp.records import rules as table
-from ocvp.study import plan
+from ocvp.study import job_lines, plan
 from ocvp.study.chains import (
     any_of,
     chains,
@@ -30,6 +31,7 @@ from ocvp.study.chains import (
     video_splits,
 )
 from ocvp.study.jobs import Jobs
+from ocvp.study.pages import page_path, shown_chains, shown_files
 from ocvp.study.products import asked_probes, trained_models
 from ocvp.study.rule_values import RuleValues, slot_chunk_options, uncounted
 from ocvp.study.selection import warn_of_selection
@@ -41,7 +43,6 @@ HAS_DEFAULT = workflow.default_target is not None
 
 # A small override is merged over the default; a config with data sets stands for itself. The
 # default is that of the folder in which results are made, else the one beside the Snakefile.
-DEFAULT = Path("config/config.yaml")
 if "datasets" not in config:
     if IS_IMPORTED or not DEFAULT.is_file():
         DEFAULT = PROJECT / DEFAULT
@@ -69,12 +70,16 @@ def refusing(function):
 
 
 refusing(yaml_files.check_files)(workflow.configfiles)
-WRITTEN = refusing(read_as_written)(config)
+WRITTEN = refusing(read_as_written)(refusing(with_name)(config, workflow.configfiles))
 CONFIG = grid.expand(WRITTEN)
 refusing(table.check_rules)(CONFIG)
 CHAINS = chains(CONFIG)
 ASKED_PROBES = asked_probes(CONFIG)
 JOBS = Jobs(CONFIG)
+# Tables lie in both: in the first those of the study that was run last, in the other its own, which
+# no other study replaces.
+TABLE_FOLDERS = ["results", f"results/{STUDIES}/{CONFIG.name}"]
+SHOWN = shown_files(shown_chains(CONFIG))
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()
@@ -107,7 +112,7 @@ stage_config, stage_code = VALUES.stage_config, VALUES.stage_code
 training_runtime, resource_of = VALUES.training_runtime, VALUES.resource_of
 python = uncounted(lambda wildcards: plan.python_command())
 runtime = uncounted(lambda wildcards: runtime_json(CONFIG))
-# The whole config, with its grids.
+# The whole config, with its grids and the study's name.
 study = uncounted(lambda wildcards: WRITTEN.model_dump_json(exclude_unset=True))
 
 
@@ -119,3 +124,6 @@ onstart:
 if workflow.is_main_process and not IS_IMPORTED:
     plan.show_differences(CONFIG)
     warn_of_selection(CONFIG)
+    job_lines.attach(
+        workflow, functools.partial(plan.forecast, workflow, CONFIG, JOBS.listing)
+    )

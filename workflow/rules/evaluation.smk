@@ -1,7 +1,8 @@
 """Scores of predictors, and the study's tables.
 
 Requires: predictors, slots and videos. Makes: results/{dataset}/{savi}/seed{seed}/{predictor}/
-evaluation/{protocol}.json, results/summary.csv, results/comparisons.csv, results/training_time.csv.
+evaluation/{protocol}.json; summary.csv, comparisons.csv and training_time.csv, in results/studies/
+and the study's name, and as those of the last study in results/.
 """
 
 
@@ -59,8 +60,8 @@ rule summarize:
             "results/{dataset}/{savi}/seed{seed}/{predictor}/probe/{protocol}.json",
         ),
     output:
-        summary="results/summary.csv",
-        comparisons="results/comparisons.csv",
+        summary=expand("{folder}/summary.csv", folder=TABLE_FOLDERS),
+        comparisons=expand("{folder}/comparisons.csv", folder=TABLE_FOLDERS),
     log:
         "logs/results/summary.csv/summarize.log",
     benchmark:
@@ -74,6 +75,8 @@ rule summarize:
         gpu=resource_of("summarize", "gpu"),
     params:
         code=stage_code("summarize"),
+        # Counts: the tables in results/ may be those of another study of the same models.
+        name=CONFIG.name,
         study=study,
         python=python,
     shell:
@@ -89,7 +92,7 @@ rule collect_training_time:
     input:
         checkpoints=trained_models(CONFIG),
     output:
-        table="results/training_time.csv",
+        tables=expand("{folder}/training_time.csv", folder=TABLE_FOLDERS),
     log:
         "logs/results/training_time.csv/collect_training_time.log",
     benchmark:
@@ -103,10 +106,11 @@ rule collect_training_time:
         gpu=resource_of("collect_training_time", "gpu"),
     params:
         code=stage_code("collect_training_time"),
+        name=CONFIG.name,
         study=study,
         python=python,
     shell:
         r"""
         {params.python} -m ocvp.collect_training_time \
-            --config {params.study:q} --output {output.table:q} --log {log:q}
+            --config {params.study:q} --output {output.tables:q} --log {log:q}
         """

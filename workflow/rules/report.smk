@@ -1,8 +1,8 @@
 """Figures, which the report shows too.
 
-Requires: scores, models, slots and videos. Makes, in results/{dataset}/{savi}/seed{seed}:
-figures/slots.png, figures/{protocol}_curves.png, {predictor}/figures/{protocol}_video{video}.png
-and .gif.
+Requires: scores, models, slots and videos. Makes the page of rollouts in results/studies/{study},
+and in results/{dataset}/{savi}/seed{seed}: figures/slots.png, figures/{protocol}_curves.png,
+{predictor}/figures/{protocol}_video{video}.png and .gif.
 """
 
 VIDEOS = range(num_rollouts(CONFIG, JOBS.num_videos))
@@ -144,4 +144,42 @@ rule draw_curves:
         {params.python} -m ocvp.figures curves \
             --config {params.config:q} \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
+        """
+
+
+rule make_page:
+    """Write the page of rollouts: truth and all predictors side by side, to play and explore."""
+    input:
+        savi=SHOWN["savi"],
+        videos=SHOWN["videos"],
+        slots=SHOWN["slots"],
+        predictors=SHOWN["predictors"],
+        scores=SHOWN["scores"],
+    output:
+        page=report(
+            "results/studies/{study}/rollouts.html",
+            caption="../report/page.rst",
+            category="Rollouts",
+            labels={"page": "all predictors, interactive"},
+        ),
+    log:
+        "logs/results/studies/{study}/rollouts.html/make_page.log",
+    benchmark:
+        "logs/results/studies/{study}/rollouts.html/make_page.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("make_page", "threads")
+    resources:
+        mem_mb=resource_of("make_page", "mem_mb"),
+        runtime=resource_of("make_page", "runtime"),
+        gpu=resource_of("make_page", "gpu"),
+    params:
+        config=stage_config("make_page"),
+        code=stage_code("make_page"),
+        study=study,
+        python=python,
+    shell:
+        r"""
+        {params.python} -m ocvp.make_page \
+            --config {params.study:q} --output {output.page:q} --log {log:q}
         """
