@@ -24,8 +24,9 @@ from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.pictures.animation import save_gif
 from ocvp.pictures.decoded import decode
-from ocvp.pictures.drawing import save_png, slots_panel
+from ocvp.pictures.drawing import slots_panel
 from ocvp.pictures.prediction import prediction_pictures
+from ocvp.pictures.saving import save_picture
 from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
@@ -92,9 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, slots_picture, rollout_picture, animation = paths
     with all_or_none(paths):
         write_prediction(data, content, attributes)
-        save_png(slots_picture, panel)
+        save_picture(slots_picture, panel)
         if drawn is not None:
-            save_png(rollout_picture, drawn[0])
+            save_picture(rollout_picture, drawn[0])
             save_gif(animation, drawn[1], settings.gif_fps)
     return 0
 

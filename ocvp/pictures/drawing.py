@@ -6,10 +6,7 @@ within a training loop for TensorBoard as well as by a program of their own.
 T frames, N slots, H, W pixels; the first num_context frames are given, the rest is predicted.
 """
 
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 
 from ocvp.pictures.overlays import (
     object_colours,
@@ -20,7 +17,6 @@ from ocvp.pictures.overlays import (
     upscale,
 )
 from ocvp.pictures.strips import COLUMN_GAP, Row, strip
-from ocvp.runtime.files import atomic_path
 
 MAX_COLUMNS = 16
 MAX_WIDTH = 1600
@@ -105,6 +101,7 @@ def slots_panel(
     *,
     factor: int | None = None,
     colours: np.ndarray | None = None,
+    title: str = "",
 ) -> np.ndarray:
     """Draw frames, reconstruction, the slot of each pixel, and what each slot holds, over time.
 
@@ -115,6 +112,7 @@ def slots_panel(
         factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
             fewer.
         colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
+        title: Line above the picture; empty: none.
 
     Returns:
         Picture, uint8, shape (height, width, 3): each slot's mask on a checkerboard, one row each.
@@ -137,7 +135,8 @@ def slots_panel(
     for n in range(num_slots):
         red, green, blue = (int(part) for part in colours[n])
         rows.append(Row(f"Slot {n}", upscale(held[:, n], factor), 0, (red, green, blue)))
-    return strip(rows, num_context=0, columns=choose_columns(len(frames), 0, max_columns))
+    columns = choose_columns(len(frames), 0, max_columns)
+    return strip(rows, num_context=0, columns=columns, title=title)
 
 
 def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int, int]:
@@ -180,13 +179,3 @@ def choose_columns(num_frames: int, num_context: int, max_columns: int) -> list[
 
 def _spread(first: int, last: int, count: int) -> list[int]:
     return [round(number) for number in np.linspace(first, last, count)]
-
-
-def save_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write a picture, uint8 (height, width, 3), as a PNG file, atomically.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", optimize=True)
