@@ -18,7 +18,7 @@ from ocvp.evaluation.metrics import METRICS
 from ocvp.evaluation.ranking import Ranking, named_video, rank_videos
 from ocvp.evaluation.score_files import read_predictor_scores
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
-from ocvp.pictures.animation import gif_rate, save_gif, save_mp4
+from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
 from ocvp.pictures.compared import compared_rollouts
 from ocvp.pictures.curves import metric_curves, predictor_styles, score_panels
 from ocvp.pictures.of_models import slots_figure
@@ -179,10 +179,8 @@ def draw_rollouts(
 ) -> torch.device:
     """Draw rollouts as strips, animations and tracks; return where that was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    rate = gif_rate(settings.gif_fps)
-    if args.animations and round(rate, 1) != round(settings.gif_fps, 1):
-        text = "animations play at %.3g frames a second, the nearest that GIF has to %.3g"
-        logger.info(text, rate, settings.gif_fps)
+    if args.animations and (note := gif_rate_note(settings.gif_fps)):
+        logger.info("%s", note)
     for number, shown in enumerate(_shown_videos(args, device, of_savi, of_predictors)):
         save_picture(args.pictures[number], rollouts_strip(shown, settings.upscale))
         if args.animations or args.films:

@@ -1,12 +1,13 @@
 """Decompose a video of one's own into slots, and predict how it goes on.
 
 Writes into the folder --output: prediction.h5 (slots, masks and frames), slots.png (what each slot
-holds) and, with a predictor, rollout.png and rollout.gif. The prediction may go on past the end of
-the video.
+holds) and, with a predictor, rollout.png, and rollout.gif and rollout.mp4, which move alike. The
+prediction may go on past the end of the video.
 """
 
 import argparse
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +23,7 @@ from ocvp.data.clips import Clip, Fit, read_clip
 from ocvp.data.prediction_files import write_prediction
 from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
-from ocvp.pictures.animation import save_gif
+from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
 from ocvp.pictures.decoded import decode
 from ocvp.pictures.drawing import slots_panel
 from ocvp.pictures.prediction import prediction_pictures
@@ -31,8 +32,10 @@ from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
 
+logger = logging.getLogger(__name__)
+
 PROGRAM = "ocvp.predict"
-PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif")
+PRODUCTS = ("prediction.h5", "slots.png", "rollout.png", "rollout.gif", "rollout.mp4")
 NUM_THREADS = 2
 MAX_FPS = 1000
 
@@ -90,13 +93,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     # --- what is written
     panel = slots_panel(clip.frames, seen.objects, seen.masks, factor=settings.upscale)
     paths = [args.output / name for name in PRODUCTS]
-    data, slots_picture, rollout_picture, animation = paths
+    data, slots_picture, rollout_picture, gif, mp4 = paths
     with all_or_none(paths):
         write_prediction(data, content, attributes)
         save_picture(slots_picture, panel)
         if drawn is not None:
             save_picture(rollout_picture, drawn[0])
-            save_gif(animation, drawn[1], settings.gif_fps)
+            save_gif(gif, drawn[1], settings.gif_fps)
+            save_mp4(mp4, drawn[1], settings.gif_fps)
+    if drawn is not None and (note := gif_rate_note(settings.gif_fps)):
+        logger.info("%s", note)
     return 0
 
 

@@ -5,6 +5,7 @@ T frames, N slots, K objects, H W pixels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,6 +26,11 @@ from ocvp.pictures.strips import Row, strip
 MAX_ERROR = 0.5
 """Error of a pixel, of values in [0, 1], that is drawn as brightly as any larger one."""
 _ERROR_COLOURS = matplotlib.colormaps["magma"]
+_TRUE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.8}
+_PREDICTED: dict[str, Any] = {
+    **{"linestyle": "-", "linewidth": 0.7, "marker": "o", "markersize": 3.5},
+    **{"markerfacecolor": "white", "markeredgewidth": 1.1},
+}
 _PANEL = 2.6  # side of a panel of tracks, in inches
 _CELL_GAP = 16  # of an animation, about: gap and border, in pixels
 
@@ -133,7 +139,7 @@ def tracks_figure(shown: Shown, max_across: int = 4) -> Figure:
     across = min(number, max_across)
     down = -(-number // across)
     height, width = shown.comparison.frames.shape[1:3]
-    size = (across * _PANEL, down * (_PANEL * height / width + 0.5) + 0.8)
+    size = (across * _PANEL, down * (_PANEL * height / width + 0.3) + 0.6)
     figure = Figure(figsize=size, layout="constrained", dpi=PIXELS_PER_INCH)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (name, label) in zip(grid, shown.labels().items(), strict=False):
@@ -143,9 +149,8 @@ def tracks_figure(shown: Shown, max_across: int = 4) -> Figure:
         axes.remove()
     figure.suptitle(shown.title, fontsize=10)
     known = shown.comparison.labels is not None
-    styles = [("true" if known else "in the context", "-"), ("predicted", ":")]
-    entries = [Line2D([], [], color="#444444", linestyle=style) for _, style in styles]
-    words = [word for word, _ in styles]
+    entries = [Line2D([], [], color="#444444", **style) for style in (_TRUE, _PREDICTED)]
+    words = ["true" if known else "in the context", "predicted, frame by frame"]
     figure.legend(entries, words, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
@@ -157,17 +162,10 @@ def _draw_tracks(axes: Axes, shown: Shown, name: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.set_xlim(axes.get_xlim())  # what leaves the frame is cut
     axes.set_ylim(axes.get_ylim())
-    for true, predicted, colour in tracks(found, name, shown.num_context):
-        if len(true):
-            _draw_track(axes, true, colour, "-")
-        _draw_track(axes, predicted, colour, ":")
-        axes.plot(*predicted[0, ::-1], "o", color=colour, markersize=4, markeredgecolor="white")
-
-
-def _draw_track(axes: Axes, track: np.ndarray, colour: np.ndarray, style: str) -> None:
     outline = [patheffects.withStroke(linewidth=3.2, foreground="white")]
-    row, column = track.T
-    axes.plot(column, row, color=colour, linestyle=style, linewidth=1.8, path_effects=outline)
+    for true, predicted, colour in tracks(found, name, shown.num_context):
+        axes.plot(*true.T[::-1], color=colour, path_effects=outline, **_TRUE)
+        axes.plot(*predicted.T[::-1], color=colour, **_PREDICTED)
 
 
 def tracks(

@@ -1,10 +1,19 @@
 """Animations frame by frame, and read back from the file."""
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import maximum_filter, minimum_filter
+from tiny import small_disk
 
-from ocvp.pictures.animation import rollout_animation, save_gif
+from ocvp.pictures.animation import (
+    gif_rate,
+    gif_rate_note,
+    rollout_animation,
+    save_gif,
+    save_mp4,
+)
 from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
 
 SIZE = 16
@@ -115,10 +124,95 @@ def test_still_pictures_keep_their_length(tmp_path):
     assert total == 400
 
 
+@pytest.mark.parametrize(
+    ("fps", "hundredths"),
+    # at 15, 6 hundredths would be 1.7 frames a second away, 7 are 0.7; browsers slow down below 2
+    [(5, 20), (12, 8), (15, 7), (24, 4), (30, 3), (50, 2), (60, 2), (1000, 2), (1e-9, 65535)],
+)
+def test_gif_plays_at_the_nearest_rate_that_it_has(fps, hundredths, tmp_path):
+    save_gif(tmp_path / "x.gif", flat_frames(3, 0), fps)
+    with Image.open(tmp_path / "x.gif") as gif:
+        assert gif.info["duration"] == 10 * hundredths
+    assert gif_rate(fps) == pytest.approx(100 / hundredths)
+    rates = np.array([100 / n for n in range(2, 65536)])
+    assert abs(gif_rate(fps) - fps) == pytest.approx(np.abs(rates - fps).min())
+
+
+def test_another_rate_is_said_and_the_same_is_not():
+    assert gif_rate_note(30) == (
+        "animations play at 33.3 frames a second, the nearest that GIF has to 30"
+    )
+    assert gif_rate_note(1000).endswith("at 50 frames a second, the nearest that GIF has to 1000")
+    assert gif_rate_note(5) == gif_rate_note(100 / 3) == gif_rate_note(33.3) == ""
+
+
+def decoded(path):
+    """Return the frames of a film, (T, height, width, 3), and what the file says of it."""
+    with av.open(str(path)) as container:
+        (stream,) = container.streams
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        return np.stack(frames), stream, container.duration / av.time_base
+
+
+@pytest.mark.parametrize("fps", [5, 30, 29.97, 0.5])
+def test_mp4_holds_all_pictures_at_the_rate_asked(pictures, tmp_path, fps):
+    pictures = [picture[1:] for picture in pictures]
+    height, width = pictures[0].shape[:2]
+    assert (height % 2, width % 2) == (1, 0), "the height is padded, the width is not"
+    save_mp4(tmp_path / "rollout.mp4", pictures, fps)
+    found, stream, seconds = decoded(tmp_path / "rollout.mp4")
+    assert found.shape == (5, height + 1, width, 3)
+    assert float(stream.average_rate) == pytest.approx(fps)
+    assert seconds == pytest.approx(5 / fps, abs=1e-3)  # the file counts in ms
+    assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    assert [path.name for path in tmp_path.iterdir()] == ["rollout.mp4"]
+
+
+def test_mp4_keeps_colours(pictures, tmp_path):
+    pictures = [picture[1:] for picture in pictures]
+    save_mp4(tmp_path / "rollout.mp4", pictures, 10)
+    found, stream, _ = decoded(tmp_path / "rollout.mp4")
+    assert stream.codec_context.colorspace == 1  # BT.709, as players are told
+    assert (found[:, -1] == 255).all(axis=-1).mean() > 0.99  # the row that was added
+    for picture, shown in zip(pictures, found[:, :-1], strict=True):
+        error = np.abs(shown.astype(int) - picture)
+        assert error.mean() < 5  # colours blur over an edge of two pixels
+        # Where all neighbours have the same colour, nothing blurs into it.
+        near = (9, 9, 1)
+        is_flat = maximum_filter(picture, near) == minimum_filter(picture, near)
+        flat = is_flat.all(axis=-1)
+        assert flat.mean() > 0.3
+        assert error[flat].max() <= 6
+
+
+def test_mp4_of_one_tiny_picture(tmp_path):
+    save_mp4(tmp_path / "one.mp4", [np.full((1, 1, 3), 90, np.uint8)], 5)
+    found, _, seconds = decoded(tmp_path / "one.mp4")
+    assert (found.shape, seconds) == ((1, 2, 2, 3), 0.2)
+
+
+def test_the_same_pictures_make_the_same_mp4(pictures, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        save_mp4(tmp_path / name, pictures, 5)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_full_disk_leaves_no_half_mp4(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 256, 256, 3), np.uint8)
+    with small_disk(tmp_path / "disk", 200) as disk:
+        with pytest.raises(OSError, match=f"no space left for {disk / 'film.mp4'}"):
+            save_mp4(disk / "film.mp4", list(noise), 5)
+        assert list(disk.iterdir()) == []
+
+
 def test_impossible_animations_are_refused(pictures, tmp_path):
-    with pytest.raises(ValueError, match="at least one picture"):
-        save_gif(tmp_path / "rollout.gif", [], fps=5)
-    for fps in (0, 60):
-        with pytest.raises(ValueError, match=f"fps is {fps}"):
-            save_gif(tmp_path / "rollout.gif", pictures, fps=fps)
+    for save in (save_gif, save_mp4):
+        with pytest.raises(ValueError, match="at least one picture"):
+            save(tmp_path / "rollout", [], fps=5)
+        for fps in (0, -1, float("inf"), float("nan")):
+            with pytest.raises(ValueError, match=f"fps is {fps}"):
+                save(tmp_path / "rollout", pictures, fps=fps)
+    for fps in (0.001, 1001):
+        with pytest.raises(ValueError, match=f"fps is {fps}, allowed is 0.01 to 1000"):
+            save_mp4(tmp_path / "rollout", pictures, fps=fps)
     assert list(tmp_path.iterdir()) == []

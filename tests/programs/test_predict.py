@@ -1,6 +1,7 @@
 """Videos of one's own: read as they are, cut as said, and predicted past their end."""
 
 import json
+import logging
 
 import h5py
 import numpy as np
@@ -23,6 +24,7 @@ from tiny import (
 
 from ocvp import predict
 from ocvp.data.clips import Crop, crop_boxes, read_boxes, read_clip
+from ocvp.data.films import Film
 from ocvp.models.loading import load_predictor, load_savi
 from ocvp.models.rollout import rollout
 
@@ -225,8 +227,22 @@ def test_a_prediction_is_that_of_the_models(models, tmp_path):
         assert (file.attrs["num_context"], file.attrs["num_preds"]) == (3, 7)
     # 8 frames were seen, and 10 are drawn: the prediction goes on past the video's end
     assert Image.open(tmp_path / "rollout.gif").n_frames == 10
+    assert Film(tmp_path / "rollout.mp4").count() == 10
     for name in ("rollout.png", "slots.png"):
         assert Image.open(tmp_path / name).size[0] > 300
+
+
+@pytest.mark.parametrize(("fps", "says"), [(30, ["33.3 frames a second, the nearest"]), (10, [])])
+def test_a_rate_that_gif_lacks_is_said_and_the_film_has_it(models, tmp_path, caplog, fps, says):
+    caplog.set_level(logging.INFO)
+    further = ("--predictor", models / "predictor.pt", "--boxes", models / "boxes.json")
+    assert run_predict(models, tmp_path, *further, "--config", {"gif_fps": fps}) == 0
+    notes = [message for message in caplog.messages if "frames a second" in message]
+    assert len(notes) == len(says)
+    assert all(part in note for part, note in zip(says, notes, strict=True))
+    film = Film(tmp_path / "rollout.mp4")
+    film.count()
+    assert film.pace.fps == fps
 
 
 def test_without_a_predictor_there_are_slots_of_the_whole_video(models, tmp_path):

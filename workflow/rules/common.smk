@@ -23,8 +23,9 @@ from ocvp.study import job_lines, plan
 from ocvp.study.chains import (
     any_of,
     chains,
+    chains_over_seeds,
+    drawn_videos,
     names_of,
-    num_rollouts,
     paths,
     paths_of,
     slot_splits,
@@ -80,6 +81,7 @@ JOBS = Jobs(CONFIG)
 # no other study replaces.
 TABLE_FOLDERS = ["results", f"results/{STUDIES}/{CONFIG.name}"]
 SHOWN = shown_files(shown_chains(CONFIG))
+PICTURE = f".{CONFIG.figures.format}"
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()
