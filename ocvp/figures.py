@@ -1,5 +1,5 @@
-"""Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `comparisons` of several, `curves` of
-metrics over time, `seed_curves` over several seeds, and of what `probes` read.
+"""Draw what models make of videos: `slots` of a SAVi, `rollouts` of a predictor, `comparisons` of
+several predictors.
 """
 
 import argparse
@@ -16,11 +16,10 @@ from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import METRICS
 from ocvp.evaluation.ranking import Ranking, named_video, rank_videos
-from ocvp.evaluation.score_files import read_predictor_scores
+from ocvp.evaluation.score_files import predictor_of, read_predictor_scores
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
 from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
 from ocvp.pictures.compared import compared_rollouts
-from ocvp.pictures.curves import metric_curves, predictor_styles, score_panels
 from ocvp.pictures.of_models import slots_figure
 from ocvp.pictures.rollouts import Shown, rollouts_animation, rollouts_strip, tracks_figure
 from ocvp.pictures.saving import save_figure, save_picture
@@ -76,7 +75,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     slots = _command(commands, draw_slots, "slots", help="draw what each slot of a SAVi holds")
     slots.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
     slots.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
-    slots.add_argument("--output", type=Path, required=True, help="picture to write (PNG, PDF, SVG)")
+    slots.add_argument(
+        "--output", type=Path, required=True, help="picture to write (PNG, PDF, SVG)"
+    )
     slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
 
     for name, what, number in (
@@ -84,23 +85,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         ("comparisons", "rollouts of several predictors of the same videos", "+"),
     ):
         _add_rollout_options(_command(commands, draw_rollouts, name, help=f"draw {what}"), number)
-
-    for name, what, folder in (
-        ("curves", "the metrics of predictors", "evaluation"),
-        ("seed_curves", "the same of several seeds, mean and deviation,", "evaluation"),
-        ("probes", "what probes read of predicted slots", "probe"),
-    ):
-        curves = _command(commands, draw_curves, name, help=f"draw {what} over time")
-        curves.add_argument(
-            "--scores",
-            type=Path,
-            nargs="+",
-            required=True,
-            help=f"scores of predictors under one protocol (PREDICTOR/{folder}/PROTOCOL.json)",
-        )
-        curves.add_argument(
-            "--output", type=Path, required=True, help="picture to write (PNG, PDF, SVG)"
-        )
     return parser.parse_args(argv)
 
 
@@ -125,7 +109,7 @@ def _add_rollout_options(group: argparse._ArgumentGroup, number: int | str) -> N
 
 def _command(
     commands: argparse._SubParsersAction,
-    draw: Callable[..., torch.device | None],
+    draw: Callable[..., torch.device],
     name: str,
     *,
     help: str,
@@ -208,8 +192,10 @@ def _shown_videos(
     for of_predictor in of_predictors:
         check_belongs(of_predictor, of_savi)
     if len(args.scores) != len(of_predictors):
-        raise ValueError(f"--predictors names {len(of_predictors)} files, --scores {len(args.scores)}")
-    scores = {_predictor_of(path): read_predictor_scores(path) for path in args.scores}
+        raise ValueError(
+            f"--predictors names {len(of_predictors)} files, --scores {len(args.scores)}"
+        )
+    scores = {predictor_of(path): read_predictor_scores(path) for path in args.scores}
     with VideoFile(args.videos) as videos:
         shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
     check_slots(args.slots, weights_digest=of_savi.digest, **shape)
@@ -239,32 +225,11 @@ def _description(name: str, number: int, ranking: Ranking) -> str:
     return f"video {number}, the {name} of {len(ranking.videos)} by {metric}"
 
 
-def _scores_on(
-    video: int, metric: str, scores: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
+def _scores_on(video: int, metric: str, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return what predictors score on a video, in words."""
     values = {name: found["per_video"][metric][video] for name, found in scores.items()}
     name = METRICS[metric].name
     return {key: "" if value is None else f"{name} {value:.3g}" for key, value in values.items()}
-
-
-def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
-    """Draw each metric over the predicted frames, with the baselines; of seeds their mean."""
-    metrics: dict[str, list[Mapping[str, Any]]] = {}
-    for path in args.scores:
-        found = read_predictor_scores(path)["metrics"]
-        metrics.setdefault(_predictor_of(path), []).append(found)
-    num_seeds = max(map(len, metrics.values()))
-    title = f"{args.title}: metrics over the predicted frames".removeprefix(": ")
-    if num_seeds > 1:
-        title += f", mean and deviation over {num_seeds} seeds"
-    styles = predictor_styles(list(metrics))
-    save_figure(args.output, metric_curves(score_panels(metrics), styles, title))
-
-
-def _predictor_of(scores: Path) -> str:
-    """Return the predictor's name from PREDICTOR/evaluation/PROTOCOL.json."""
-    return scores.absolute().parent.parent.name
 
 
 if __name__ == "__main__":

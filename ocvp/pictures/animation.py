@@ -81,7 +81,8 @@ def animation(
     """
     # Labels stand above the views, on one line; a strip has them beside the rows.
     named = [
-        [view and view._replace(label=view.label.replace("\n", " ")) for view in row] for row in views
+        [view and view._replace(label=view.label.replace("\n", " ")) for view in row]
+        for row in views
     ]
     num_frames = max(view.first + len(view.pictures) for row in named for view in row if view)
     return [_draw(named, t, num_frames, num_context, title) for t in range(num_frames)]
@@ -201,7 +202,8 @@ def _check_any(pictures: Sequence[np.ndarray]) -> None:
 def _indexed(pictures: np.ndarray) -> list[Image.Image]:
     """Convert pictures (T, height, width, 3) to one palette: exact up to 256 colours."""
     packed = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    distinct, inverse = np.unique(packed.ravel(), return_inverse=True)
+    # by a table of all colours: sorting the pixels would take most of the time
+    distinct = np.flatnonzero(np.bincount(packed.ravel(), minlength=1 << 24))
     colours = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=1)
     chosen = colours
     if len(colours) > 256:
@@ -211,9 +213,9 @@ def _indexed(pictures: np.ndarray) -> list[Image.Image]:
         sample = Image.fromarray(np.concatenate(list(pictures[:, ::2, ::2])))
         reduced = sample.quantize(256 - len(fixed), method=Image.Quantize.MEDIANCUT).getpalette()
         chosen = np.concatenate([fixed, np.reshape(reduced or [], (-1, 3))])[:256]
-    _, nearest = cKDTree(chosen).query(colours)
-    indices = nearest[inverse].astype(np.uint8).reshape(packed.shape)  # (T, height, width)
-    images = [Image.fromarray(index) for index in indices]
+    nearest = np.zeros(1 << 24, dtype=np.uint8)
+    nearest[distinct] = cKDTree(chosen).query(colours)[1]
+    images = [Image.fromarray(index) for index in nearest[packed]]  # (height, width) each
     for image in images:
         image.putpalette(chosen.astype(np.uint8).tobytes())
     return images

@@ -3,6 +3,7 @@
 T frames, N slots, K objects, H W pixels.
 """
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ _PREDICTED: dict[str, Any] = {
     **{"markerfacecolor": "white", "markeredgewidth": 1.1},
 }
 _PANEL = 2.6  # side of a panel of tracks, in inches
+_CHARACTERS = 12  # of a title, that an inch holds
 _CELL_GAP = 16  # of an animation, about: gap and border, in pixels
 
 
@@ -147,10 +149,10 @@ def tracks_figure(shown: Shown, max_across: int = 4) -> Figure:
         axes.set_title(label.replace("\n", ", "), fontsize=9)
     for axes in grid[number:]:  # the last row may not be full
         axes.remove()
-    figure.suptitle(shown.title, fontsize=10)
+    figure.suptitle(textwrap.fill(shown.title, int(size[0] * _CHARACTERS)), fontsize=10)
     known = shown.comparison.labels is not None
     entries = [Line2D([], [], color="#444444", **style) for style in (_TRUE, _PREDICTED)]
-    words = ["true" if known else "in the context", "predicted, frame by frame"]
+    words = ["true" if known else "in the context", "predicted"]
     figure.legend(entries, words, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
@@ -181,8 +183,8 @@ def tracks(
     Returns:
         For each object that a slot held in the last context frame, the true centres (row, column)
         in pixels, those of its slot, both of shape (1 + num_preds, 2), and its colour in [0, 1];
-        NaN where it is hidden. Without true masks for each slot, but the largest, its centres in the
-        context, (num_context, 2), and then.
+        NaN where it is hidden. Without true masks, for each slot but the largest its centres in
+        the context, (num_context, 2), and the predicted ones.
     """
     rollout, last = found.rollouts[name], num_context - 1
     num_slots = rollout.masks.shape[1]

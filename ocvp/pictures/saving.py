@@ -1,6 +1,7 @@
 """Pictures and figures as files: PNG, PDF or SVG, by the ending of their path."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ FORMATS = ("png", "pdf", "svg")
 PIXELS_PER_INCH = 150
 # Files do not say when they were made, so that the same figure is the same bytes.
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-_SETTINGS = {"svg.hashsalt": "ocvp", "pdf.fonttype": 42}
+_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "ocvp", "pdf.fonttype": 42}
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:
@@ -66,7 +67,7 @@ def figure_picture(figure: Figure) -> np.ndarray:
 
 def _save_png(path: Path, picture: np.ndarray) -> None:
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", optimize=True)
+        Image.fromarray(picture).save(temporary, format="PNG")
 
 
 def _format_of(path: Path) -> str:

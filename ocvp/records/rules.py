@@ -121,13 +121,13 @@ RULES: dict[str, Rule] = {
         mem_mb=2000,
     ),
     "draw_curves": Rule(
-        "ocvp.figures", f"{SAVI}/figures/{{protocol}}_curves.{{format}}", parts.figures
+        "ocvp.curves", f"{SAVI}/figures/{{protocol}}_curves.{{format}}", parts.figures
     ),
     "draw_seed_curves": Rule(
-        "ocvp.figures", f"{OF_SEEDS}/figures/{{protocol}}_curves.{{format}}", parts.figures
+        "ocvp.curves", f"{OF_SEEDS}/figures/{{protocol}}_curves.{{format}}", parts.figures
     ),
     "draw_probes": Rule(
-        "ocvp.figures", f"{SAVI}/figures/{{protocol}}_probe.{{format}}", parts.figures
+        "ocvp.curves", f"{SAVI}/figures/{{protocol}}_probe.{{format}}", parts.figures
     ),
     "make_page": Rule(
         "ocvp.make_page",

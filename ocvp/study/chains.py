@@ -53,7 +53,9 @@ def chains_over_seeds(config: Config) -> list[Chain]:
     groups: dict[tuple[str, str], list[Chain]] = {}
     for chain in chains(config):
         groups.setdefault(chain[:2], []).append(chain)
-    counts = {key: Counter(pair for c in group for pair in c.scored) for key, group in groups.items()}
+    counts = {
+        key: Counter(pair for c in group for pair in c.scored) for key, group in groups.items()
+    }
     return [
         group[0]._replace(scored=tuple(pair for pair, count in counts[key].items() if count > 1))
         for key, group in groups.items()

@@ -11,6 +11,9 @@ import os
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+
+# Under another name: where a line of Python begins with `report`, Snakemake takes it for a keyword.
+from snakemake.io import report as in_report
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 

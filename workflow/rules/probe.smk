@@ -118,7 +118,7 @@ rule draw_probes:
         python=python,
     shell:
         r"""
-        {params.python} -m ocvp.figures probes \
+        {params.python} -m ocvp.curves probes \
             --config {params.config:q} \
             --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}

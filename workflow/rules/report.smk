@@ -8,9 +8,6 @@ there are several seeds results/{dataset}/{savi}/figures/{protocol}_curves. Pict
 `figures.format` says.
 """
 
-# Under another name: where a line of Python begins with `report`, Snakemake takes it for a keyword.
-from snakemake.io import report as in_report
-
 VIDEOS = drawn_videos(CONFIG, JOBS.num_videos)
 OF_SEEDS = "results/{dataset}/{savi}/figures/{protocol}_"
 OF_CHAIN = "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_"
@@ -211,7 +208,7 @@ rule draw_curves:
         python=python,
     shell:
         r"""
-        {params.python} -m ocvp.figures curves \
+        {params.python} -m ocvp.curves metrics \
             --config {params.config:q} \
             --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
@@ -246,7 +243,7 @@ rule draw_seed_curves:
         python=python,
     shell:
         r"""
-        {params.python} -m ocvp.figures seed_curves \
+        {params.python} -m ocvp.curves seeds \
             --config {params.config:q} \
             --title '{wildcards.dataset}, {wildcards.savi}, {wildcards.protocol}' \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
@@ -266,6 +263,7 @@ rule make_page:
             "results/studies/{study}/rollouts.html",
             caption="../report/page.rst",
             category="Rollouts",
+            subcategory="Interactive page",
             labels=dict.fromkeys(PROTOCOL_LABELS, "all")
             | {
                 "predictor": "all",
