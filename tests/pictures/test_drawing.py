@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from ocvp.pictures import curves
 from ocvp.pictures.drawing import (
@@ -14,10 +13,10 @@ from ocvp.pictures.drawing import (
     MAX_WIDTH,
     choose_columns,
     rollout_strip,
-    save_png,
     slots_panel,
 )
 from ocvp.pictures.overlays import palette
+from ocvp.pictures.saving import figure_picture
 from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, INK, PREDICTED_COLOUR, Row, strip
 from ocvp.runtime.training_log import TrainingLog
 
@@ -190,13 +189,6 @@ def test_evenly_chosen_columns():
     assert choose_columns(24, 6, 8) == [0, 5, 6, 9, 13, 16, 20, 23]
 
 
-def test_png_holds_the_picture(tmp_path):
-    picture = strip([Row("Truth", flat_frames(3))], num_context=1)
-    save_png(tmp_path / "figures" / "strip.png", picture)
-    assert np.array_equal(np.array(Image.open(tmp_path / "figures" / "strip.png")), picture)
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["strip.png"]
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -272,7 +264,7 @@ def figure(i: int) -> object:
     values = np.random.default_rng(i).random(8)
     panel = {"lstm": values, "ceiling": values + 1}
     drawn = curves.metric_curves({"psnr": panel})
-    curves.figure_picture(drawn)
+    figure_picture(drawn)
     return drawn
 
 

@@ -46,6 +46,7 @@ PROGRAMS = (
     "evaluate_predictor",
     "summarize",
     "figures",
+    "curves",
     "show_results",
     "predict",
 )
