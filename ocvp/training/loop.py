@@ -200,6 +200,7 @@ class _Loop:
             self._doubt()
         if self._group.is_first:
             log.images(task.images(), state.step)
+            log.scalars("validation", task.scores(), state.step)
         log.scalars("validation", metrics, state.step)
         state.metrics, state.validated_step = metrics, state.step
         if metrics["loss"] < state.best_loss:
