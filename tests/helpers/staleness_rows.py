@@ -660,6 +660,7 @@ MODULES: dict[str, Rows] = {
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "training.binding": of(NOTHING),  # it only speaks
+    "training.clip_scores": of(NOTHING),  # curves that are looked at
     "training.speed": of(NOTHING),
     "published.conversion": of(NOTHING),
     "published.text": of(NOTHING),
@@ -673,6 +674,7 @@ MODULES: dict[str, Rows] = {
     "probe_savi": of(FROM_PROBES),
     "probe_predictor": of(READ_OF_PREDICTED),
     "pictures.animation": of(FIGURES),
+    "pictures.cards": of(NOTHING),  # pictures for TensorBoard
     "pictures.compared": of(PAGE),
     "pictures.drawing": of(FIGURES),
     "pictures.of_models": of(FIGURES),
