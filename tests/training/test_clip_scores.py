@@ -183,6 +183,6 @@ def test_damaged_masks_are_told_once_and_the_training_goes_on(data, tmp_path, ca
     task = savi_task(folder)
     for _ in range(2):
         assert task.scores().keys() == {"psnr"}
-    (warning,) = caplog.messages
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert f"{folder / 'val.h5'}" in warning
     assert "no curves of FG-ARI and mIoU" in warning

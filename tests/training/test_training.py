@@ -237,9 +237,9 @@ def test_curves_and_pictures_are_written(tmp_path):
     assert dict(scalars["train/twice"])[4] == pytest.approx(3.0, abs=1e-3)
     assert [step for step, _ in scalars["validation/loss"]] == list(range(2, 25, 2))
     assert scalars["validation/height"] == [(step, 4.0) for step in range(2, 25, 2)]
-    assert images == {"picture": list(range(2, 25, 2))}
+    assert images == {"validation/picture": list(range(2, 25, 2))}
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    picture = events.Images("picture")[-1]
+    picture = events.Images("validation/picture")[-1]
     assert (picture.height, picture.width) == (4, 6)
 
 
@@ -747,7 +747,7 @@ def test_the_chosen_weights_reproduce_their_validation_loss(tmp_path):
     assert min(value for _, value in scalars["validation/loss"]) == pytest.approx(
         best["metrics"]["loss"], rel=1e-5
     )
-    assert images["slots"][-1] == 8
+    assert images["validation/slots"][-1] == 8
 
 
 def test_clips_and_windows_that_do_not_fit_are_refused(data, tmp_path):
