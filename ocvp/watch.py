@@ -1,7 +1,8 @@
 """Watch all trainings side by side in the browser, with TensorBoard.
 
-Runs are named after their place, for example tabletop-savi-seed0-ocvp_seq for what lies in
-results/tabletop/savi/seed0/ocvp_seq. Trainings that start later appear by themselves.
+Runs are named by what tells them apart: ocvp_seq and lstm, or seed0-ocvp_seq and seed1-ocvp_seq
+where there are several seeds. Where each lies is printed. Trainings that start later appear by
+themselves, and names get longer where that takes more to tell them apart.
 """
 
 import argparse
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     with tempfile.TemporaryDirectory(prefix="ocvp_runs_") as folder:
         links = Path(folder)
-        shown = show(links, find_runs(args.results, args.only))
+        runs = find_runs(args.results, args.only)
+        shown = show(links, runs)
         port = serve(links, args.host, args.port, args.interval)
         print(how_to_see(args.host, port, _user(), socket.gethostname()), flush=True)
         if not shown:
@@ -36,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             while True:
                 for name in sorted(shown):
-                    print(f"showing {name}", flush=True)
+                    print(f"showing {name}: {runs[name].parent}", flush=True)
                 time.sleep(args.interval)
-                shown = show(links, find_runs(args.results, args.only))
+                runs = find_runs(args.results, args.only)
+                shown = show(links, runs)
         except KeyboardInterrupt:  # the way to end it
             return 0
 
@@ -56,8 +59,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="PATTERN",
-        help="runs to show, by name, with * for anything, for example 'tabletop-*-ocvp_seq' "
-        "(default: all)",
+        help="runs to show, by their folders joined by '-', with * for anything, for example "
+        "'tabletop-*-ocvp_seq' (default: all)",
     )
     parser.add_argument(
         "--host",

@@ -8,29 +8,55 @@ import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
+Place = tuple[str, ...]
+"""Folders from the results to a run."""
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 MOST_FOLDERS = 4
 """Folders between the results and a run's files: data set, SAVi, seed, predictor."""
+MODEL_LEVELS = {3: 1, 4: 3}
+"""Which folder names the model, of a SAVi's place and of a predictor's."""
 SAMPLES = "scalars=2000,images=25"
 """Points of a curve, and pictures of a name, that are kept of a long run, evenly chosen."""
 
 
 def find_runs(results: Path, patterns: Sequence[str] = ()) -> dict[str, Path]:
-    """Return the folders with TensorBoard's files below a folder of results, by name.
+    """Return the folders with TensorBoard's files below a folder of results, by a short name.
 
     Args:
         results: The folder, which may be missing.
-        patterns: Names to show, with `*` for anything; none: all.
+        patterns: Places to show, as `tabletop-savi-seed0-ocvp_seq`, with `*` for anything; none:
+            all.
     """
     runs = {}
     for depth in range(MOST_FOLDERS + 1):  # 0: the folder may be a run's own
         for path in results.glob("*/" * depth + "tensorboard"):
-            parts = path.relative_to(results).parts[:-1] or (results.absolute().name,)
-            name = "-".join(parts)
+            place = path.relative_to(results).parts[:-1] or (results.absolute().name,)
+            name = "-".join(place)
             is_wanted = not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)
             if is_wanted and any(path.glob("events.out.tfevents.*")):
-                runs[name] = path.absolute()
-    return runs
+                runs[place] = path.absolute()
+    return dict(zip(short_names(list(runs)), runs.values(), strict=True))
+
+
+def short_names(places: Sequence[Place]) -> list[str]:
+    """Return what tells runs apart, as TensorBoard cuts off long names.
+
+    Data set, SAVi and seed are left out where all runs have the same; not so the model's own name.
+    """
+    in_studies = [place for place in places if len(place) in MODEL_LEVELS]
+    shared = [level for level in range(3) if len({place[level] for place in in_studies}) == 1]
+
+    def kept(place: Place) -> Place:
+        model = MODEL_LEVELS.get(len(place))
+        left_out = {*shared} - {model} if model else ()
+        return tuple(folder for level, folder in enumerate(place) if level not in left_out)
+
+    for separator, shorten in (("-", kept), ("-", tuple), (",", tuple)):
+        names = [separator.join(shorten(place)) for place in places]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def show(links: Path, runs: dict[str, Path]) -> list[str]:
@@ -40,9 +66,9 @@ def show(links: Path, runs: dict[str, Path]) -> list[str]:
     """
     present = {path.name: path for path in links.iterdir()}
     for name, path in present.items():
-        if name not in runs:
+        if runs.get(name) != path.readlink():
             path.unlink()
-    new = sorted(runs.keys() - present.keys())
+    new = sorted(name for name in runs if not (links / name).is_symlink())
     for name in new:
         (links / name).symlink_to(runs[name], target_is_directory=True)
     return new

@@ -199,7 +199,10 @@ class _Loop:
             check_losses(metrics, f"the validation after step {state.step}")
             self._doubt()
         if self._group.is_first:
-            log.images(task.images(), state.step)
+            # In the group of the curves: TensorBoard opens only the first two of its page.
+            drawn = {f"validation/{name}": picture for name, picture in task.images().items()}
+            log.images(drawn, state.step)
+            log.scalars("validation", task.scores(), state.step)
         log.scalars("validation", metrics, state.step)
         state.metrics, state.validated_step = metrics, state.step
         if metrics["loss"] < state.best_loss:

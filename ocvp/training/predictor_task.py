@@ -3,7 +3,7 @@
 B batch, T frames, F frames of all windows, N slots, D slot_dim, H W pixels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ocvp.batches.windows import Batch, Window, to_model, to_pixels
+from ocvp.batches.windows import Batch, Window, to_model
 from ocvp.compute.device import compiled
 from ocvp.config.predictors import PredictorTraining
 from ocvp.config.tree import Runtime
@@ -88,10 +88,10 @@ class PredictorTask(Task):
         return self._losses(batch, teacher_forcing=False)
 
     def images(self) -> dict[str, np.ndarray]:
-        """Return the rollout of the first validation video: truth, prediction and masks."""
+        """Return the rollout of the first validation video: truth, prediction and slots."""
         # Here: a picture does not change what is trained.
-        from ocvp.evaluation.segmentation_metrics import labels_from_masks
-        from ocvp.pictures.drawing import rollout_strip
+        from ocvp.pictures.cards import rollout_card
+        from ocvp.pictures.decoded import decoded
 
         _, fields = self._validation[[Window(0, 0)]]
         num_context = self._settings.num_context
@@ -99,15 +99,27 @@ class PredictorTask(Task):
         with torch.no_grad():
             predicted = rollout(self.module, slots[:, :num_context], self._settings.num_preds)
             # The context as SAVi sees it, then what is predicted: T = num_context + num_preds.
-            output = self._savi.decode(torch.cat([slots[:, :num_context], predicted], dim=1))
-        strip = rollout_strip(
-            fields["frames"][0].cpu().numpy(),  # (T, H, W, 3)
-            to_pixels(output.reconstruction[0]),  # (T, 3, H, W) to (T, H, W, 3)
-            # (T, N, H, W) to (T, H, W)
-            predicted_labels=labels_from_masks(output.masks[0, :, :, 0].cpu().numpy()),
-            num_context=num_context,
-        )
-        return {"rollout": strip}
+            found = decoded(self._savi.decode(torch.cat([slots[:, :num_context], predicted], 1)[0]))
+        frames = fields["frames"][0].cpu().numpy()  # (T, H, W, 3)
+        return {"rollout": rollout_card(frames, found.frames, found.labels, num_context)}
+
+    def scores(self) -> dict[str, float]:
+        """Return the scores of the decoded predictions of the first validation videos."""
+        # Here: what is only shown does not change what is trained.
+        from ocvp.training.clip_scores import NUM_VIDEOS, score_clips
+
+        masks = self._masks  # (B, T, H, W)
+        future = None if masks is None else masks[:, self._settings.num_context :]
+        return score_clips(self._savi, self._predicted(NUM_VIDEOS), future)
+
+    @torch.no_grad()
+    def _predicted(self, num_videos: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield predicted slots (num_preds, N, D) and true frames (num_preds, H, W, 3)."""
+        num_context, num_preds = self._settings.num_context, self._settings.num_preds
+        for _, fields in self._first_clips(num_videos):
+            context = fields["slots"][:, :num_context].to(self._device)
+            predicted = rollout(self.module, context, num_preds)  # (B, num_preds, N, D)
+            yield from zip(predicted, fields["frames"][:, num_context:], strict=True)
 
     def _losses(self, batch: Batch, *, teacher_forcing: bool) -> dict[str, Tensor]:
         _, fields = batch

@@ -3,7 +3,7 @@
 B batch, T frames, F frames of all clips, N slots, D slot_dim, H W pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -76,20 +76,34 @@ class SaviTask(Task):
         return self._losses(batch, "validation", 0)
 
     def images(self) -> dict[str, np.ndarray]:
-        """Return what each slot holds, for the first validation clip."""
+        """Return the first validation clip, and what each slot holds in its last frame."""
         # Here: a picture does not change what is trained.
-        from ocvp.pictures.drawing import slots_panel
+        from ocvp.pictures.cards import clip_card, slots_card
+        from ocvp.pictures.decoded import decoded
 
         windows, batch = self._validation[[Window(0, 0)]]
         inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
         with torch.no_grad():
-            output = self.module(**inputs)
-        panel = slots_panel(
-            batch["frames"][0].cpu().numpy(),  # (T, H, W, 3)
-            output.objects[0].movedim(-3, -1).clamp(0, 1).cpu().numpy(),  # (T, N, H, W, 3)
-            output.masks[0].squeeze(-3).cpu().numpy(),  # (T, N, H, W)
-        )
-        return {"slots": panel}
+            found = decoded(self.module.decode(self.module.encode(**inputs)[0]))
+        frames = batch["frames"][0].cpu().numpy()  # (T, H, W, 3)
+        return {
+            "clip": clip_card(frames, found.frames, found.labels),
+            "slots": slots_card(found.objects[-1], found.masks[-1]),
+        }
+
+    def scores(self) -> dict[str, float]:
+        """Return the scores of the first validation clips, as they are decomposed."""
+        # Here: what is only shown does not change what is trained.
+        from ocvp.training.clip_scores import NUM_VIDEOS, score_clips
+
+        return score_clips(self.module, self._encoded(NUM_VIDEOS), self._masks)
+
+    @torch.no_grad()
+    def _encoded(self, num_videos: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield slots (T, N, D) and frames (T, H, W, 3) of the first validation clips."""
+        for windows, batch in self._first_clips(num_videos):
+            inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
+            yield from zip(self.module.encode(**inputs), batch["frames"], strict=True)
 
     def doubts(self, epoch: int) -> str | None:
         """Return what speaks against slots having found objects; None in the curriculum."""

@@ -3,6 +3,7 @@
 B batch.
 """
 
+import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,7 @@ class Task(ABC):
         Raises:
             ValueError: If the videos, or the frames of them that count, are too few for a window.
         """
+        self._validation_videos = videos[1]
         sizes = [_size(path, self._settings.num_frames, length, key) for path in videos]
         (self._num_videos, self._num_frames), (self._num_validation, _) = sizes
         self._length = length
@@ -102,9 +104,28 @@ class Task(ABC):
     def images(self) -> dict[str, np.ndarray]:
         """Return pictures to look at, uint8 (H, W, 3), by name."""
 
+    def scores(self) -> dict[str, float]:
+        """Return means over a few validation videos by metric, for curves; they change nothing."""
+        return {}
+
     def doubts(self, epoch: int) -> str | None:
         """Return what speaks against what was learned so far; empty: nothing; None: it is early."""
         return ""
+
+    def _first_clips(self, num_videos: int) -> Iterator[Batch]:
+        """Read the first validation videos, from frame 0, within this process."""
+        num_videos = min(self._num_validation, num_videos)
+        for windows in first_windows(num_videos, self._runtime.batch_videos):
+            yield self._validation[windows]
+
+    @functools.cached_property
+    def _masks(self) -> np.ndarray | None:
+        """True masks of those that are scored, (B, T, H, W): read once, None if there are none."""
+        # Here: what is only shown does not change what is trained.
+        from ocvp.training.clip_scores import NUM_VIDEOS, read_masks
+
+        num_videos = min(self._num_validation, NUM_VIDEOS)
+        return read_masks(self._validation_videos, num_videos, self._length)
 
     def _length_in(self, epoch: int) -> int:
         """Return how many frames the windows of an epoch have."""

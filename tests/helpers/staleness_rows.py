@@ -668,6 +668,7 @@ MODULES: dict[str, Rows] = {
     # No SAVi is trained, scored or drawn again.
     "training.predictor_task": of((FROM_PREDICTORS, TRAINED)),
     "training.binding": of(NOTHING),  # it only speaks
+    "training.clip_scores": of(NOTHING),  # curves that are looked at
     "training.speed": of(NOTHING),
     "published.conversion": of(NOTHING),
     "published.text": of(NOTHING),
@@ -681,6 +682,7 @@ MODULES: dict[str, Rows] = {
     "probe_savi": of(FROM_PROBES),
     "probe_predictor": of(READ_OF_PREDICTED),
     "pictures.animation": of(FROM_VIDEO_FILES),
+    "pictures.cards": of(NOTHING),  # pictures for TensorBoard
     "pictures.compared": of(FROM_VIDEO_FILES | PAGE),
     "pictures.decoded": of(FROM_VIDEO_FILES | PAGE),
     "pictures.drawing": of(FROM_VIDEO_FILES),

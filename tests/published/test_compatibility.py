@@ -225,8 +225,8 @@ def test_tensorboard_shows_the_runs(work):
     finally:
         server.terminate()
         server.wait()
-    assert "tiny-small-seed1" in runs
-    assert "tiny-small-seed1-ocvp_seq" in runs
+    assert "small" in runs
+    assert "ocvp_seq" in runs
 
 
 def wait_for_runs(url: str, server: "subprocess.Popen[bytes]") -> list[str]:

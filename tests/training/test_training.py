@@ -97,6 +97,9 @@ class Toy:
     def doubts(self, epoch):
         return ""
 
+    def scores(self):
+        return {"height": 4.0}
+
     def images(self):
         return {"picture": np.full((4, 6, 3), len(self.seen) % 256, np.uint8)}
 
@@ -225,7 +228,7 @@ def test_curves_and_pictures_are_written(tmp_path):
     scalars, images = curves(tmp_path)
     assert set(scalars) == {
         f"train/{name}" for name in ("loss", "twice", "gradient_norm", "learning_rate")
-    } | {"validation/loss"}
+    } | {"validation/loss", "validation/height"}
     losses = dict(scalars["train/loss"])
     assert set(losses) == {1, *range(2, 25, 2)}  # the first, each epoch's last, every tenth
     assert LOG_EVERY_STEPS == 10
@@ -233,9 +236,10 @@ def test_curves_and_pictures_are_written(tmp_path):
     assert losses[4] == pytest.approx(1.5, abs=1e-3)
     assert dict(scalars["train/twice"])[4] == pytest.approx(3.0, abs=1e-3)
     assert [step for step, _ in scalars["validation/loss"]] == list(range(2, 25, 2))
-    assert images == {"picture": list(range(2, 25, 2))}
+    assert scalars["validation/height"] == [(step, 4.0) for step in range(2, 25, 2)]
+    assert images == {"validation/picture": list(range(2, 25, 2))}
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    picture = events.Images("picture")[-1]
+    picture = events.Images("validation/picture")[-1]
     assert (picture.height, picture.width) == (4, 6)
 
 
@@ -562,11 +566,11 @@ def test_teacher_forcing_is_for_training_only(data):
 
 def test_pictures_show_slots_and_rollouts(data):
     with torch.no_grad():
-        panel = savi_task(data).images()["slots"]
-        strip = predictor_task(data, Spy()).images()["rollout"]
-    for picture in (panel, strip):
+        pictures = savi_task(data).images() | predictor_task(data, Spy()).images()
+    assert pictures.keys() == {"clip", "slots", "rollout"}
+    for picture in pictures.values():
         assert picture.dtype == np.uint8
-        assert picture.ndim == 3
+        assert picture.shape[1:] == (350, 3)
         assert len(np.unique(picture)) > 10
 
 
@@ -743,7 +747,7 @@ def test_the_chosen_weights_reproduce_their_validation_loss(tmp_path):
     assert min(value for _, value in scalars["validation/loss"]) == pytest.approx(
         best["metrics"]["loss"], rel=1e-5
     )
-    assert images["slots"][-1] == 8
+    assert images["validation/slots"][-1] == 8
 
 
 def test_clips_and_windows_that_do_not_fit_are_refused(data, tmp_path):
