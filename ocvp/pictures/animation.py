@@ -1,6 +1,6 @@
-"""Animated rollouts: truth, prediction and masks side by side, as GIF and as MP4.
+"""Animated rollouts: views of a video side by side, as GIF and as MP4.
 
-T frames, H, W pixels; the first num_context frames are given, the rest is predicted.
+The first num_context frames are given, the rest is predicted.
 """
 
 import math
@@ -14,7 +14,6 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from ocvp.pictures.drawing import rollout_rows
 from ocvp.pictures.strips import (
     CONTEXT_COLOUR,
     EMPTY,
@@ -41,31 +40,6 @@ _BORDER = 3
 _BAR = 8
 
 
-def rollout_animation(
-    frames: np.ndarray,
-    predicted_frames: np.ndarray,
-    *,
-    num_context: int,
-    factor: int = 4,
-    true_labels: np.ndarray | None = None,
-    predicted_labels: np.ndarray | None = None,
-    colours: np.ndarray | None = None,
-) -> list[np.ndarray]:
-    """Draw the pictures of an animation: truth | prediction | true masks | predicted masks.
-
-    Arguments are those of `ocvp.pictures.drawing.rollout_strip`.
-
-    Returns:
-        T pictures of one size, uint8, shape (height, width, 3), each with the number of its frame
-        and a mark, in colour and in words, of context or prediction.
-
-    Raises:
-        ValueError: If shapes do not match, a label has no colour, or factor is below 1.
-    """
-    rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
-    return animation([rows], num_context=num_context)
-
-
 def animation(
     views: Sequence[Sequence[Row | None]], *, num_context: int, title: str = ""
 ) -> list[np.ndarray]:
@@ -77,7 +51,8 @@ def animation(
         title: Line above the picture; empty: none.
 
     Returns:
-        Pictures of one size, uint8, shape (height, width, 3), as many as the longest view has.
+        Pictures of one size, uint8, shape (height, width, 3), as many as the longest view has; each
+        with the number of its frame and a mark, in colour and in words, of context or prediction.
     """
     # Labels stand above the views, on one line; a strip has them beside the rows.
     named = [
