@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from seed_intervals import interval_over_seeds
 
 from ocvp.evaluation.intervals import Interval, mean_interval
 from ocvp.evaluation.metrics import METRICS
-from ocvp.evaluation.seed_intervals import interval_over_seeds
 from ocvp.evaluation.table_formats import MARK, MISSING
 from ocvp.evaluation.tables import BOUNDS
 
@@ -68,30 +68,27 @@ def differences(scores: Scores, comparisons: pd.DataFrame) -> Iterator[Differenc
         if metric in CONTACTS and row[1] != LONG:
             continue
         found = _over_velocity(comparisons, row, metric)
-        yield Difference(row, (VELOCITY, metric), interval_over_seeds(*found))
+        yield Difference(row, (VELOCITY, metric), interval_over_seeds(found))
         if row[2] != TRANSFORMER:
             own, others = scores[row], scores[*row[:2], TRANSFORMER]
-            found = _over([(own[seed], others[seed]) for seed in own], metric)
-            yield Difference(row, (TRANSFORMER, metric), interval_over_seeds(*found))
+            found = [_over(own[seed], others[seed], metric) for seed in own]
+            yield Difference(row, (TRANSFORMER, metric), interval_over_seeds(found))
 
 
-def _over_velocity(table: pd.DataFrame, row: Row, metric: str) -> tuple[list[Interval], int]:
-    """Return of each seed the gain over constant velocity, and of how many videos at least."""
+def _over_velocity(table: pd.DataFrame, row: Row, metric: str) -> list[Interval]:
+    """Return the gain over constant velocity of each seed."""
     keys = ["savi", "protocol", "predictor", "metric"]
     rows = table[(table[keys] == [*row, metric]).all(axis=1)]
     bounds = rows[[f"gain_over_constant_velocity_{bound}" for bound in BOUNDS]]
-    columns = bounds.set_axis(BOUNDS, axis=1).astype(object)
-    plain = columns.where(columns.notna(), None).to_dict("records")
-    return plain, int(rows["num_videos"].min())
+    records = bounds.set_axis(BOUNDS, axis=1).to_dict("records")
+    return [{k: None if pd.isna(v) else v for k, v in record.items()} for record in records]
 
 
-def _over(pairs: Sequence[tuple[Any, Any]], metric: str) -> tuple[list[Interval], int]:
-    """Return of each seed how much better the first is, and of how many videos at least."""
+def _over(own: dict[str, Any], other: dict[str, Any], metric: str) -> Interval:
+    """Return how much better one predictor is than another on the same videos."""
     sign = -1.0 if METRICS[metric].lower_is_better else 1.0
-    values = [[scores["per_video"][metric] for scores in pair] for pair in pairs]
-    own, others = np.array(values, np.float64).swapaxes(0, 1)  # (S, V)
-    gains = sign * (own - others)
-    return [mean_interval(gain) for gain in gains], int((~np.isnan(gains)).sum(axis=1).min())
+    values, others = (np.array(file["per_video"][metric], np.float64) for file in (own, other))
+    return mean_interval(sign * (values - others))
 
 
 def cells_of(found: Iterable[Difference], row: Row, columns: Iterable[Column]) -> list[str]:

@@ -1,6 +1,6 @@
 """Confidence intervals of a mean over several trainings (seeds), all scored on the same videos.
 
-S seeds, V videos.
+S seeds.
 """
 
 from collections.abc import Sequence
@@ -11,18 +11,17 @@ from scipy.special import stdtrit
 from ocvp.evaluation.intervals import CONFIDENCE, TOO_FEW, Interval
 
 
-def interval_over_seeds(of_seeds: Sequence[Interval], num_videos: int) -> Interval:
+def interval_over_seeds(of_seeds: Sequence[Interval]) -> Interval:
     """Return an interval of a mean over seeds that is about other seeds and other videos.
 
-    Its squared standard error is the sum of two: deviation² / S of the seeds' means, for trainings
-    differ, and the mean squared standard error over videos within a seed. Videos are the same in
-    all seeds and err together, so averaging over seeds is not taken to narrow the second. The
-    degrees of freedom of such a sum are Satterthwaite's (Biometrics Bulletin 2, 1946). What a seed
-    makes of a single video counts in both: intervals are rather too wide than too narrow.
+    Two errors add up: trainings differ, and so do videos. Of the first the interval is Student's t
+    of the seeds' means; of the second that over videos, in the (quadratic) mean over seeds: videos
+    are the same in all and err together, so more seeds are not taken to narrow it. The half widths
+    of independent errors add up by their squares (Howe, JASA 69, 1974). What a seed makes of a
+    single video counts in both: with much of that, intervals are too wide rather than too narrow.
 
     Args:
         of_seeds: The interval over videos of each seed (`mean_interval`), S of them, at least 2.
-        num_videos: How many videos they are over, V.
 
     Returns:
         `mean`, and the bounds `low` and `high`: None, with the `reason`, where a seed has none.
@@ -38,10 +37,8 @@ def interval_over_seeds(of_seeds: Sequence[Interval], num_videos: int) -> Interv
     mean = float(means.mean())
     if np.isnan(lows).any():
         return {"mean": mean, "low": None, "high": None, "reason": TOO_FEW}
-    errors = (highs - lows) / 2 / stdtrit(num_videos - 1, (1 + CONFIDENCE) / 2)  # over videos
-    parts = np.array([means.var(ddof=1) / num_seeds, np.mean(errors**2)])
-    if not parts.any():
-        return {"mean": mean, "low": mean, "high": mean}
-    freedom = parts.sum() ** 2 / (parts**2 / [num_seeds - 1, num_videos - 1]).sum()
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(parts.sum()))
+    quantile = stdtrit(num_seeds - 1, (1 + CONFIDENCE) / 2)
+    of_trainings = quantile * means.std(ddof=1) / np.sqrt(num_seeds)
+    of_videos = np.sqrt(np.mean(((highs - lows) / 2) ** 2))
+    half = float(np.hypot(of_trainings, of_videos))
     return {"mean": mean, "low": mean - half, "high": mean + half}
