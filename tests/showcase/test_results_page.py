@@ -160,7 +160,7 @@ def test_models_have_mean_and_deviation_and_segmenters_stand_once(page):
     assert row_of(section, "unconditional") == ["1.000 ± 0.707"]
     assert section.count("kmeans_colour") == 1
     section = section_of(page, "Predictions")
-    assert row_of(section, "long", "transformer") == ["0.5000 ± 0.0000", "5.000 ± 0.000"]
+    assert row_of(section, "long", "transformer") == ["5.000 ± 0.000", "0.500 ± 0.000"]
     assert section.count("| short | ocvp_seq |") == 2  # of each SAVi
 
 
