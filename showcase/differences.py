@@ -49,7 +49,7 @@ class Difference(NamedTuple):
     def cell(self) -> str:
         """The mean with its interval, marked where that is significant."""
         digits = DECIMALS[self.column[1]]
-        mean, low, high = (self.interval[bound] for bound in BOUNDS)
+        mean, low, high = self.interval["mean"], self.interval["low"], self.interval["high"]
         if not self.verdict:
             return f"{mean:+.{digits}f} {MISSING}"
         text = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
@@ -79,9 +79,15 @@ def _over_velocity(table: pd.DataFrame, row: Row, metric: str) -> list[Interval]
     """Return the gain over constant velocity of each seed."""
     keys = ["savi", "protocol", "predictor", "metric"]
     rows = table[(table[keys] == [*row, metric]).all(axis=1)]
-    bounds = rows[[f"gain_over_constant_velocity_{bound}" for bound in BOUNDS]]
-    records = bounds.set_axis(BOUNDS, axis=1).to_dict("records")
-    return [{k: None if pd.isna(v) else v for k, v in record.items()} for record in records]
+    bounds = rows[[f"gain_over_constant_velocity_{bound}" for bound in BOUNDS]].to_numpy(float)
+    return [
+        {"mean": mean, "low": _known(low), "high": _known(high)}
+        for mean, low, high in bounds.tolist()
+    ]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _over(own: dict[str, Any], other: dict[str, Any], metric: str) -> Interval:

@@ -97,10 +97,10 @@ def read_scores(results: Path, summary: pd.DataFrame) -> Scores:
     scores: dict[Any, dict[int, Any]] = defaultdict(dict)
     predictions = summary[summary["predictor"] != ""].drop_duplicates(list(NAMES))
     for (savi, protocol), rows in predictions.groupby(["savi", "protocol"], sort=False):
-        for row in rows.itertuples():
-            folder = results / row.dataset / savi / f"seed{row.seed}" / row.predictor
+        for row in rows.to_dict("records"):
+            folder = results / row["dataset"] / savi / f"seed{row['seed']}" / row["predictor"]
             file = read_predictor_scores(folder / f"evaluation/{protocol}.json")
-            scores[savi, protocol, row.predictor][row.seed] = file
+            scores[savi, protocol, row["predictor"]][row["seed"]] = file
     return scores
 
 
