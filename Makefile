@@ -43,15 +43,14 @@ demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minu
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m ocvp.show_results --brief
 
-results: $(STAMP) ## Make docs/results.md anew: three seeds of two demos (about 5 hours on 2 cores)
+results: $(STAMP) ## Make docs/results.md anew: three seeds of two demos (about 3 hours on 2 cores)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml \
 		config/tabletop_unconditional.yaml config/studies/results.yaml
 	$(BIN)/python showcase/results_page.py --cores $(CORES)
 
-PICTURE ?= tabletop/savi/seed0/ocvp_seq/figures/long_video0.gif
-shipped: $(STAMP) ## Make models/ and the opening of the README anew, of the finished demo (PICTURE=...)
+shipped: $(STAMP) ## Make models/ and the opening of the README anew, of the finished demo (OPTIONS=--help)
 	$(BIN)/python showcase/trained_pair.py
-	$(BIN)/python showcase/readme.py --picture "$(PICTURE)"
+	$(BIN)/python showcase/readme.py $(OPTIONS)
 
 trial: $(STAMP) ## Run docs/own_videos.md on films made for it (about 30 minutes on 2 cores)
 	$(BIN)/python tests/helpers/trial.py
