@@ -11,13 +11,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from PIL import Image
+
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import METRICS
 from ocvp.evaluation.ranking import rank_videos
 from ocvp.evaluation.score_files import read_predictor_scores
 from ocvp.evaluation.table_formats import Table, as_markdown
 from ocvp.models.loading import check_belongs, open_predictor, open_savi
-from ocvp.pictures.drawing import save_png
 from ocvp.records.records import find_record
 from ocvp.runtime.files import atomic_path, write_json, write_text
 from ocvp.runtime.program import program_parser, run
@@ -104,7 +105,7 @@ def write_film(videos: Path, video: int, output: Path) -> None:
         for former in folder.glob("*.png"):
             former.unlink()
         for number, picture in enumerate(series):
-            save_png(folder / f"{number:02}.png", picture)
+            Image.fromarray(picture).save(folder / f"{number:02}.png", optimize=True)
     rows = [["y_min", "x_min", "y_max", "x_max"], *boxes[boxes.min(axis=1) >= 0].tolist()]
     with atomic_path(output / "boxes.csv") as temporary, temporary.open("w", newline="") as table:
         csv.writer(table, lineterminator="\n").writerows(rows)
