@@ -107,5 +107,6 @@ def verdicts_of(found: Sequence[Difference]) -> Iterator[str]:
     """Yield a line for each column: in how many rows it is better, worse or neither."""
     for opponent, metric in product((VELOCITY, TRANSFORMER), DECIMALS):
         verdicts = [d.verdict for d in found if d.column == (opponent, metric)]
-        counts = ", ".join(f"{verdict} in {verdicts.count(verdict)}" for verdict in VERDICTS)
+        kinds = [*VERDICTS, *([""] if "" in verdicts else [])]
+        counts = ", ".join(f"{kind or 'no interval'} in {verdicts.count(kind)}" for kind in kinds)
         yield f"- `{metric}`, over `{opponent}`: {counts} of {len(verdicts)}"
