@@ -15,7 +15,7 @@ ARCHIVE ?= study.tar.gz
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo trial test test-all test-slurm fuzz kills lint format bench lpips-weights tensorboard archive clean
+.PHONY: help install demo results shipped trial test test-all test-slurm fuzz kills lint format bench lpips-weights tensorboard archive clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' "$(strip $(MAKEFILE_LIST))" | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,15 @@ $(TOOLS): $(STAMP) envs/requirements-dev.lock
 demo: $(STAMP) ## Run the whole pipeline on the embedded data set (about 10 minutes on 2 cores)
 	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/python -m ocvp.show_results --brief
+
+results: $(STAMP) ## Make docs/results.md anew: three seeds of two demos (about 3 hours on 2 cores)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/config.yaml \
+		config/tabletop_unconditional.yaml config/studies/results.yaml
+	$(BIN)/python showcase/results_page.py --cores $(CORES)
+
+shipped: $(STAMP) ## Make models/ and the opening of the README anew, of the finished demo (OPTIONS=--help)
+	$(BIN)/python showcase/trained_pair.py
+	$(BIN)/python showcase/readme.py $(OPTIONS)
 
 trial: $(STAMP) ## Run docs/own_videos.md on films made for it (about 30 minutes on 2 cores)
 	$(BIN)/python tests/helpers/trial.py

@@ -12,11 +12,18 @@ from ocvp.evaluation.intervals import Interval, mean_interval
 from ocvp.evaluation.metrics import METRICS
 from ocvp.evaluation.scoring import Scores, per_video
 
-COMPARED = ("centre_error", "slot_mse", "miou")
-"""Metrics by which the prediction is compared."""
+COMPARED = (
+    "centre_error",
+    "slot_mse",
+    "miou",
+    "centre_error_after_contact",
+    "centre_error_without_contact",
+)
+"""Metrics by which the prediction is compared, where there are scores."""
 VARIANTS = ("prediction", "copy_last_slots", "constant_velocity", "ceiling")
 """What is compared."""
 NONE_MOVES = "no video in which objects move"
+UNDEFINED = "in no video in which objects move it is defined"
 NO_VELOCITY = "a context of one frame has no velocity"
 NO_GAP = "the gap from copy_last_slots to ceiling is not above 0 (by its interval)"
 
@@ -29,14 +36,14 @@ def compare(scores: Mapping[str, Scores], moving: np.ndarray) -> dict[str, Any]:
         moving: Which videos count, (V,).
 
     Returns:
-        For each of `COMPARED` what `compare_metric` returns, and of which videos.
+        For each of `COMPARED` that has scores what `compare_metric` returns, and of which videos.
     """
     result: dict[str, Any] = {
         "subset": "moving",
         "num_videos": int(moving.sum()),
         "mean_over": "videos",
     }
-    for name in COMPARED:
+    for name in filter(scores["prediction"].__contains__, COMPARED):
         sign = -1.0 if METRICS[name].lower_is_better else 1.0
         values = {
             variant: sign * per_video(scores[variant][name])[moving]
@@ -64,7 +71,7 @@ def compare_metric(values: Mapping[str, np.ndarray], sign: float) -> dict[str, A
     """
     defined = ~np.isnan(sum(values.values()))  # for all variants
     if not defined.any():
-        return {"reason": NONE_MOVES}
+        return {"reason": UNDEFINED if defined.size else NONE_MOVES}
     values = {variant: own[defined] for variant, own in values.items()}
     gain = values["prediction"] - values["copy_last_slots"]
     gap = values["ceiling"] - values["copy_last_slots"]

@@ -314,6 +314,26 @@ def test_a_seed_by_itself_is_a_short_override(name):
     assert [chain.seed for chain in chains(read_config(value))] == [0]
 
 
+# --- the study behind docs/results.md -----------------------------------------------------------
+
+
+def test_the_results_are_those_of_both_demos():
+    names = ("config", "tabletop_unconditional")
+    parts, study = [config_of(name) for name in names], config_of(*names, "studies/results")
+    for section in SECTIONS:
+        first, second = (getattr(part, section) for part in parts)
+        assert getattr(study, section) == {**first, **second}, section
+        assert section == "savi" or first == second
+    found = chains(study)
+    assert [chain[:3] for chain in found] == [
+        ("tabletop", savi, seed) for savi in ("savi", "unconditional") for seed in range(3)
+    ]
+    for chain in found:
+        assert chain.scored == chains(parts[0])[0].scored
+        assert chain.probed
+    assert study.name == "results"
+
+
 # --- the page on their data ----------------------------------------------------------------------
 
 PAGE = (CONFIGS.parent / "docs" / "data.md").read_text(encoding="utf-8")

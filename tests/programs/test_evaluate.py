@@ -333,6 +333,24 @@ def test_videos_in_which_a_metric_is_undefined_are_left_out():
     assert still["miou"] == {"reason": "no video in which objects move"}
 
 
+def test_what_met_another_object_is_compared_where_something_did():
+    """In ten of fifteen videos an object met another one; in none is anything left without."""
+    nan = float("nan")
+    scores = made_scores([2, nan, 4] * 5, [6, nan, 8] * 5, [0, nan, 2] * 5, [3, nan, 5] * 5)
+    for variant in scores.values():
+        variant["centre_error_after_contact"] = variant.pop("centre_error")
+        missing = np.full_like(variant["miou"], nan)
+        variant |= {"centre_error": variant["miou"], "centre_error_without_contact": missing}
+    result = compare(scores, np.full(15, True))
+    entry = result["centre_error_after_contact"]
+    assert entry["num_videos"] == 10
+    assert entry["gain_over_constant_velocity"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    undefined = "in no video in which objects move it is defined"
+    assert result["centre_error_without_contact"] == {"reason": undefined}
+    unknown = compare(made_scores([2], [6], [0]), np.full(1, True))
+    assert "centre_error_after_contact" not in unknown
+
+
 # --- the programs ------------------------------------------------------------------------------
 
 

@@ -47,6 +47,8 @@ def test_make_alone_lists_the_targets(folder: Path) -> None:
     text = run_make(folder).stdout
     targets = (
         "demo",
+        "results",
+        "shipped",
         "test",
         "test-all",
         "test-slurm",
