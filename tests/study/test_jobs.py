@@ -27,6 +27,7 @@ from ocvp.study.chains import (
     video_splits,
 )
 from ocvp.study.jobs import Jobs
+from ocvp.study.products import figures
 
 STUDY = PROJECT / "tests/helpers/staleness.yaml"
 TINY = PROJECT / "tests/helpers/tiny.yaml"
@@ -189,6 +190,29 @@ def test_what_is_scored(jobs):
         f"results/first/small/seed1/{name}/evaluation/short.json" for name in ("lstm", "ocvp")
     ]
     assert sorted(jobs.protocol_scores(short)) == scores
+    predictors = [f"results/first/small/seed1/{name}/predictor.pt" for name in ("lstm", "ocvp")]
+    assert sorted(jobs.protocol_predictors(short)) == predictors
+
+
+def test_curves_over_seeds_are_of_what_several_seeds_score():
+    more = {"datasets": ["tiny"], "savi": ["small"], "predictors": ["lstm"]}
+    config = config_of(
+        TINY,
+        study=[
+            more | {"evaluation": ["short"], "seeds": [1, 2]},
+            more | {"evaluation": ["validation"], "seeds": [2]},
+        ],
+        figures={"format": "svg"},
+    )
+    folder = "results/tiny/small"
+    over_seeds = [path for path in figures(config) if path.startswith(f"{folder}/figures/")]
+    assert over_seeds == [f"{folder}/figures/short_curves.svg"]
+    assert f"{folder}/seed2/figures/validation_curves.svg" in figures(config)
+    wildcards = Wildcards(dataset="tiny", savi="small", protocol="short")
+    assert Jobs(config).scores_over_seeds(wildcards) == [
+        f"{folder}/seed{seed}/lstm/evaluation/short.json" for seed in (1, 2)
+    ]
+    assert not [path for path in figures(config_of(TINY)) if "/small/figures/" in path]
 
 
 def test_slots_are_extracted_of_what_is_trained_on_and_of_what_is_scored():
