@@ -72,7 +72,7 @@ class Figures(Section):
     pixels."""
     upscale: int = Field(default=3, ge=1)
     """Pixels of a figure for each pixel of a frame."""
-    gif_fps: float = Field(default=5.0, gt=0)
+    gif_fps: float = Field(default=5.0, ge=0.01, le=1000)
     """Frames a second of the animations (GIF and MP4); a GIF takes the nearest rate that it has."""
 
 
