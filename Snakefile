@@ -5,6 +5,9 @@ evaluate_predictor, probe_slots, figures, summarize, all (the default).
 """
 
 
+report: "workflow/report/start.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/savi.smk"

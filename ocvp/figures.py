@@ -1,11 +1,12 @@
-"""Draw figures: `slots` of a SAVi, `rollouts` of a predictor, `curves` of metrics over time, and of
-what `probes` read.
+"""Draw what models make of videos: `slots` of a SAVi, `rollouts` of a predictor, `comparisons` of
+several predictors.
 """
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,12 +14,15 @@ from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
 from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
-from ocvp.evaluation.score_files import read_predictor_scores
+from ocvp.evaluation.metrics import METRICS
+from ocvp.evaluation.ranking import Ranking, named_video, rank_videos
+from ocvp.evaluation.score_files import predictor_of, read_predictor_scores
 from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
-from ocvp.pictures.animation import save_gif
-from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles, score_panels
-from ocvp.pictures.drawing import save_png
-from ocvp.pictures.of_models import drawn_rollouts, slots_figure
+from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
+from ocvp.pictures.compared import compared_rollouts
+from ocvp.pictures.of_models import slots_figure
+from ocvp.pictures.rollouts import Shown, rollouts_animation, rollouts_strip, tracks_figure
+from ocvp.pictures.saving import save_figure, save_picture
 from ocvp.records.records import Making
 from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
@@ -28,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "ocvp.figures"
 NUM_THREADS = 1
-INPUTS = ("savi", "predictor", "scores", "videos", "slots")
+INPUTS = ("savi", "predictors", "scores", "videos", "slots")
 """Options that name files to read."""
-CHECKPOINTS = {"savi": open_savi, "predictor": open_predictor}
-"""Those that name checkpoints, which are read once."""
+OUTPUTS = ("output", "pictures", "animations", "films", "tracks")
+"""Options that name files to write."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,19 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     start_logging(args.log)
     making = Making(f"draw_{args.command}", argv)
-    if args.command == "rollouts":
-        _limit_rollouts(args)
-    outputs = [args.output] if "output" in args else [*args.pictures, *args.animations]
+    if "show" in args:
+        _limit_videos(args)
+    outputs = [path for name in OUTPUTS for path in _paths(args, name)]
     for path in outputs:
         check_writable(path)
     settings = read_section(Figures, args.config, "--config")
-    files = {name: getattr(args, name) for name in INPUTS if hasattr(args, name)}
-    checkpoints = [CHECKPOINTS[name](path) for name, path in files.items() if name in CHECKPOINTS]
+    opened = [open_savi(path) for path in _paths(args, "savi")]
+    opened += [open_predictor(path) for path in _paths(args, "predictors")]
     with all_or_none(outputs):
-        device = args.draw(args, settings, *checkpoints)
-        making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in checkpoints})
+        device = args.draw(args, settings, *opened)
+        files = {name: _paths(args, name) for name in INPUTS}
+        making.read(files, {checkpoint.path: checkpoint.digest for checkpoint in opened})
         making.finish(outputs, settings, seed=getattr(args, "seed", None), device=device)
     return 0
+
+
+def _paths(args: argparse.Namespace, name: str) -> list[Path]:
+    """Return the paths that an option names, none where the command has no such option."""
+    value = getattr(args, name, [])
+    return [value] if isinstance(value, Path) else value
+
+
+# --- options --------------------------------------------------------------------------------------
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -61,50 +75,41 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     slots = _command(commands, draw_slots, "slots", help="draw what each slot of a SAVi holds")
     slots.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
     slots.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
-    slots.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+    slots.add_argument(
+        "--output", type=Path, required=True, help="picture to write (PNG, PDF, SVG)"
+    )
     slots.add_argument("--seed", type=int, default=0, help="seed of the slots' noise (default: 0)")
 
-    rollouts = _command(
-        commands, draw_rollouts, "rollouts", help="draw a predictor's rollouts of some videos"
-    )
-    rollouts.add_argument("--savi", type=Path, required=True, help="checkpoint of the SAVi")
-    rollouts.add_argument(
-        "--predictor", type=Path, required=True, help="checkpoint of the predictor"
-    )
-    rollouts.add_argument(
-        "--scores",
-        type=Path,
-        required=True,
-        help="the predictor's scores (JSON), which hold the protocol",
-    )
-    rollouts.add_argument("--videos", type=Path, required=True, help="videos (HDF5)")
-    rollouts.add_argument("--slots", type=Path, required=True, help="SAVi's slots of them (HDF5)")
-    rollouts.add_argument(
-        "--pictures", type=Path, nargs="+", required=True, help="PNG for each video, from the first"
-    )
-    rollouts.add_argument(
-        "--animations", type=Path, nargs="*", default=[], help="GIF for each video (default: none)"
-    )
-
-    for name, what, folder in (
-        ("curves", "the metrics of predictors", "evaluation"),
-        ("probes", "what probes read of predicted slots", "probe"),
+    for name, what, number in (
+        ("rollouts", "a predictor's rollouts of some videos", 1),
+        ("comparisons", "rollouts of several predictors of the same videos", "+"),
     ):
-        curves = _command(commands, draw_curves, name, help=f"draw {what} over time")
-        curves.add_argument(
-            "--scores",
-            type=Path,
-            nargs="+",
-            required=True,
-            help=f"scores of predictors under one protocol (PREDICTOR/{folder}/PROTOCOL.json)",
-        )
-        curves.add_argument("--output", type=Path, required=True, help="picture to write (PNG)")
+        _add_rollout_options(_command(commands, draw_rollouts, name, help=f"draw {what}"), number)
     return parser.parse_args(argv)
+
+
+def _add_rollout_options(group: argparse._ArgumentGroup, number: int | str) -> None:
+    def add(name: str, help: str, **settings: Any) -> None:
+        group.add_argument(f"--{name}", **{"type": Path, "required": True, **settings}, help=help)
+
+    add("savi", "checkpoint of the SAVi")
+    add("predictors", "checkpoints of predictors on it", nargs=number)
+    add("scores", "their scores (JSON), in the same order, under one protocol", nargs=number)
+    add("videos", "videos (HDF5)")
+    add("slots", "SAVi's slots of them (HDF5)")
+    add("show", "videos to draw: video0, ..., best, median, worst", type=str, nargs="+")
+    add("pictures", "a picture of each to write (PNG, PDF, SVG)", nargs="+")
+    for name, what in (
+        ("animations", "a GIF of each"),
+        ("films", "an MP4 of each"),
+        ("tracks", "a picture of each with the objects' tracks"),
+    ):
+        add(name, f"{what} (default: none)", nargs="*", required=False, default=[])
 
 
 def _command(
     commands: argparse._SubParsersAction,
-    draw: Callable[..., torch.device | None],
+    draw: Callable[..., torch.device],
     name: str,
     *,
     help: str,
@@ -118,63 +123,113 @@ def _command(
         description=help,
     )
     parser.set_defaults(draw=draw)
+    parser.add_argument("--title", default="", help="line above each figure (default: none)")
     return parser.add_argument_group("files")
+
+
+def _limit_videos(args: argparse.Namespace) -> None:
+    """Leave out the videos that the file does not hold."""
+    with VideoFile(args.videos) as videos:
+        beyond = {f"video{number}" for number in range(videos.num_videos)}
+    missing = [name for name in args.show if name.startswith("video") and name not in beyond]
+    if missing:
+        text = "%s holds %d videos: %s are not drawn"
+        logger.warning(text, args.videos, len(beyond), ", ".join(missing))
+    kept = [number for number, name in enumerate(args.show) if name not in missing]
+    for name in ("pictures", "animations", "films", "tracks"):
+        paths = getattr(args, name)
+        if paths and len(paths) != len(args.show):
+            raise ValueError(f"--{name} names {len(paths)} files for {len(args.show)} of --show")
+        setattr(args, name, [paths[number] for number in kept if paths])
+    args.show = [args.show[number] for number in kept]
+
+
+# --- what is drawn --------------------------------------------------------------------------------
 
 
 def draw_slots(args: argparse.Namespace, settings: Figures, of_savi: Opened) -> torch.device:
     """Draw what each slot of a SAVi holds, for the first video; return where it was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
     savi = of_savi.build(device)
-    panel = slots_figure(savi, args.videos, seed=args.seed, factor=settings.upscale)
-    save_png(args.output, panel)
+    panel = slots_figure(
+        savi, args.videos, seed=args.seed, factor=settings.upscale, title=args.title
+    )
+    save_picture(args.output, panel)
     return device
 
 
 def draw_rollouts(
-    args: argparse.Namespace, settings: Figures, of_savi: Opened, of_predictor: Opened
+    args: argparse.Namespace, settings: Figures, of_savi: Opened, *of_predictors: Opened
 ) -> torch.device:
-    """Draw rollouts of the first videos as strips and animations; return where that was done."""
+    """Draw rollouts as strips, animations and tracks; return where that was computed."""
     device = prepare_device(read_runtime(args.runtime).device, NUM_THREADS)
-    check_belongs(of_predictor, of_savi)
-    protocol = read_predictor_scores(args.scores)["protocol"]
-    with VideoFile(args.videos) as videos:
-        shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
-    check_slots(args.slots, weights_digest=of_savi.digest, **shape)
-    rollouts = drawn_rollouts(
-        of_savi.build(device),
-        of_predictor.build(device),
-        args.videos,
-        args.slots,
-        protocol["num_context"],
-        protocol["num_preds"],
-    )
-    for index, (picture, drawn) in enumerate(zip(args.pictures, rollouts, strict=False)):
-        save_png(picture, drawn.strip(settings.upscale))
-        if index < len(args.animations):
-            moving = drawn.animation(settings.upscale + 1)
-            save_gif(args.animations[index], moving, settings.gif_fps)
+    if args.animations and (note := gif_rate_note(settings.gif_fps)):
+        logger.info("%s", note)
+    for number, shown in enumerate(_shown_videos(args, device, of_savi, of_predictors)):
+        save_picture(args.pictures[number], rollouts_strip(shown, settings.upscale))
+        if args.animations or args.films:
+            moving = rollouts_animation(shown, settings.upscale + 1)
+        if args.animations:
+            save_gif(args.animations[number], moving, settings.gif_fps)
+        if args.films:
+            save_mp4(args.films[number], moving, settings.gif_fps)
+        if args.tracks:
+            save_figure(args.tracks[number], tracks_figure(shown))
     return device
 
 
-def _limit_rollouts(args: argparse.Namespace) -> None:
-    """Leave as many pictures and animations as there are videos."""
+def _shown_videos(
+    args: argparse.Namespace,
+    device: torch.device,
+    of_savi: Opened,
+    of_predictors: Sequence[Opened],
+) -> Iterator[Shown]:
+    """Yield the videos of --show, with what is said of them.
+
+    Raises:
+        ValueError: If files do not belong together.
+    """
+    for of_predictor in of_predictors:
+        check_belongs(of_predictor, of_savi)
+    if len(args.scores) != len(of_predictors):
+        raise ValueError(
+            f"--predictors names {len(of_predictors)} files, --scores {len(args.scores)}"
+        )
+    scores = {predictor_of(path): read_predictor_scores(path) for path in args.scores}
     with VideoFile(args.videos) as videos:
-        num_videos = videos.num_videos
-    if len(args.pictures) > num_videos:
-        text = "%s holds %d videos: the last %d of --pictures are not drawn"
-        logger.warning(text, args.videos, num_videos, len(args.pictures) - num_videos)
-    args.pictures, args.animations = args.pictures[:num_videos], args.animations[:num_videos]
+        shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
+    check_slots(args.slots, weights_digest=of_savi.digest, **shape)
+    ranking = rank_videos(list(scores.values()))
+    numbers = [named_video(name, ranking) for name in args.show]
+    protocol = next(iter(scores.values()))["protocol"]
+    rollouts = compared_rollouts(
+        of_savi.build(device),
+        {name: one.build(device) for name, one in zip(scores, of_predictors, strict=True)},
+        args.videos,
+        args.slots,
+        numbers,
+        num_context=protocol["num_context"],
+        num_preds=protocol["num_preds"],
+    )
+    for name, number, rollout in zip(args.show, numbers, rollouts, strict=True):
+        said = _scores_on(number, ranking.metric, scores)
+        title = f"{args.title}: {_description(name, number, ranking)}".removeprefix(": ")
+        yield Shown(rollout, protocol["num_context"], title, said)
 
 
-def draw_curves(args: argparse.Namespace, settings: Figures) -> None:
-    """Draw each metric over the predicted frames, with the baselines."""
-    metrics = {
-        path.absolute().parent.parent.name: read_predictor_scores(path)["metrics"]
-        for path in args.scores
-    }
-    title = f"{args.scores[0].stem}: metrics over the predicted frames"
-    styles = predictor_styles(list(metrics))
-    save_png(args.output, figure_picture(metric_curves(score_panels(metrics), styles, title)))
+def _description(name: str, number: int, ranking: Ranking) -> str:
+    """Return what a figure says of why a video is shown."""
+    if name == f"video{number}":
+        return f"video {number}"
+    metric = METRICS[ranking.metric].name
+    return f"video {number}, the {name} of {len(ranking.videos)} by {metric}"
+
+
+def _scores_on(video: int, metric: str, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return what predictors score on a video, in words."""
+    values = {name: found["per_video"][metric][video] for name, found in scores.items()}
+    name = METRICS[metric].name
+    return {key: "" if value is None else f"{name} {value:.3g}" for key, value in values.items()}
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from ocvp.models.loading import check_belongs, open_predictor, open_savi
 from ocvp.models.rollout import check_buffer, rollout
 from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
 from ocvp.pictures.decoded import decode
-from ocvp.pictures.drawing import save_png, slots_panel
+from ocvp.pictures.drawing import slots_panel
 from ocvp.pictures.prediction import prediction_pictures
+from ocvp.pictures.saving import save_picture
 from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
@@ -95,9 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, slots_picture, rollout_picture, gif, mp4 = paths
     with all_or_none(paths):
         write_prediction(data, content, attributes)
-        save_png(slots_picture, panel)
+        save_picture(slots_picture, panel)
         if drawn is not None:
-            save_png(rollout_picture, drawn[0])
+            save_picture(rollout_picture, drawn[0])
             save_gif(gif, drawn[1], settings.gif_fps)
             save_mp4(mp4, drawn[1], settings.gif_fps)
     if drawn is not None and (note := gif_rate_note(settings.gif_fps)):

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def figures_in(results: Path) -> str:
     """Return in which folders figures are."""
-    folders = sorted({path.parent for path in results.glob("**/figures/*.png")})
+    folders = sorted({path.parent for path in results.glob("**/figures/*provenance.json")})
     return "\n".join(["Figures:", *(f"  {folder}/" for folder in folders)])
 
 

@@ -56,16 +56,24 @@ class PredictorScoring(Section):
     """Threads of a CPU run."""
 
 
+RANKED_VIDEOS = ("best", "median", "worst")
+"""Videos that figures show by what is scored on them, besides the first ones."""
+
+
 class Figures(Section):
     """What the figures show."""
 
     num_videos: int = Field(default=3, ge=1, le=10_000)
-    """Rollouts to draw for each predictor and protocol, of the first videos of the split; as many
-    as there are where a split that is scored holds fewer."""
+    """Rollouts to draw for each protocol, of the first videos of the split; as many as there are
+    where a split that is scored holds fewer. The best, the median and the worst video by their
+    scores are drawn besides."""
+    format: Literal["png", "pdf", "svg"] = "png"
+    """Format of the pictures; in pdf and svg curves and tracks are drawn as lines, frames stay
+    pixels."""
     upscale: int = Field(default=3, ge=1)
     """Pixels of a figure for each pixel of a frame."""
     gif_fps: float = Field(default=5.0, gt=0)
-    """Frames a second of the animations."""
+    """Frames a second of the animations (GIF and MP4); a GIF takes the nearest rate that it has."""
 
 
 class Page(Section):

@@ -3,11 +3,13 @@
 V videos.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ocvp.config.tree import RANKED_VIDEOS
 from ocvp.evaluation.metrics import METRICS
 
 RANKED_BY = ("miou", "psnr")
@@ -42,6 +44,25 @@ def rank_videos(scores: Sequence[Mapping[str, Any]]) -> Ranking:
     raise ValueError(
         f"no video has a score by {' or '.join(RANKED_BY)} under per_video; score it again"
     )
+
+
+def named_video(name: str, ranking: Ranking) -> int:
+    """Return the video that a figure's name stands for: `video3`, `best`, `median` or `worst`.
+
+    Args:
+        name: The name.
+        ranking: Of all videos of the split.
+
+    Raises:
+        ValueError: If it is another name.
+    """
+    if name in RANKED_VIDEOS:
+        last = len(ranking.videos) - 1
+        return ranking.videos[RANKED_VIDEOS.index(name) * last // (len(RANKED_VIDEOS) - 1)]
+    if not re.fullmatch(r"video\d+", name):
+        allowed = ", ".join(RANKED_VIDEOS)
+        raise ValueError(f"there is no video {name!r}; allowed are video0, video1, ..., {allowed}")
+    return int(name.removeprefix("video"))
 
 
 def spread(ranked: Sequence[int], count: int) -> list[int]:

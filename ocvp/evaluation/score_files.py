@@ -124,3 +124,8 @@ def read_predictor_scores(path: Path) -> dict[str, Any]:
             "or PREDICTOR/probe/PROTOCOL.json"
         )
     return scores
+
+
+def predictor_of(path: Path) -> str:
+    """Return the predictor's name from where its scores lie: PREDICTOR/evaluation/PROTOCOL.json."""
+    return path.absolute().parent.parent.name

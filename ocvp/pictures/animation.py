@@ -1,6 +1,6 @@
-"""Animated rollouts: truth, prediction and masks side by side, as GIF and as MP4.
+"""Animated rollouts: views of a video side by side, as GIF and as MP4.
 
-T frames, H, W pixels; the first num_context frames are given, the rest is predicted.
+The first num_context frames are given, the rest is predicted.
 """
 
 import math
@@ -14,7 +14,6 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
-from ocvp.pictures.drawing import rollout_rows
 from ocvp.pictures.strips import (
     CONTEXT_COLOUR,
     EMPTY,
@@ -41,31 +40,27 @@ _BORDER = 3
 _BAR = 8
 
 
-def rollout_animation(
-    frames: np.ndarray,
-    predicted_frames: np.ndarray,
-    *,
-    num_context: int,
-    factor: int = 4,
-    true_labels: np.ndarray | None = None,
-    predicted_labels: np.ndarray | None = None,
-    colours: np.ndarray | None = None,
+def animation(
+    views: Sequence[Sequence[Row | None]], *, num_context: int, title: str = ""
 ) -> list[np.ndarray]:
-    """Draw the pictures of an animation: truth | prediction | true masks | predicted masks.
+    """Draw the pictures of an animation: views in rows, each with its label above.
 
-    Arguments are those of `ocvp.pictures.drawing.rollout_strip`.
+    Args:
+        views: Rows of views of one size, from the upper left; None: an empty place.
+        num_context: Context frames.
+        title: Line above the picture; empty: none.
 
     Returns:
-        T pictures of one size, uint8, shape (height, width, 3), each with the number of its frame
-        and a mark, in colour and in words, of context or prediction.
-
-    Raises:
-        ValueError: If shapes do not match, a label has no colour, or factor is below 1.
+        Pictures of one size, uint8, shape (height, width, 3), as many as the longest view has; each
+        with the number of its frame and a mark, in colour and in words, of context or prediction.
     """
-    rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
     # Labels stand above the views, on one line; a strip has them beside the rows.
-    views = [row._replace(label=row.label.replace("\n", " ")) for row in rows]
-    return [_draw(views, t, len(frames), num_context) for t in range(len(frames))]
+    named = [
+        [view and view._replace(label=view.label.replace("\n", " ")) for view in row]
+        for row in views
+    ]
+    num_frames = max(view.first + len(view.pictures) for row in named for view in row if view)
+    return [_draw(named, t, num_frames, num_context, title) for t in range(num_frames)]
 
 
 def gif_rate(fps: float) -> float:
@@ -182,7 +177,8 @@ def _check_any(pictures: Sequence[np.ndarray]) -> None:
 def _indexed(pictures: np.ndarray) -> list[Image.Image]:
     """Convert pictures (T, height, width, 3) to one palette: exact up to 256 colours."""
     packed = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    distinct, inverse = np.unique(packed.ravel(), return_inverse=True)
+    # by a table of all colours: sorting the pixels would take most of the time
+    distinct = np.flatnonzero(np.bincount(packed.ravel(), minlength=1 << 24))
     colours = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=1)
     chosen = colours
     if len(colours) > 256:
@@ -192,37 +188,45 @@ def _indexed(pictures: np.ndarray) -> list[Image.Image]:
         sample = Image.fromarray(np.concatenate(list(pictures[:, ::2, ::2])))
         reduced = sample.quantize(256 - len(fixed), method=Image.Quantize.MEDIANCUT).getpalette()
         chosen = np.concatenate([fixed, np.reshape(reduced or [], (-1, 3))])[:256]
-    _, nearest = cKDTree(chosen).query(colours)
-    indices = nearest[inverse].astype(np.uint8).reshape(packed.shape)  # (T, height, width)
-    images = [Image.fromarray(index) for index in indices]
+    nearest = np.zeros(1 << 24, dtype=np.uint8)
+    nearest[distinct] = cKDTree(chosen).query(colours)[1]
+    images = [Image.fromarray(index) for index in nearest[packed]]  # (height, width) each
     for image in images:
         image.putpalette(chosen.astype(np.uint8).tobytes())
     return images
 
 
-def _draw(views: Sequence[Row], t: int, num_frames: int, num_context: int) -> np.ndarray:
-    # --- where labels, views, the bar of time and the words go
-    height, width = views[0].pictures.shape[1:3]
-    font = load_font(text_size(height))
+def _draw(
+    views: Sequence[Sequence[Row | None]], t: int, num_frames: int, num_context: int, title: str
+) -> np.ndarray:
+    # --- where the title, labels, views, the bar of time and the words go
+    present = [view for row in views for view in row if view]
+    height, width = present[0].pictures.shape[1:3]
+    font = load_font(text_size(2 * height // 3))  # views stand close together
     line = sum(font.getmetrics())
-    column = max(width + 2 * _BORDER, *(int(font.getlength(view.label)) + 1 for view in views))
-    top = _MARGIN + line + 4
-    bar = top + height + 2 * _BORDER + _GAP
-    size = (2 * _MARGIN + len(views) * (column + _GAP) - _GAP, bar + _BAR + 4 + line + _MARGIN)
+    column = max(width + 2 * _BORDER, *(int(font.getlength(view.label)) + 1 for view in present))
+    step = line + 4 + height + 2 * _BORDER + _GAP
+    top = _MARGIN + (line + _GAP if title else 0)
+    bar = top + len(views) * step
+    across = max(max(map(len, views)) * (column + _GAP) - _GAP, int(font.getlength(title)) + 1)
+    size = (2 * _MARGIN + across, bar + _BAR + 4 + line + _MARGIN)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
+    draw.text((_MARGIN, _MARGIN), title, INK, font, anchor="la")
     # --- the views, framed in the colour of context or prediction
     is_predicted = t >= num_context
     mark = PREDICTED_COLOUR if is_predicted else CONTEXT_COLOUR
-    for i, view in enumerate(views):
-        x = _MARGIN + i * (column + _GAP)
-        draw.text((x + column / 2, _MARGIN), view.label, INK, font, anchor="ma")
+    for m, n, view in ((m, n, view) for m, row in enumerate(views) for n, view in enumerate(row)):
+        if view is None:
+            continue
+        x, y = _MARGIN + n * (column + _GAP), top + m * step
+        draw.text((x + column / 2, y), view.label, INK, font, anchor="ma")
         x += (column - width) // 2
-        y = top + _BORDER
-        box = (x - _BORDER, top, x + width + _BORDER - 1, y + height + _BORDER - 1)
+        y += line + 4
+        box = (x - _BORDER, y, x + width + _BORDER - 1, y + height + 2 * _BORDER - 1)
         draw.rectangle(box, EMPTY, outline=mark, width=_BORDER)
         if 0 <= t - view.first < len(view.pictures):
-            image.paste(Image.fromarray(view.pictures[t - view.first]), (x, y))
+            image.paste(Image.fromarray(view.pictures[t - view.first]), (x, y + _BORDER))
     # --- the bar of time, and the same in words
     _draw_time(draw, t, num_frames, num_context, bar)
     text = f"Frame {t + 1} of {num_frames}"

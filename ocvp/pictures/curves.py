@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -56,8 +55,10 @@ _REFERENCE_STYLES = {
 _LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.075
 
 
-Curves = Mapping[str, np.ndarray | Sequence[float | None]]
-"""Predictors and baselines to one value per predicted frame; None or NaN leaves a gap."""
+Values = np.ndarray | Sequence[float | None] | Sequence[Sequence[float | None]]
+Curves = Mapping[str, Values]
+"""Predictors and baselines to one value per predicted frame, or one row of these for each seed;
+None or NaN leaves a gap."""
 
 
 def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -76,24 +77,32 @@ def predictor_styles(predictors: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (_STYLES | further)[name] for name in predictors}
 
 
-def score_panels(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Curves]:
+def score_panels(metrics: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Curves]:
     """Return what `metric_curves` draws of scores: a panel for each metric with a value.
 
     Args:
         metrics: Predictor to the metrics of its scores (`ocvp.evaluation.score_files`), of one
-            protocol; a metric that the first has no value of over time, or no label for, is not
-            drawn.
+            protocol, for each seed; a metric that the first has no value of over time, or no label
+            for, is not drawn.
     """
     panels: dict[str, Curves] = {}
-    for name, entry in next(iter(metrics.values())).items():
+    first = next(iter(metrics.values()))
+    for name, entry in first[0].items():
         label = label_of(name, entry)
         # not known, not computed, or of whole clips
         if not label or entry["mean"] is None or entry["per_frame"] is None:
             continue
-        curves = {predictor: scores[name]["per_frame"] for predictor, scores in metrics.items()}
-        baselines = {baseline: entry.get(f"{baseline}_per_frame") for baseline in BASELINES}
-        panels[label] = curves | {key: curve for key, curve in baselines.items() if curve}
+        curves = {predictor: _rows(scores, name) for predictor, scores in metrics.items()}
+        curves |= {key: _rows(first, name, f"{key}_per_frame") for key in BASELINES}
+        panels[label] = {key: rows for key, rows in curves.items() if rows}
     return panels
+
+
+def _rows(
+    seeds: Sequence[Mapping[str, Any]], metric: str, key: str = "per_frame"
+) -> list[list[float | None]]:
+    """Return a metric over the predicted frames for each seed that has it."""
+    return [scores[metric][key] for scores in seeds if scores[metric].get(key)]
 
 
 def metric_curves(
@@ -105,6 +114,8 @@ def metric_curves(
 ) -> Figure:
     """Draw metrics over the predicted frames, one panel each, under one legend.
 
+    Of several seeds the mean is drawn, in a band of one standard deviation to either side.
+
     Args:
         panels: Label of a metric to its curves, models and baselines.
         styles: Colour and marker of each predictor, from `predictor_styles` of all predictors of
@@ -113,7 +124,7 @@ def metric_curves(
         max_across: Most panels side by side.
 
     Returns:
-        The figure, ready for `savefig` or `figure_picture`.
+        The figure, ready for `save_figure`.
 
     Raises:
         ValueError: If there is no panel, or a panel has no curve.
@@ -133,8 +144,9 @@ def metric_curves(
     # --- the curves; a name has one entry in the legend, whatever panels it is in
     entries: dict[str, Line2D] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
-        for name, values in curves.items():
-            line = _draw_curve(axes, name, np.array(values, dtype=np.float64), styles)
+        for place, (name, values) in enumerate(curves.items()):
+            rows = np.atleast_2d(np.array(values, dtype=np.float64))  # (seeds, frames)
+            line = _draw_curve(axes, name, rows, styles, place / len(curves))
             entries.setdefault(name, line)
         _finish(axes, label)
     for axes in grid[len(panels) :]:  # the last row may not be full
@@ -145,17 +157,22 @@ def metric_curves(
     return figure
 
 
-def figure_picture(figure: Figure) -> np.ndarray:
-    """Return a figure as a picture, uint8, shape (height, width, 3)."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # the buffer is the canvas's own
-
-
 def _draw_curve(
-    axes: Axes, name: str, values: np.ndarray, styles: Mapping[str, tuple[str, str]]
+    axes: Axes, name: str, rows: np.ndarray, styles: Mapping[str, tuple[str, str]], place: float
 ) -> Line2D:
+    """Draw the mean of seeds and their band; markers start at a place of their own in [0, 1).
+
+    So a line under another one of the same values is still seen by its markers.
+    """
+    known = (~np.isnan(rows)).sum(axis=0)  # seeds, by frame
+    values = np.where(known > 0, np.nansum(rows, axis=0) / np.maximum(known, 1), np.nan)
     frames = np.arange(1, len(values) + 1)
+    if known.max() > 1:
+        squares = np.nansum((rows - values) ** 2, axis=0)
+        deviation = np.where(known > 1, np.sqrt(squares / np.maximum(known - 1, 1)), np.nan)
+        colour = _REFERENCE_STYLES[name][0] if name in _REFERENCE_STYLES else styles[name][0]
+        low, high = values - deviation, values + deviation
+        axes.fill_between(frames, low, high, color=colour, alpha=0.15, linewidth=0, zorder=1)
     if name in _REFERENCE_STYLES:
         colour, dashes = _REFERENCE_STYLES[name]
         (line,) = axes.plot(frames, values, color=colour, linestyle=dashes, linewidth=1.4, zorder=2)
@@ -163,14 +180,15 @@ def _draw_curve(
             line.set_marker("_")  # a line of one point would not show
     else:
         colour, marker = styles[name]
-        # About eight markers a line, however long it is.
-        every = max(1, len(values) // 8)
+        # About eight markers a line, however long it is; fewer where they could not take turns.
+        every = max(1, min(4, len(values) // 2), len(values) // 8)
+        start = int(place * every)
         (line,) = axes.plot(
             frames,
             values,
             color=colour,
             marker=marker,
-            markevery=every,
+            markevery=(start, every),
             markersize=4.5,
             markeredgecolor="white",
             markeredgewidth=0.6,

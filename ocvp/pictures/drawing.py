@@ -1,26 +1,12 @@
-"""Strips of frames over time and panels of slots, as arrays.
-
-Pictures are uint8 (height, width, 3) and need no display and no global state, so they can be made
-within a training loop for TensorBoard as well as by a program of their own.
+"""Panels of slots over time, and which frames fit a picture.
 
 T frames, N slots, H, W pixels; the first num_context frames are given, the rest is predicted.
 """
 
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 
-from ocvp.pictures.overlays import (
-    object_colours,
-    overlay,
-    palette,
-    slot_colours,
-    slot_pictures,
-    upscale,
-)
+from ocvp.pictures.overlays import overlay, palette, slot_pictures, upscale
 from ocvp.pictures.strips import COLUMN_GAP, Row, strip
-from ocvp.runtime.files import atomic_path
 
 MAX_COLUMNS = 16
 MAX_WIDTH = 1600
@@ -30,74 +16,6 @@ MAX_CELL = 128
 _LABEL_ROOM = 230  # pixels beside the frames, about: labels and margins
 
 
-def rollout_strip(
-    frames: np.ndarray,
-    predicted_frames: np.ndarray,
-    *,
-    num_context: int,
-    factor: int | None = None,
-    true_labels: np.ndarray | None = None,
-    predicted_labels: np.ndarray | None = None,
-    colours: np.ndarray | None = None,
-    max_columns: int = MAX_COLUMNS,
-) -> np.ndarray:
-    """Draw a rollout: truth, prediction, true masks where known, predicted masks.
-
-    Args:
-        frames: True frames, uint8, shape (T, H, W, 3).
-        predicted_frames: Predictions for the last frames of these, uint8, shape (up to T, H, W, 3);
-            with all T, the context shows SAVi's reconstruction.
-        num_context: Context frames.
-        factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
-            fewer.
-        true_labels: True labels, 0 for the background, shape (T, H, W), or None.
-        predicted_labels: Slot of each pixel, shape (as many as predicted frames, H, W), or None.
-        colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
-        max_columns: Most frames to show, at least 2; see `choose_columns`.
-
-    Returns:
-        Picture, uint8, shape (height, width, 3).
-
-    Raises:
-        ValueError: If shapes do not match, a label has no colour, or a number is out of range.
-    """
-    factor, max_columns = _fit(frames, factor, max_columns)
-    rows = rollout_rows(frames, predicted_frames, factor, true_labels, predicted_labels, colours)
-    columns = choose_columns(len(frames), num_context, max_columns)
-    return strip(rows, num_context=num_context, columns=columns)
-
-
-def rollout_rows(
-    frames: np.ndarray,
-    predicted_frames: np.ndarray,
-    factor: int,
-    true_labels: np.ndarray | None,
-    predicted_labels: np.ndarray | None,
-    colours: np.ndarray | None,
-) -> list[Row]:
-    """Return what a rollout shows, for a strip or an animation; arguments as `rollout_strip`'s.
-
-    Raises:
-        ValueError: If there are more predicted frames than frames, or a label has no colour.
-    """
-    first = len(frames) - len(predicted_frames)  # frame of the first prediction
-    if first < 0:
-        raise ValueError(f"{len(predicted_frames)} predicted frames, but only {len(frames)} frames")
-    rows = [
-        Row("Truth", upscale(frames, factor)),
-        Row("Prediction", upscale(predicted_frames, factor), first),
-    ]
-    if true_labels is not None:
-        true_colours = object_colours(int(true_labels.max(initial=0)))
-        rows.append(Row("True masks", overlay(frames, true_labels, true_colours, factor)))
-    if predicted_labels is not None:
-        if colours is None:
-            colours = slot_colours(int(predicted_labels.max(initial=0)) + 1)
-        masks = overlay(predicted_frames, predicted_labels, colours, factor)
-        rows.append(Row("Predicted\nmasks", masks, first))
-    return rows
-
-
 def slots_panel(
     frames: np.ndarray,
     objects: np.ndarray,
@@ -105,6 +23,7 @@ def slots_panel(
     *,
     factor: int | None = None,
     colours: np.ndarray | None = None,
+    title: str = "",
 ) -> np.ndarray:
     """Draw frames, reconstruction, the slot of each pixel, and what each slot holds, over time.
 
@@ -115,6 +34,7 @@ def slots_panel(
         factor: Enlargement of the frames; None: as fits a screen, where wide frames may also be
             fewer.
         colours: Colours of the slots, shape (N, 3), as from `slot_colours`; None: the palette.
+        title: Line above the picture; empty: none.
 
     Returns:
         Picture, uint8, shape (height, width, 3): each slot's mask on a checkerboard, one row each.
@@ -137,7 +57,8 @@ def slots_panel(
     for n in range(num_slots):
         red, green, blue = (int(part) for part in colours[n])
         rows.append(Row(f"Slot {n}", upscale(held[:, n], factor), 0, (red, green, blue)))
-    return strip(rows, num_context=0, columns=choose_columns(len(frames), 0, max_columns))
+    columns = choose_columns(len(frames), 0, max_columns)
+    return strip(rows, num_context=0, columns=columns, title=title)
 
 
 def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int, int]:
@@ -180,13 +101,3 @@ def choose_columns(num_frames: int, num_context: int, max_columns: int) -> list[
 
 def _spread(first: int, last: int, count: int) -> list[int]:
     return [round(number) for number in np.linspace(first, last, count)]
-
-
-def save_png(path: str | Path, picture: np.ndarray) -> None:
-    """Write a picture, uint8 (height, width, 3), as a PNG file, atomically.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", optimize=True)

@@ -5,7 +5,7 @@ T frames, H W pixels; without true masks, colours follow the slots.
 
 import numpy as np
 
-from ocvp.pictures.animation import rollout_animation
+from ocvp.pictures.animation import animation
 from ocvp.pictures.decoded import Decoded
 from ocvp.pictures.drawing import MAX_COLUMNS, choose_columns
 from ocvp.pictures.overlays import overlay, slot_colours, upscale
@@ -42,12 +42,12 @@ def prediction_pictures(
     columns = choose_columns(length, num_context, MAX_COLUMNS)
     # past the end of the video there is nothing to compare with
     missing = np.full((length - len(frames), *frames.shape[1:]), EMPTY, np.uint8)
-    moving = rollout_animation(
-        np.concatenate([frames, missing]),
-        np.concatenate([seen.frames[:num_context], future.frames]),
-        num_context=num_context,
-        factor=factor + 1,
-        predicted_labels=np.concatenate([labels[:num_context], predicted_labels]),
-        colours=colours,
-    )
+    decoded = np.concatenate([seen.frames[:num_context], future.frames])
+    decoded_labels = np.concatenate([labels[:num_context], predicted_labels])
+    views = [
+        Row("Truth", upscale(np.concatenate([frames, missing]), factor + 1)),
+        Row("Prediction", upscale(decoded, factor + 1)),
+        Row("Slots", overlay(decoded, decoded_labels, colours, factor + 1)),
+    ]
+    moving = animation([views], num_context=num_context)
     return strip(rows, num_context=num_context, columns=columns), moving

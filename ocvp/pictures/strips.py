@@ -59,7 +59,11 @@ class _Layout(NamedTuple):
 
 
 def strip(
-    rows: Sequence[Row], *, num_context: int, columns: Sequence[int] | None = None
+    rows: Sequence[Row],
+    *,
+    num_context: int,
+    columns: Sequence[int] | None = None,
+    title: str = "",
 ) -> np.ndarray:
     """Draw rows of pictures over time, with the context set apart from what is predicted.
 
@@ -67,6 +71,7 @@ def strip(
         rows: At least one; the largest pictures set the size of the cells.
         num_context: Context frames; where all columns are on one side of it, nothing is set apart.
         columns: Frames to show, numbers from 0, rising; all where None.
+        title: Line above the picture; empty: none.
 
     Returns:
         Picture, uint8, shape (height, width, 3). Frames are numbered from 1.
@@ -75,13 +80,14 @@ def strip(
         ValueError: If there are no rows or columns, pictures are not uint8 (frames, height, width,
             3), or do not fit the cells a whole number of times.
     """
-    layout = _arrange(rows, num_context, columns)
+    layout = _arrange(rows, num_context, columns, title)
     size = (
-        layout.lefts[-1] + layout.width + _MARGIN,
+        max(layout.lefts[-1] + layout.width, _MARGIN + _text_width(title, layout.font)) + _MARGIN,
         layout.top + len(rows) * (layout.height + _ROW_GAP) - _ROW_GAP + _MARGIN,
     )
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
+    draw.text((_MARGIN, _MARGIN), title, INK, layout.font, anchor="la")
     _draw_header(draw, layout)
     for i, row in enumerate(rows):
         _draw_row(image, draw, layout, row, layout.top + i * (layout.height + _ROW_GAP))
@@ -100,7 +106,9 @@ def load_font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size)
 
 
-def _arrange(rows: Sequence[Row], num_context: int, columns: Sequence[int] | None) -> _Layout:
+def _arrange(
+    rows: Sequence[Row], num_context: int, columns: Sequence[int] | None, title: str
+) -> _Layout:
     if not rows:
         raise ValueError("a strip needs at least one row")
     for row in rows:
@@ -127,7 +135,8 @@ def _arrange(rows: Sequence[Row], num_context: int, columns: Sequence[int] | Non
         left + i * (width + COLUMN_GAP) + (_SPLIT_GAP if 0 < split <= i else 0)
         for i in range(len(chosen))
     ]
-    top = _MARGIN + line + 4 + (line + _BAR + 6 if split else 0)
+    header = _MARGIN + (line + 10 if title else 0)
+    top = header + line + 4 + (line + _BAR + 6 if split else 0)
     return _Layout(chosen, lefts, height, width, top, split, font, line)
 
 
@@ -145,8 +154,9 @@ def _draw_header(draw: ImageDraw.ImageDraw, layout: _Layout) -> None:
     ):
         start, end = lefts[0], lefts[-1] + layout.width
         name = next((n for n in names if _text_width(n, layout.font) <= end - start), names[-1])
-        draw.text(((start + end) / 2, _MARGIN), name, colour, layout.font, anchor="ma")
-        bar = _MARGIN + layout.line + 2
+        words = y - layout.line - _BAR - 6
+        draw.text(((start + end) / 2, words), name, colour, layout.font, anchor="ma")
+        bar = words + layout.line + 2
         draw.rectangle((start, bar, end - 1, bar + _BAR - 1), colour)
 
 

@@ -201,16 +201,17 @@ def _readable(path: Path) -> Record | None:
 def remove_figures(model: Path, digest: str) -> None:
     """Remove the figures that were made of what a model's file held before, with their records.
 
-    They lie in `figures/` beside the model, beside the predictors that build on it, and beside the
-    SAVi that it builds on.
+    They lie in `figures/` beside the model, beside the predictors that build on it, beside the SAVi
+    that it builds on, and beside all seeds of that SAVi.
 
     Args:
         model: The model's file.
         digest: What it holds now (`content_digest`).
     """
     model = model.absolute()
-    beside, above = model.parent, model.parent.parent
-    found = [*beside.glob(FIGURES), *beside.glob(f"*/{FIGURES}"), *above.glob(FIGURES)]
+    beside, *above = model.parents[:3]
+    folders = [beside, *beside.iterdir(), *above]
+    found = [path for folder in folders for path in folder.glob(FIGURES)]
     for record in filter(None, map(_readable, found)):
         is_figure = record.content["rule"].startswith(DRAWING)
         if is_figure and _is_of_another(record, model, digest):

@@ -15,7 +15,8 @@ from ocvp.config.tree import STUDIES, Config
 from ocvp.data.sources import source_modules
 from ocvp.records.digests import code_digest, package_files_digest
 
-SAVI = "{dataset}/{savi}/seed{seed}"
+OF_SEEDS = "{dataset}/{savi}"
+SAVI = f"{OF_SEEDS}/seed{{seed}}"
 PREDICTOR = f"{SAVI}/{{predictor}}"
 MODELS = ("ocvp.models.savi", "ocvp.models.predictors")
 
@@ -103,17 +104,31 @@ RULES: dict[str, Rule] = {
         **SCORING,
     ),
     "draw_slots": Rule(
-        "ocvp.figures", f"{SAVI}/figures/slots.png", parts.figures, MODELS[:1], mem_mb=2000
+        "ocvp.figures", f"{SAVI}/figures/slots.{{format}}", parts.figures, MODELS[:1], mem_mb=2000
     ),
     "draw_rollouts": Rule(
         "ocvp.figures",
-        f"{PREDICTOR}/figures/{{protocol}}_video0.png",
+        f"{PREDICTOR}/figures/{{protocol}}_video0.{{format}}",
         parts.figures,
         MODELS,
         mem_mb=2000,
     ),
-    "draw_curves": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_curves.png", parts.figures),
-    "draw_probes": Rule("ocvp.figures", f"{SAVI}/figures/{{protocol}}_probe.png", parts.figures),
+    "draw_comparisons": Rule(
+        "ocvp.figures",
+        f"{SAVI}/figures/{{protocol}}_video0.{{format}}",
+        parts.figures,
+        MODELS,
+        mem_mb=2000,
+    ),
+    "draw_curves": Rule(
+        "ocvp.curves", f"{SAVI}/figures/{{protocol}}_curves.{{format}}", parts.figures
+    ),
+    "draw_seed_curves": Rule(
+        "ocvp.curves", f"{OF_SEEDS}/figures/{{protocol}}_curves.{{format}}", parts.figures
+    ),
+    "draw_probes": Rule(
+        "ocvp.curves", f"{SAVI}/figures/{{protocol}}_probe.{{format}}", parts.figures
+    ),
     "make_page": Rule(
         "ocvp.make_page",
         f"{STUDIES}/{{study}}/rollouts.html",

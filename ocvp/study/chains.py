@@ -3,12 +3,13 @@
 import contextlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from ocvp.config.entries import ModelEntry
 from ocvp.config.section import SPLITS
-from ocvp.config.tree import Config
+from ocvp.config.tree import RANKED_VIDEOS, Config
 
 
 class Chain(NamedTuple):
@@ -45,13 +46,37 @@ def chains(config: Config) -> list[Chain]:
     return list(found.values())
 
 
-def paths(config: Config, pattern: str, videos: Iterable[int] = (0,)) -> list[str]:
+def chains_over_seeds(config: Config) -> list[Chain]:
+    """Return a chain for each SAVi on a data set that several seeds are trained of: the first one,
+    with what is scored of two seeds at least.
+    """
+    groups: dict[tuple[str, str], list[Chain]] = {}
+    for chain in chains(config):
+        groups.setdefault(chain[:2], []).append(chain)
+    counts = {
+        key: Counter(pair for c in group for pair in c.scored) for key, group in groups.items()
+    }
+    return [
+        group[0]._replace(scored=tuple(pair for pair, count in counts[key].items() if count > 1))
+        for key, group in groups.items()
+        if len(group) > 1
+    ]
+
+
+def paths(config: Config, pattern: str, **more: Iterable[str]) -> list[str]:
     """Return a pattern's paths for all chains of a study, for every wildcard that it has."""
-    return paths_of(chains(config), pattern, videos)
+    return paths_of(chains(config), pattern, **more)
 
 
-def paths_of(found: Iterable[Chain], pattern: str, videos: Iterable[int] = (0,)) -> list[str]:
-    """Return a pattern's paths for some chains, for every wildcard that it has."""
+def paths_of(found: Iterable[Chain], pattern: str, **more: Iterable[str]) -> list[str]:
+    """Return a pattern's paths for some chains, for every wildcard that it has.
+
+    Args:
+        found: The chains.
+        pattern: A path with wildcards: of chains, `predictor`, `protocol`, and further ones.
+        more: By further wildcard, its values.
+    """
+    further = [dict(zip(more, values, strict=True)) for values in itertools.product(*more.values())]
     return sorted(
         {
             pattern.format(
@@ -60,11 +85,11 @@ def paths_of(found: Iterable[Chain], pattern: str, videos: Iterable[int] = (0,))
                 seed=chain.seed,
                 predictor=predictor,
                 protocol=protocol,
-                video=video,
+                **values,
             )
             for chain in found
             for predictor, protocol in _names_in(pattern, chain)
-            for video in videos
+            for values in further
         }
     )
 
@@ -179,8 +204,13 @@ def unprobed(config: Config) -> list[str]:
     return [f"Not probed: {reason}." for reason in dict.fromkeys(reasons) if reason]
 
 
+def drawn_videos(config: Config, num_videos: Callable[[str, str], int]) -> list[str]:
+    """Return the names, in figures' paths, of the videos that are drawn under each protocol."""
+    return [*(f"video{v}" for v in range(num_rollouts(config, num_videos))), *RANKED_VIDEOS]
+
+
 def num_rollouts(config: Config, num_videos: Callable[[str, str], int]) -> int:
-    """Return how many rollouts are drawn of each predictor under each protocol.
+    """Return how many videos are drawn under each protocol because they are the first ones.
 
     Args:
         config: The study's config: `figures.num_videos` are drawn.

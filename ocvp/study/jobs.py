@@ -179,12 +179,26 @@ class Jobs:
 
     def protocol_scores(self, wildcards: Any) -> list[str]:
         """Return the scores of a chain's predictors under one protocol."""
-        return self._of_predictors("evaluation", wildcards)
+        return self._of_predictors("evaluation/{protocol}.json", wildcards)
 
-    def _of_predictors(self, folder: str, wildcards: Any) -> list[str]:
+    def protocol_predictors(self, wildcards: Any) -> list[str]:
+        """Return the checkpoints of these predictors, in the same order."""
+        return self._of_predictors("predictor.pt", wildcards)
+
+    def scores_over_seeds(self, wildcards: Any) -> list[str]:
+        """Return the scores of the predictors on one SAVi under one protocol, of all seeds."""
+        return [
+            f"results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json"
+            for (dataset, savi, seed), chain in self._chains.items()
+            if (dataset, savi) == (wildcards.dataset, wildcards.savi)
+            for predictor, protocol in chain.scored
+            if protocol == wildcards.protocol
+        ]
+
+    def _of_predictors(self, file: str, wildcards: Any) -> list[str]:
         chain = self._chains[wildcards.dataset, wildcards.savi, int(wildcards.seed)]
         return [
-            f"{_chain_folder(wildcards)}/{predictor}/{folder}/{protocol}.json"
+            f"{_chain_folder(wildcards)}/{predictor}/{file.format(protocol=protocol)}"
             for predictor, protocol in chain.scored
             if protocol == wildcards.protocol
         ]
@@ -198,7 +212,7 @@ class Jobs:
 
     def protocol_probes(self, wildcards: Any) -> list[str]:
         """Return the probes of a chain's predictors under one protocol."""
-        return self._of_predictors("probe", wildcards)
+        return self._of_predictors("probe/{protocol}.json", wildcards)
 
     def probes(self, wildcards: Any) -> list[str]:
         """Return all that the stage `probe_slots` makes; it says of what it makes nothing."""
@@ -214,7 +228,9 @@ class Jobs:
             print(line, file=sys.stderr)
         found = probed_chains(self._config)
         rules = ("probe_savi", "probe_predictor", "draw_probes")
-        return [path for r in rules for path in paths_of(found, f"results/{RULES[r].product}")]
+        patterns = (f"results/{RULES[rule].product}" for rule in rules)
+        formats = [self._config.figures.format]
+        return [path for p in patterns for path in paths_of(found, p, format=formats)]
 
     # --- resources --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ocvp.records.rules import RULES, stage_config, stage_digest
 from ocvp.study.chains import (
     Chain,
     chains,
+    chains_over_seeds,
     paths_of,
     probed_chains,
     slot_splits,
@@ -94,12 +95,17 @@ def _probing_jobs(chain: Chain) -> Iterator[tuple[str, dict[str, str]]]:
         yield "probe_predictor", {"predictor": predictor, "protocol": protocol}
 
 
+DRAWN_OF = {"draw_probes": asked_probes, "draw_seed_curves": chains_over_seeds}
+"""By rule, what figures are drawn of where it is not all chains."""
+
+
 def figures(config: Config) -> list[str]:
     """Return the first figure of each job that draws some."""
     found = []
     for rule in filter(lambda rule: rule.startswith("draw_"), RULES):
-        drawn = asked_probes(config) if rule == "draw_probes" else chains(config)
-        found += paths_of(drawn, f"results/{RULES[rule].product}")
+        drawn = DRAWN_OF.get(rule, chains)(config)
+        pattern = f"results/{RULES[rule].product}"
+        found += paths_of(drawn, pattern, format=[config.figures.format])
     return found
 
 

@@ -2,7 +2,21 @@
 
 import pytest
 
-from ocvp.evaluation.ranking import rank_videos, spread
+from ocvp.evaluation.ranking import Ranking, named_video, rank_videos, spread
+
+
+@pytest.mark.parametrize(
+    ("name", "video"), [("best", 4), ("median", 0), ("worst", 2), ("video0", 0), ("video12", 12)]
+)
+def test_a_figure_s_name_stands_for_a_video(name, video):
+    assert named_video(name, Ranking("miou", [4, 1, 0, 3, 2])) == video
+
+
+def test_a_ranking_of_one_video_has_it_everywhere():
+    ranking = Ranking("miou", [7])
+    assert {named_video(name, ranking) for name in ("best", "median", "worst")} == {7}
+    with pytest.raises(ValueError, match="there is no video 'middle'; allowed are video0"):
+        named_video("middle", ranking)
 
 
 def scores(**per_video):

@@ -236,7 +236,7 @@ def _whole(config: dict[str, Any], path: Path) -> Config:
             outside_digest(found, product)
     figures(found)
     trained_models(found)
-    paths(found, "results/{dataset}/{savi}/seed{seed}/{predictor}/{protocol}_video{video}.png")
+    paths(found, "results/{dataset}/{savi}/seed{seed}/{predictor}/{protocol}_video0.png")
     for rule in rules.RULES:
         for kind in ("threads", "mem_mb", "runtime", "gpu"):
             rules.resource(found, rule, kind, 3)

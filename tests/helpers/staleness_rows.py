@@ -14,9 +14,13 @@ TABLES = {"summarize"}
 TIMES = {"collect_training_time"}
 OF_ALL = TABLES | TIMES
 PAGE = {"make_page"}
-FIGURES = {"draw_slots", "draw_rollouts", "draw_curves", "draw_probes"}
+OF_CHAIN = {"draw_comparisons", "draw_curves"}
+ROLLOUTS = {"draw_rollouts", "draw_comparisons"}
+FROM_VIDEO_FILES = {"draw_slots"} | ROLLOUTS
+CURVES = {"draw_curves", "draw_probes"}
+FIGURES = FROM_VIDEO_FILES | CURVES
 FROM_SAVI_SCORES = {"score_savi"} | TABLES
-PREDICTED = {"score_predictor", "draw_rollouts", "draw_curves"} | TABLES | PAGE
+PREDICTED = {"score_predictor", "draw_rollouts"} | OF_CHAIN | TABLES | PAGE
 READ_OF_PREDICTED = {"probe_predictor", "draw_probes"} | TABLES
 FROM_PROBES = {"probe_savi"} | READ_OF_PREDICTED
 FROM_PREDICTOR_SCORES = PREDICTED | READ_OF_PREDICTED
@@ -35,8 +39,8 @@ NOTHING: set[str] = set()
 ALL = ""
 FIRST = "results/first/"
 SMALL = "/small/"
-LSTM = "/lstm/|/(small|other)/seed1/figures/[a-z]+_(curves|probe)"
-OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe)"
+LSTM = "/lstm/|/(small|other)/seed1/figures/[a-z]+_(curves|probe|video)"
+OCVP = "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe|video)"
 SHORT = "/short"
 TABLETOP = "results/(first|second)/"
 OBJ3D, MOVI, OWN = "results/obj3d/", "results/movi/", "results/own/"
@@ -243,13 +247,13 @@ KEYS: dict[str, Edit] = {
         "predictors.imported.pretrained",
         "raw/mine/other.pt",
         FROM_PREDICTOR_SCORES | {"import_predictor"},
-        "/imported/|/fetched/seed1/figures/[a-z]+_curves",
+        "/imported/|/fetched/seed1/figures/[a-z]+_(curves|video)",
     ),
     "LstmEntry.pretrained_params": Edit(
         "predictors.imported.pretrained_params",
         "raw/other_params.json",
         FROM_PREDICTOR_SCORES | {"import_predictor"},
-        "/imported/|/fetched/seed1/figures/[a-z]+_curves",
+        "/imported/|/fetched/seed1/figures/[a-z]+_(curves|video)",
         also={"predictors.imported.pretrained": "raw/published/models/checkpoint.pth"},
     ),
     "LstmEntry.start_from": Edit(
@@ -290,14 +294,14 @@ KEYS: dict[str, Edit] = {
     "LstmEntry.grid": Edit(
         "predictors.swept.grid",
         {"num_cells": [1, 2, 3]},
-        OF_ALL | PAGE | {"draw_curves"},
+        OF_ALL | PAGE | OF_CHAIN,
         "/tuned/",
         added=jobs(*PREDICTOR_ON_TUNED.format("swept-num_cells3").splitlines()),
     ),
     "TransformerEntry.grid": Edit(
         "predictors.ocvp.grid",
         {"dropout": [0.1]},
-        OF_ALL | PAGE | {"draw_curves", "draw_probes"},
+        OF_ALL | PAGE | OF_CHAIN | {"draw_probes"},
         SMALL_ON_FIRST,
         added=jobs(
             *(
@@ -389,6 +393,7 @@ KEYS: dict[str, Edit] = {
         "evaluation.short.cut_context", True, FROM_PREDICTOR_SCORES, SHORT
     ),
     "Figures.num_videos": Edit("figures.num_videos", 3, FIGURES),
+    "Figures.format": Edit("figures.format", "svg", FIGURES),
     "Figures.upscale": Edit("figures.upscale", 2, FIGURES),
     "Figures.gif_fps": Edit("figures.gif_fps", 3, FIGURES),
     "Page.num_videos": Edit("page.num_videos", 12, PAGE),
@@ -447,7 +452,7 @@ KEYS: dict[str, Edit] = {
     "Study.predictors": Edit(
         "study.1.predictors",
         ["lstm", "ocvp"],
-        OF_ALL | PAGE | {"draw_curves"},
+        OF_ALL | PAGE | OF_CHAIN,
         "/other/",
         added=jobs(
             "fit_predictor first/other/seed1/ocvp/predictor.pt",
@@ -462,6 +467,7 @@ KEYS: dict[str, Edit] = {
         added=jobs(
             "score_predictor first/other/seed1/lstm/evaluation/validation.json",
             "draw_rollouts first/other/seed1/lstm/figures/validation_video0.png",
+            "draw_comparisons first/other/seed1/figures/validation_video0.png",
             "draw_curves first/other/seed1/figures/validation_curves.png",
         ),
     ),
@@ -537,7 +543,7 @@ OTHER_EDITS: dict[str, Edit] = {
     ),
     "a setting that a pretrained SAVi must have": fetched("model", {"num_slots": 4}),
     "one predictor less": Edit(
-        "study.0.predictors", ["lstm"], OF_ALL | PAGE | {"draw_curves", "draw_probes"}, SMALL
+        "study.0.predictors", ["lstm"], OF_ALL | PAGE | OF_CHAIN | {"draw_probes"}, SMALL
     ),
     "probes that are no longer asked for": Edit("study.0.probe", False, TABLES),
     "one seed more": Edit(
@@ -551,7 +557,9 @@ OTHER_EDITS: dict[str, Edit] = {
             "encode_slots second/tuned/seed2/slots/train.h5",
             "encode_slots second/tuned/seed2/slots/val.h5",
             "draw_slots second/tuned/seed2/figures/slots.png",
+            "draw_comparisons second/tuned/seed2/figures/short_video0.png",
             "draw_curves second/tuned/seed2/figures/short_curves.png",
+            "draw_seed_curves second/tuned/figures/short_curves.png",
             *PREDICTOR_ON_TUNED.replace("seed1", "seed2").format("swept-num_cells1").splitlines(),
             *PREDICTOR_ON_TUNED.replace("seed1", "seed2").format("swept-num_cells2").splitlines(),
         ),
@@ -560,13 +568,13 @@ OTHER_EDITS: dict[str, Edit] = {
         "predictors.swept.training.learning_rate",
         2e-4,
         FROM_PREDICTORS,
-        "/swept-|/tuned/seed1/figures/[a-z]+_curves",
+        "/swept-|/tuned/seed1/figures/[a-z]+_(curves|video)",
     ),
     "one value of a grid less": Edit(
-        "predictors.swept.grid.num_cells", [2], OF_ALL | PAGE | {"draw_curves"}, "/tuned/"
+        "predictors.swept.grid.num_cells", [2], OF_ALL | PAGE | OF_CHAIN, "/tuned/"
     ),
     "one variant of a grid by its name": Edit(
-        "study.5.predictors", ["swept-num_cells2"], OF_ALL | PAGE | {"draw_curves"}, "/tuned/"
+        "study.5.predictors", ["swept-num_cells2"], OF_ALL | PAGE | OF_CHAIN, "/tuned/"
     ),
     "the values of a grid in another order": Edit(
         "predictors.swept.grid.num_cells", [2, 1], NOTHING
@@ -652,7 +660,7 @@ MODULES: dict[str, Rows] = {
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(PREDICTED),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
-    "evaluation.ranking": of(PAGE),
+    "evaluation.ranking": of(FROM_VIDEO_FILES | PAGE),
     "evaluation.score_files": of(TABLES | FIGURES | PAGE),
     "evaluation.segmentation_metrics": of(SCORES | FROM_PROBES | FIGURES),
     "evaluation.tables": of(TABLES),
@@ -673,16 +681,21 @@ MODULES: dict[str, Rows] = {
     "evaluate_predictor": of(PREDICTED),
     "probe_savi": of(FROM_PROBES),
     "probe_predictor": of(READ_OF_PREDICTED),
-    "pictures.animation": of(FIGURES),
+    "pictures.animation": of(FROM_VIDEO_FILES),
     "pictures.cards": of(NOTHING),  # pictures for TensorBoard
-    "pictures.compared": of(PAGE),
-    "pictures.drawing": of(FIGURES),
-    "pictures.of_models": of(FIGURES),
+    "pictures.compared": of(FROM_VIDEO_FILES | PAGE),
+    "pictures.decoded": of(FROM_VIDEO_FILES | PAGE),
+    "pictures.drawing": of(FROM_VIDEO_FILES),
+    "pictures.of_models": of(FROM_VIDEO_FILES),
+    "pictures.overlays": of(FROM_VIDEO_FILES | PAGE),
     "pictures.prediction": of(NOTHING),
     "pictures.rollout_page": of(PAGE),
+    "pictures.rollouts": of(FROM_VIDEO_FILES),
+    "pictures.saving": of(FIGURES),
     "pictures.sheets": of(PAGE),
-    "pictures.strips": of(FIGURES),
-    "figures": of(FIGURES),
+    "pictures.strips": of(FROM_VIDEO_FILES),
+    "curves": of(CURVES),
+    "figures": of(FROM_VIDEO_FILES),
     "make_page": of(PAGE),
     "summarize": of(TABLES),
     "collect_training_time": of(TIMES),
@@ -715,6 +728,8 @@ FOLLOWING: dict[str, set[str]] = {
     "probe_predictor": READ_OF_PREDICTED,
     "draw_slots": {"draw_slots"},
     "draw_rollouts": {"draw_rollouts"},
+    "draw_comparisons": {"draw_comparisons"},
+    "draw_seed_curves": {"draw_seed_curves"},
     "draw_curves": {"draw_curves"},
     "draw_probes": {"draw_probes"},
     "make_page": PAGE,

@@ -16,7 +16,8 @@ import numpy as np
 from raw_trees import simulated
 from scipy import ndimage
 
-from ocvp.pictures.drawing import save_png, slots_panel
+from ocvp.pictures.drawing import slots_panel
+from ocvp.pictures.saving import save_picture
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 NUM_FRAMES, EVERY, SIDE, NUM_SLOTS = 12, 3, 48, 5
@@ -101,7 +102,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for name in KINDS:
-        save_png(folder / f"{name}.png", draw(name))
+        save_picture(folder / f"{name}.png", draw(name))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from tiny import small_disk
 
 from ocvp.pictures.animation import (
+    animation,
     gif_rate,
     gif_rate_note,
-    rollout_animation,
     save_gif,
     save_mp4,
 )
-from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR
+from ocvp.pictures.overlays import upscale
+from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR, Row
 
 SIZE = 16
 
@@ -32,7 +33,12 @@ def area(picture, colour):
 
 @pytest.fixture
 def pictures():
-    return rollout_animation(flat_frames(5, 255), flat_frames(3, 100), num_context=2, factor=4)
+    views = [Row("Truth", large(5, 255)), Row("Prediction", large(3, 100), first=2)]
+    return animation([views], num_context=2)
+
+
+def large(count, blue):
+    return upscale(flat_frames(count, blue), 4)
 
 
 def test_each_picture_shows_its_own_frames(pictures):
@@ -58,19 +64,15 @@ def test_context_and_prediction_are_marked(pictures):
     assert area(pictures[4], PREDICTED_COLOUR) > area(pictures[3], PREDICTED_COLOUR)
 
 
-def test_masks_are_further_columns(pictures):
-    labels = np.ones((5, SIZE, SIZE), dtype=np.uint8)
-    with_masks = rollout_animation(
-        flat_frames(5, 255),
-        flat_frames(3, 100),
-        num_context=2,
-        true_labels=labels,
-        predicted_labels=labels[:3],
-    )
-    assert with_masks[0].shape[0] == pictures[0].shape[0]
-    assert with_masks[0].shape[1] > 1.9 * (pictures[0].shape[1] - 24)
-    with pytest.raises(ValueError, match="6 predicted frames, but only 5"):
-        rollout_animation(flat_frames(5, 255), flat_frames(6, 100), num_context=2)
+def test_views_stand_in_rows_and_columns_under_a_title(pictures):
+    view = Row("Truth", large(5, 255))
+    grid = animation([[view, view], [None, view]], num_context=2)
+    assert grid[0].shape[1] <= pictures[0].shape[1]
+    assert area(grid[0], (0, 20, 255)) == 3 * (4 * SIZE) ** 2
+    lower = grid[0][grid[0].shape[0] // 2 :, : grid[0].shape[1] // 2]
+    assert area(lower, (0, 20, 255)) == 0  # nothing is drawn in an empty place
+    titled = animation([[view]], num_context=2, title="a title that is wider than the view")
+    assert titled[0].shape > animation([[view]], num_context=2)[0].shape
 
 
 def test_gif_plays_all_pictures_at_the_rate_asked(pictures, tmp_path):
@@ -101,7 +103,8 @@ def test_gif_of_up_to_256_colours_is_exact(tmp_path):
 def test_gif_of_many_colours_keeps_the_marks_and_comes_close(tmp_path):
     rng = np.random.default_rng(0)
     frames = rng.integers(256, size=(3, SIZE, SIZE, 3)).astype(np.uint8)
-    pictures = rollout_animation(frames, frames, num_context=1)
+    views = [Row("Truth", upscale(frames, 4)), Row("Prediction", upscale(frames, 4))]
+    pictures = animation([views], num_context=1)
     save_gif(tmp_path / "rollout.gif", pictures, fps=5)
     with Image.open(tmp_path / "rollout.gif") as gif:
         for t, picture in enumerate(pictures):

@@ -8,7 +8,8 @@ import weakref
 import numpy as np
 import pytest
 
-from ocvp.pictures.curves import figure_picture, metric_curves, predictor_styles
+from ocvp.pictures.curves import metric_curves, predictor_styles
+from ocvp.pictures.saving import figure_picture
 
 PANELS = {
     "PSNR (dB) ↑": {
@@ -104,6 +105,27 @@ def test_a_predictor_keeps_its_style_in_every_figure():
 def test_rows_of_panels_leave_no_empty_axes():
     curve = {"lstm": [1.0, 2.0]}
     assert len(metric_curves(dict.fromkeys(["PSNR", "SSIM", "ARI", "mIoU"], curve)).axes) == 4
+
+
+def test_seeds_are_a_mean_in_a_band_of_their_deviation():
+    seeds = [[1.0, 2.0, None], [3.0, 2.0, 5.0]]
+    figure = metric_curves({"psnr": {"lstm": seeds, "ceiling": [[4.0, 4.0, 4.0]]}})
+    (axes,) = figure.axes
+    assert axes.lines[0].get_ydata().tolist() == [2, 2, 5]
+    (band,) = axes.collections  # a single row has none
+    heights = {x: set() for x in (1, 2)}
+    for x, y in band.get_paths()[0].vertices:
+        if x in heights:
+            heights[x].add(round(y, 6))
+    assert heights == {1: {round(2 - 2**0.5, 6), round(2 + 2**0.5, 6)}, 2: {2.0}}
+
+
+def test_lines_of_the_same_values_are_told_apart_by_their_markers():
+    names = ["lstm", "transformer", "ocvp_seq", "ocvp_par"]
+    lines = metric_curves({"psnr": {name: [*range(8)] for name in names}}).axes[0].lines
+    starts = [line.get_markevery()[0] for line in lines]
+    assert starts == [0, 1, 2, 3]
+    assert {line.get_markevery()[1] for line in lines} == {4}
 
 
 def test_one_predicted_frame_is_seen():

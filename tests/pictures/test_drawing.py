@@ -6,18 +6,17 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from ocvp.pictures import curves
+from ocvp.pictures.cards import rollout_card, slots_card
 from ocvp.pictures.drawing import (
     MAX_CELL,
     MAX_WIDTH,
     choose_columns,
-    rollout_strip,
-    save_png,
     slots_panel,
 )
 from ocvp.pictures.overlays import palette
+from ocvp.pictures.saving import figure_picture
 from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, INK, PREDICTED_COLOUR, Row, strip
 from ocvp.runtime.training_log import TrainingLog
 
@@ -92,30 +91,6 @@ def test_labels_have_room():
     assert rows.stop < picture.shape[0]
 
 
-def test_rollout_strip_shows_truth_prediction_and_masks():
-    true_labels = np.zeros((6, SIZE, SIZE), dtype=np.uint8)
-    true_labels[:, :8] = 1
-    predicted_labels = np.full((4, SIZE, SIZE), 2, dtype=np.uint8)
-    colours = np.array([[0, 0, 0], [0, 0, 0], [0, 255, 0]], dtype=np.uint8)
-    white = np.full((4, SIZE, SIZE, 3), 255, dtype=np.uint8)
-    arguments = {"num_context": 2, "factor": 3}
-    full = rollout_strip(
-        flat_frames(6),
-        white,
-        true_labels=true_labels,
-        predicted_labels=predicted_labels,
-        colours=colours,
-        **arguments,
-    )
-    assert block(full, (255, 6, 0), 3 * SIZE)
-    _, green = find(full, (0, 255, 0))
-    assert green.start == block(full, (255, 3, 0), 3 * SIZE)[1]
-    # Without true masks and predicted masks two rows less.
-    short = rollout_strip(flat_frames(6), white, **arguments)
-    assert full.dtype == short.dtype == np.uint8
-    assert full.shape[0] - short.shape[0] == 2 * (3 * SIZE + 6)
-
-
 def test_slots_panel_has_a_row_and_a_colour_for_each_slot():
     objects = np.zeros((3, 2, SIZE, SIZE, 3))
     objects[:, 0], objects[:, 1] = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
@@ -157,18 +132,16 @@ def test_pictures_fit_a_screen_where_no_factor_is_given(side, num_frames):
     frames = np.zeros((num_frames, side, side, 3), np.uint8)
     frames[..., 0] = 255
     masks = np.ones((num_frames, 1, side, side))
-    rollout = rollout_strip(frames, frames, num_context=num_frames // 2)
-    slots = slots_panel(frames, masks[..., None] * [0, 1, 0], masks)
-    for picture, colour in ((rollout, (255, 0, 0)), (slots, (0, 255, 0))):
-        assert picture.shape[1] <= MAX_WIDTH
-        # The width of the first cell, to the first pixel of another colour.
-        rows, columns = find(picture, colour)
-        row = (picture[rows.start, columns.start :] == colour).all(axis=-1)
-        cell = int(np.argmin(row))
-        assert cell % side == 0
-        assert side == cell or 64 <= cell <= MAX_CELL
-        if num_frames <= 2 and side <= MAX_CELL:
-            assert cell > MAX_CELL / 2
+    picture = slots_panel(frames, masks[..., None] * [0, 1, 0], masks)
+    assert picture.shape[1] <= MAX_WIDTH
+    # The width of the first cell, to the first pixel of another colour.
+    rows, columns = find(picture, (255, 0, 0))
+    row = (picture[rows.start, columns.start :] == (255, 0, 0)).all(axis=-1)
+    cell = int(np.argmin(row))
+    assert cell % side == 0
+    assert side == cell or 64 <= cell <= MAX_CELL
+    if num_frames <= 2 and side <= MAX_CELL:
+        assert cell > MAX_CELL / 2
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 7, 16, 17, 24, 50])
@@ -188,13 +161,6 @@ def test_chosen_columns(num_frames, num_context, max_columns):
 
 def test_evenly_chosen_columns():
     assert choose_columns(24, 6, 8) == [0, 5, 6, 9, 13, 16, 20, 23]
-
-
-def test_png_holds_the_picture(tmp_path):
-    picture = strip([Row("Truth", flat_frames(3))], num_context=1)
-    save_png(tmp_path / "figures" / "strip.png", picture)
-    assert np.array_equal(np.array(Image.open(tmp_path / "figures" / "strip.png")), picture)
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["strip.png"]
 
 
 @pytest.mark.parametrize(
@@ -218,11 +184,22 @@ def test_wrong_rows_are_refused(rows, message):
         strip(rows, num_context=0)
 
 
-def test_more_predictions_than_frames_are_refused():
-    with pytest.raises(ValueError, match="4 predicted frames, but only 3 frames"):
-        rollout_strip(flat_frames(3), flat_frames(4), num_context=1)
-    with pytest.raises(ValueError, match="max_columns 1"):
-        rollout_strip(flat_frames(3), flat_frames(2), num_context=1, max_columns=1)
+@pytest.mark.parametrize(("num_frames", "max_columns"), [(0, 2), (3, 1)])
+def test_columns_that_cannot_be_chosen_are_refused(num_frames, max_columns):
+    with pytest.raises(
+        ValueError, match=f"max_columns {max_columns}, allowed are at least 1 and 2"
+    ):
+        choose_columns(num_frames, 1, max_columns)
+
+
+def test_a_title_stands_above_and_is_never_cut():
+    rows = [Row("Truth", flat_frames(1))]
+    plain, titled = strip(rows, num_context=0), strip(rows, num_context=0, title="cubes")
+    assert titled.shape[0] > plain.shape[0]
+    assert (titled[-plain.shape[0] + 12 :, : plain.shape[1]] == plain[12:]).all()
+    long = strip(rows, num_context=0, title="a long title " * 10)
+    _, ink = find(long[:40], INK)
+    assert plain.shape[1] < ink.stop < long.shape[1] - 6
 
 
 # --- memory -------------------------------------------------------------------------------------
@@ -251,11 +228,9 @@ def pictures(i: int) -> dict[str, np.ndarray]:
     frames = rng.integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     masks = rng.dirichlet(np.ones(2), (3, SIZE, SIZE)).transpose(0, 3, 1, 2)
     objects = rng.random((3, 2, SIZE, SIZE, 3))
-    labels = masks.argmax(axis=1)
-    arguments = {"num_context": 2, "factor": 4, "predicted_labels": labels}
     return {
-        "slots": slots_panel(frames, objects, masks, factor=4),
-        "rollout": rollout_strip(frames, frames, **arguments),
+        "slots": slots_card(objects[-1], masks[-1]),
+        "rollout": rollout_card(frames, frames, masks.argmax(axis=1), 2),
     }
 
 
@@ -272,7 +247,7 @@ def figure(i: int) -> object:
     values = np.random.default_rng(i).random(8)
     panel = {"lstm": values, "ceiling": values + 1}
     drawn = curves.metric_curves({"psnr": panel})
-    curves.figure_picture(drawn)
+    figure_picture(drawn)
     return drawn
 
 

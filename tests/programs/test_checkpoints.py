@@ -31,7 +31,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
         (tmp_path / "clip").mkdir(exist_ok=True)
         Image.fromarray(frame).save(tmp_path / f"clip/{index}.png")
     protocol = PROTOCOL | {"split": "test"}
-    write_json(tmp_path / "scores.json", {"protocol": protocol, "metrics": {}})
+    scores = {"protocol": protocol, "metrics": {}, "per_video": {"psnr": [20.0, 21.0]}}
+    write_json(tmp_path / "scores.json", scores)
     return {
         "savi": savi,
         "predictor": write_predictor(tmp_path / "predictor.pt", savi),
@@ -78,10 +79,14 @@ def test_each_checkpoint_is_read_once(program, words, wanted, output, files, rea
 
 
 def test_rollouts_are_drawn_from_one_reading(files, reads, tmp_path):
+    options = {"predictor": "predictors"}
     given = [
-        word for name, path in files.items() if name != "video" for word in (f"--{name}", path)
+        word
+        for name, path in files.items()
+        if name != "video"
+        for word in (f"--{options.get(name, name)}", path)
     ]
     reads.clear()
-    pictures = ("--pictures", tmp_path / "0.png", tmp_path / "1.png")
+    pictures = ("--show", "video0", "best", "--pictures", tmp_path / "0.png", tmp_path / "1.png")
     assert call(figures.main, "rollouts", *given, "--runtime", CPU, *pictures) == 0
     assert reads == {"savi.pt": 1, "predictor.pt": 1}

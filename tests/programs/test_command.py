@@ -55,7 +55,7 @@ def test_help_lists_the_commands_and_an_unknown_one_is_refused(monkeypatch, caps
 
 def test_type_checkers_are_told_of_the_annotations():
     assert (resources.files("ocvp") / "py.typed").is_file()
-    assert SETTINGS["tool"]["setuptools"]["package-data"]["ocvp"] == ["py.typed"]
+    assert SETTINGS["tool"]["setuptools"]["package-data"]["ocvp"][0] == "py.typed"
 
 
 def test_the_readme_s_snippet_runs_as_it_stands(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from tiny import (
     write_videos,
 )
 
-from ocvp import figures, probe_predictor, probe_savi, show_results, summarize
+from ocvp import curves, probe_predictor, probe_savi, show_results, summarize
 from ocvp.evaluation.score_files import read_score_file
 from ocvp.models.checkpoint import read_checkpoint
 
@@ -114,7 +114,7 @@ def test_scores_of_a_predictor_stand_beside_copies_and_the_ceiling(probed):
 def test_they_are_drawn_and_summarized_and_printed(probed, tmp_path, capsys):
     picture = tmp_path / "short_probe.png"
     scores = probed / "lstm/probe/short.json"
-    assert call(figures.main, "probes", "--scores", scores, "--output", picture) == 0
+    assert call(curves.main, "probes", "--scores", scores, "--output", picture) == 0
     assert picture.stat().st_size > 1000
     tables = ("--summary", tmp_path / "summary.csv", "--comparisons", tmp_path / "comparisons.csv")
     assert call(summarize.main, probed / "probe.json", scores, *tables) == 0

@@ -62,7 +62,8 @@ def test_each_column_and_row_is_explained_in_one_line(tmp_path, capsys):
     rows = [row(metric, 0.5, predictor="lstm", **values) for metric in METRICS]
     write(tmp_path, "".join(rows), compared("lstm", gain_mean="0.5", reason="too few"))
     lines = show(capsys, tmp_path).splitlines()
-    assert max(map(len, lines)) <= 100
+    # the path of a folder may be as long as it is
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 100
     for name, metric in METRICS.items():
         assert [line for line in lines if line.endswith(f"  {metric.meaning}")], name
         assert len(metric.meaning) <= 68, name

@@ -19,6 +19,7 @@ from ocvp.data.raw_videos import MissingDataError
 from ocvp.study.chains import (
     any_of,
     chains,
+    drawn_videos,
     names_of,
     num_rollouts,
     paths,
@@ -207,7 +208,7 @@ def test_paths_of_all_chains_for_every_wildcard_of_a_pattern():
     pairs = [f"{p}/{e}" for p in config.predictors for e in config.evaluation]
     assert paths(config, "{predictor}/{protocol}") == sorted(pairs)
     videos = [f"{e}_{video}" for e in config.evaluation for video in range(2)]
-    assert paths(config, "{protocol}_{video}", range(2)) == sorted(videos)
+    assert paths(config, "{protocol}_{video}", video=["0", "1"]) == sorted(videos)
     assert paths(config, "{protocol}_video0") == sorted(f"{e}_video0" for e in config.evaluation)
 
 
@@ -220,6 +221,8 @@ def test_no_more_rollouts_are_drawn_than_a_scored_split_has_videos():
 
     assert drawn(test=2, val=5) == drawn(test=5, val=2, train=1) == 2
     assert drawn(test=3, val=9) == drawn(test=4, val=5) == 3
+    names = ["video0", "video1", "best", "median", "worst"]
+    assert drawn_videos(config, lambda dataset, split: 2) == names
 
 
 def test_videos_are_counted_as_they_lie_there_or_as_they_once_did(jobs):

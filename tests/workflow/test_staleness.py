@@ -527,7 +527,7 @@ def test_other_contents_make_what_reads_them_stale(copied, finished):
     with (copied / "results/first/small/seed1/ocvp/predictor.pt").open("a") as file:
         file.write("more")
     expected = finished.expected(
-        FROM_PREDICTOR_SCORES | TIMES, "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe)"
+        FROM_PREDICTOR_SCORES | TIMES, "/ocvp/|/small/seed1/figures/[a-z]+_(curves|probe|video)"
     )
     assert finished.stale(folder=copied) == expected
 
@@ -646,7 +646,7 @@ def test_what_was_never_used_must_be_there(lost, message, finished, tmp_path):
     assert message in run.text
 
 
-CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_(curves|probe)"
+CURVES_OF_SMALL = "results/first/small/seed1/figures/[a-z]+_(curves|probe|video)"
 DELETED: dict[str, tuple[set[str], str]] = {
     "first/videos/test.h5": (
         {"make_chunk", "make_videos", "encode_slots", "score_savi"}
@@ -661,12 +661,12 @@ DELETED: dict[str, tuple[set[str], str]] = {
     "second/small/seed1/slots/val.h5": ({"encode_slots"}, "second/small/seed1/slots/val"),
     "first/small/seed1/slots/train.h5": (
         {"encode_slots"} | FROM_PREDICTORS | FROM_PROBES,
-        "first/small/seed1/(slots/train|lstm|ocvp|probe|figures/[a-z]+_(curves|probe))",
+        "first/small/seed1/(slots/train|lstm|ocvp|probe|figures/[a-z]+_(curves|probe|video))",
     ),
     "first/small/seed1/ocvp/predictor.pt": (FROM_PREDICTORS, f"/ocvp/|{CURVES_OF_SMALL}"),
     "first/small/seed1/ocvp/evaluation/short.json": (
         PREDICTED,
-        "/ocvp/.*short|/small/seed1/figures/short_curves",
+        "/ocvp/.*short|/small/seed1/figures/short_(curves|video)",
     ),
     "first/small/seed1/probe.json": (FROM_PROBES, "first/small/"),
     "first/small/seed1/ocvp/probe/short.json": (

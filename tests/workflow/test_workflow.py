@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
         "score_predictor": 8,
         "draw_slots": 1,
         "draw_rollouts": 8,
+        "draw_comparisons": 2,
         "draw_curves": 2,
         "make_page": 1,
         "summarize": 1,
@@ -90,7 +92,7 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
 
 
 def test_the_plan_is_told_before_it_starts(finished_study):
-    assert "This run: 40 jobs (" in finished_study.run.text
+    assert "This run: 42 jobs (" in finished_study.run.text
     before_the_first_job, _, _ = finished_study.run.text.partition("rule make_chunk")
     assert "Disk: about" in before_the_first_job
 
@@ -333,8 +335,44 @@ def test_snakemake_makes_its_report(finished_study, tmp_path):
     )
     assert run.status == 0, run.text
     text = report.read_text(encoding="utf-8")
-    for caption in ("Decomposition", "Rollouts", "Metrics over time"):
-        assert caption in text
+    results, categories = written_in(text, "results"), written_in(text, "categories")
+    place = {
+        path: f"{category}/{below}"
+        for category, parts in categories.items()
+        for below, paths in parts.items()
+        for path in paths
+    }
+    shown = {path: (place[path], *sorted(results[path]["labels"].items())) for path in results}
+    # Whatever is drawn is in it (a film is its GIF), and nothing has another's place.
+    drawn = {
+        str(path.relative_to(folder))
+        for path in (folder / "results").rglob("figures/*")
+        if path.suffix in (".png", ".gif")
+    }
+    assert len(drawn) == 1 + 2 + (2 * 5) * 3 + (2 * 4 * 5) * 2
+    tables = {f"results/{name}.csv" for name in ("summary", "comparisons", "training_time")}
+    assert set(shown) == drawn | tables | {"results/studies/tiny/rollouts.html"}
+    assert len(set(shown.values())) == len(shown)
+    # The start page: the method, and the scores that the table holds.
+    start = written_in(text, "workflow_desc")
+    assert "<strong>Decomposition.</strong>" in start
+    with (folder / "results/summary.csv").open(encoding="utf-8") as file:
+        (miou,) = (
+            float(row["value"])
+            for row in csv.DictReader(file)
+            if (row["predictor"], row["protocol"], row["metric"]) == ("ocvp_seq", "short", "miou")
+        )
+    _, _, under_short = start.partition("tiny, small, seed 1, short")
+    row, _, _ = under_short.partition("<td>ocvp_seq</td>")[2].partition("</tr>")
+    assert f"<td>{miou:.3f}</td>" in row
+
+
+def written_in(report: str, variable: str) -> Any:
+    """Return the value of a variable of the report's script."""
+    start = re.search(rf'var {variable} = (?=[{{"])', report)
+    assert start, variable
+    value, _ = json.JSONDecoder().raw_decode(report, start.end())
+    return value
 
 
 # --- what accompanies products ------------------------------------------------------------------

@@ -11,6 +11,9 @@ import os
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+
+# Under another name: where a line of Python begins with `report`, Snakemake takes it for a keyword.
+from snakemake.io import report as in_report
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
@@ -23,8 +26,9 @@ from ocvp.study import job_lines, plan
 from ocvp.study.chains import (
     any_of,
     chains,
+    chains_over_seeds,
+    drawn_videos,
     names_of,
-    num_rollouts,
     paths,
     paths_of,
     slot_splits,
@@ -80,6 +84,7 @@ JOBS = Jobs(CONFIG)
 # no other study replaces.
 TABLE_FOLDERS = ["results", f"results/{STUDIES}/{CONFIG.name}"]
 SHOWN = shown_files(shown_chains(CONFIG))
+PICTURE = f".{CONFIG.figures.format}"
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()

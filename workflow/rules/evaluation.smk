@@ -50,6 +50,16 @@ rule score_predictor:
         """
 
 
+def tables(name):
+    """Return where a table is written; the report shows the one in `results/`."""
+    first, *others = (f"{folder}/{name}.csv" for folder in TABLE_FOLDERS)
+    caption = f"../report/{name}.rst"
+    return [
+        in_report(first, caption=caption, category="Tables", labels={"table": name}),
+        *others,
+    ]
+
+
 rule summarize:
     """Gather all scores into tables; refuse those that do not belong to the study as it is."""
     input:
@@ -60,8 +70,8 @@ rule summarize:
             "results/{dataset}/{savi}/seed{seed}/{predictor}/probe/{protocol}.json",
         ),
     output:
-        summary=expand("{folder}/summary.csv", folder=TABLE_FOLDERS),
-        comparisons=expand("{folder}/comparisons.csv", folder=TABLE_FOLDERS),
+        summary=tables("summary"),
+        comparisons=tables("comparisons"),
     log:
         "logs/results/summary.csv/summarize.log",
     benchmark:
@@ -92,7 +102,7 @@ rule collect_training_time:
     input:
         checkpoints=trained_models(CONFIG),
     output:
-        tables=expand("{folder}/training_time.csv", folder=TABLE_FOLDERS),
+        tables=tables("training_time"),
     log:
         "logs/results/training_time.csv/collect_training_time.log",
     benchmark:

@@ -91,10 +91,15 @@ rule draw_probes:
         scores=JOBS.protocol_probes,
     output:
         picture=report(
-            "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_probe.png",
+            f"results/{{dataset}}/{{savi}}/seed{{seed}}/figures/{{protocol}}_probe{PICTURE}",
             caption="../report/probe.rst",
             category="Probes over time",
-            labels={"SAVi": "{savi}", "protocol": "{protocol}", "seed": "{seed}"},
+            labels={
+                "data set": "{dataset}",
+                "SAVi": "{savi}",
+                "seed": "{seed}",
+                "protocol": "{protocol}",
+            },
         ),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_probe.png/draw_probes.log",
@@ -113,7 +118,8 @@ rule draw_probes:
         python=python,
     shell:
         r"""
-        {params.python} -m ocvp.figures probes \
+        {params.python} -m ocvp.curves probes \
             --config {params.config:q} \
+            --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
         """

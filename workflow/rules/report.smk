@@ -1,29 +1,58 @@
 """Figures, which the report shows too.
 
-Requires: scores, models, slots and videos. Makes the page of rollouts in results/studies/{study},
-and in results/{dataset}/{savi}/seed{seed}: figures/slots.png, figures/{protocol}_curves.png,
-{predictor}/figures/{protocol}_video{video}.png and .gif.
+Requires: scores, models, slots and videos. Makes the page of rollouts in results/studies/{study};
+in results/{dataset}/{savi}/seed{seed} the pictures figures/slots and figures/{protocol}_curves, of
+each video that is shown figures/{protocol}_{video} with all predictors, as a picture, GIF and MP4,
+and figures/{protocol}_{video}_tracks, and in {predictor}/figures the same of one predictor; where
+there are several seeds results/{dataset}/{savi}/figures/{protocol}_curves. Pictures end as the key
+`figures.format` says.
 """
 
-VIDEOS = range(num_rollouts(CONFIG, JOBS.num_videos))
+VIDEOS = drawn_videos(CONFIG, JOBS.num_videos)
+OF_SEEDS = "results/{dataset}/{savi}/figures/{protocol}_"
+OF_CHAIN = "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_"
+OF_PREDICTOR = "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_"
+CHAIN_LABELS = {"data set": "{dataset}", "SAVi": "{savi}", "seed": "{seed}"}
+PROTOCOL_LABELS = CHAIN_LABELS | {"protocol": "{protocol}"}
+
+
+def of_videos(start, ending, predictor):
+    """Return a figure for each video, labelled so that each can be found in the report."""
+    return [
+        in_report(
+            f"{start}{video}{ending}",
+            caption="../report/rollout.rst",
+            category="Rollouts",
+            subcategory="{dataset}, {savi}, {protocol}",
+            labels=PROTOCOL_LABELS
+            | {"predictor": predictor, "video": video, "figure": KINDS[ending]},
+        )
+        for video in VIDEOS
+    ]
+
+
+KINDS = {PICTURE: "strip", ".gif": "animation", f"_tracks{PICTURE}": "tracks"}
 
 
 rule figures:
     """Collect the figures of the study."""
     input:
-        paths(CONFIG, "results/{dataset}/{savi}/seed{seed}/figures/slots.png"),
         paths(
-            CONFIG, "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png"
+            CONFIG, f"results/{{dataset}}/{{savi}}/seed{{seed}}/figures/slots{PICTURE}"
+        ),
+        paths(CONFIG, f"{OF_CHAIN}curves{PICTURE}"),
+        paths_of(chains_over_seeds(CONFIG), f"{OF_SEEDS}curves{PICTURE}"),
+        paths(
+            CONFIG,
+            OF_CHAIN + "{video}{ending}",
+            video=VIDEOS,
+            ending=[PICTURE, ".gif", ".mp4", f"_tracks{PICTURE}"],
         ),
         paths(
             CONFIG,
-            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.png",
-            VIDEOS,
-        ),
-        paths(
-            CONFIG,
-            "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video{video}.gif",
-            VIDEOS,
+            OF_PREDICTOR + "{video}{ending}",
+            video=VIDEOS,
+            ending=[PICTURE, ".gif", ".mp4"],
         ),
 
 
@@ -34,10 +63,10 @@ rule draw_slots:
         videos=JOBS.scored_videos,
     output:
         picture=report(
-            "results/{dataset}/{savi}/seed{seed}/figures/slots.png",
+            f"results/{{dataset}}/{{savi}}/seed{{seed}}/figures/slots{PICTURE}",
             caption="../report/slots.rst",
             category="Decomposition",
-            labels={"data set": "{dataset}", "SAVi": "{savi}", "seed": "{seed}"},
+            labels=CHAIN_LABELS,
         ),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/slots.png/draw_slots.log",
@@ -59,34 +88,24 @@ rule draw_slots:
         r"""
         {params.python} -m ocvp.figures slots \
             --config {params.config:q} --runtime {params.runtime:q} \
+            --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}: video 0' \
             --savi {input.savi:q} --videos {input.videos:q} --seed {wildcards.seed:q} \
             --output {output.picture:q} --log {log:q}
         """
 
 
 rule draw_rollouts:
-    """Draw rollouts of the first videos: truth, prediction and masks."""
+    """Draw rollouts of one predictor: truth, prediction, masks and errors."""
     input:
         savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
-        predictor="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
+        predictors="results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt",
         scores="results/{dataset}/{savi}/seed{seed}/{predictor}/evaluation/{protocol}.json",
         videos=JOBS.protocol_videos,
         slots=JOBS.protocol_slots,
     output:
-        pictures=report(
-            expand(
-                "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.png",
-                video=VIDEOS,
-            ),
-            caption="../report/rollout.rst",
-            category="Rollouts",
-            subcategory="{protocol}",
-            labels={"SAVi": "{savi}", "predictor": "{predictor}", "seed": "{seed}"},
-        ),
-        animations=expand(
-            "results/{{dataset}}/{{savi}}/seed{{seed}}/{{predictor}}/figures/{{protocol}}_video{video}.gif",
-            video=VIDEOS,
-        ),
+        pictures=of_videos(OF_PREDICTOR, PICTURE, "{predictor}"),
+        animations=of_videos(OF_PREDICTOR, ".gif", "{predictor}"),
+        films=expand(OF_PREDICTOR + "{video}.mp4", video=VIDEOS, allow_missing=True),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video0.png/draw_rollouts.log",
     benchmark:
@@ -102,14 +121,62 @@ rule draw_rollouts:
         config=stage_config("draw_rollouts"),
         code=stage_code("draw_rollouts"),
         runtime=runtime,
+        shown=VIDEOS,
         python=python,
     shell:
         r"""
         {params.python} -m ocvp.figures rollouts \
             --config {params.config:q} --runtime {params.runtime:q} \
-            --savi {input.savi:q} --predictor {input.predictor:q} --scores {input.scores:q} \
-            --videos {input.videos:q} --slots {input.slots:q} \
-            --pictures {output.pictures:q} --animations {output.animations:q} --log {log:q}
+            --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
+            --savi {input.savi:q} --predictors {input.predictors:q} --scores {input.scores:q} \
+            --videos {input.videos:q} --slots {input.slots:q} --show {params.shown:q} \
+            --pictures {output.pictures:q} --animations {output.animations:q} \
+            --films {output.films:q} \
+            --log {log:q}
+        """
+
+
+rule draw_comparisons:
+    """Draw the rollouts of all predictors of a chain, one under another, and their tracks."""
+    input:
+        savi="results/{dataset}/{savi}/seed{seed}/savi.pt",
+        predictors=JOBS.protocol_predictors,
+        scores=JOBS.protocol_scores,
+        videos=JOBS.protocol_videos,
+        slots=JOBS.protocol_slots,
+    output:
+        pictures=of_videos(OF_CHAIN, PICTURE, "all"),
+        tracks=of_videos(OF_CHAIN, f"_tracks{PICTURE}", "all"),
+        animations=of_videos(OF_CHAIN, ".gif", "all"),
+        films=expand(OF_CHAIN + "{video}.mp4", video=VIDEOS, allow_missing=True),
+    log:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_video0.png/draw_comparisons.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_video0.png/draw_comparisons.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("draw_comparisons", "threads")
+    resources:
+        mem_mb=resource_of("draw_comparisons", "mem_mb"),
+        runtime=resource_of("draw_comparisons", "runtime"),
+        gpu=resource_of("draw_comparisons", "gpu"),
+    params:
+        config=stage_config("draw_comparisons"),
+        code=stage_code("draw_comparisons"),
+        runtime=runtime,
+        shown=VIDEOS,
+        python=python,
+    shell:
+        r"""
+        {params.python} -m ocvp.figures comparisons \
+            --config {params.config:q} --runtime {params.runtime:q} \
+            --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
+            --savi {input.savi:q} --predictors {input.predictors:q} --scores {input.scores:q} \
+            --videos {input.videos:q} --slots {input.slots:q} --show {params.shown:q} \
+            --pictures {output.pictures:q} --animations {output.animations:q} \
+            --films {output.films:q} \
+            --tracks {output.tracks:q} \
+            --log {log:q}
         """
 
 
@@ -119,10 +186,10 @@ rule draw_curves:
         scores=JOBS.protocol_scores,
     output:
         picture=report(
-            "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png",
+            f"{OF_CHAIN}curves{PICTURE}",
             caption="../report/curves.rst",
             category="Metrics over time",
-            labels={"SAVi": "{savi}", "protocol": "{protocol}", "seed": "{seed}"},
+            labels=PROTOCOL_LABELS,
         ),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_curves.png/draw_curves.log",
@@ -141,8 +208,44 @@ rule draw_curves:
         python=python,
     shell:
         r"""
-        {params.python} -m ocvp.figures curves \
+        {params.python} -m ocvp.curves metrics \
             --config {params.config:q} \
+            --title '{wildcards.dataset}, {wildcards.savi}, seed {wildcards.seed}, {wildcards.protocol}' \
+            --scores {input.scores:q} --output {output.picture:q} --log {log:q}
+        """
+
+
+rule draw_seed_curves:
+    """Draw each metric over the predicted frames, the mean over all seeds of a chain."""
+    input:
+        scores=JOBS.scores_over_seeds,
+    output:
+        picture=report(
+            f"{OF_SEEDS}curves{PICTURE}",
+            caption="../report/curves.rst",
+            category="Metrics over time",
+            labels=PROTOCOL_LABELS | {"seed": "all"},
+        ),
+    log:
+        "logs/results/{dataset}/{savi}/figures/{protocol}_curves.png/draw_seed_curves.log",
+    benchmark:
+        "logs/results/{dataset}/{savi}/figures/{protocol}_curves.png/draw_seed_curves.tsv"
+    conda:
+        "../../envs/ocvp.yaml"
+    threads: resource_of("draw_seed_curves", "threads")
+    resources:
+        mem_mb=resource_of("draw_seed_curves", "mem_mb"),
+        runtime=resource_of("draw_seed_curves", "runtime"),
+        gpu=resource_of("draw_seed_curves", "gpu"),
+    params:
+        config=stage_config("draw_seed_curves"),
+        code=stage_code("draw_seed_curves"),
+        python=python,
+    shell:
+        r"""
+        {params.python} -m ocvp.curves seeds \
+            --config {params.config:q} \
+            --title '{wildcards.dataset}, {wildcards.savi}, {wildcards.protocol}' \
             --scores {input.scores:q} --output {output.picture:q} --log {log:q}
         """
 
@@ -160,7 +263,13 @@ rule make_page:
             "results/studies/{study}/rollouts.html",
             caption="../report/page.rst",
             category="Rollouts",
-            labels={"page": "all predictors, interactive"},
+            subcategory="Interactive page",
+            labels=dict.fromkeys(PROTOCOL_LABELS, "all")
+            | {
+                "predictor": "all",
+                "video": "best, worst and between",
+                "figure": "page",
+            },
         ),
     log:
         "logs/results/studies/{study}/rollouts.html/make_page.log",
