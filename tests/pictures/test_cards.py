@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from ocvp.pictures.cards import HEIGHT, WIDTH, clip_card, rollout_card, slots_card
+from ocvp.pictures.cards import clip_card, rollout_card, slots_card
 from ocvp.pictures.overlays import palette
 from ocvp.pictures.strips import CONTEXT_COLOUR, PREDICTED_COLOUR
 
+WIDTH, HEIGHT = 350, 215
+"""What the page has for a picture (tests/programs/test_watch.py measures it)."""
 SIZES = [(16, 16), (64, 64), (128, 128), (48, 128), (128, 40)]
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,10 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+from chromium import Page, find_chromium
 from tiny import assert_one_error, command, quiet_environment
 
+from ocvp.pictures.cards import rollout_card
 from ocvp.runtime.tensorboard_server import how_to_see
 from ocvp.runtime.training_log import TrainingLog
 from ocvp.watch import main
@@ -147,7 +151,8 @@ def test_runs_are_shown_under_readable_names_and_new_ones_appear(folder):
 def test_without_tensorboards_data_server_it_is_the_same(folder, monkeypatch):
     # A package that a machine may lack; TensorBoard then reads the files itself.
     (folder / "tensorboard_data_server.py").write_text("raise ImportError\n")
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     write_run(folder / "results", SAVI)
     write_run(folder / "results", SAVI, range(3, 6))
     with watching(folder) as watcher:
@@ -155,6 +160,40 @@ def test_without_tensorboards_data_server_it_is_the_same(folder, monkeypatch):
         tags = watcher.wait_for("data/plugin/scalars/tags", bool)
         assert tags.keys() == expected.keys()
         assert watcher.points("savi") == [(s, float(s)) for s in range(1, 6)]
+
+
+# Pictures lie within shadow roots; what they are, and how large they are shown.
+PICTURES = """(() => {
+    const found = [];
+    const look = (root) => root.querySelectorAll("*").forEach((element) => {
+        if (element.shadowRoot) look(element.shadowRoot);
+        if (element.tagName !== "IMG" || element.naturalWidth < 100) return;
+        const box = element.getBoundingClientRect();
+        found.push([element.naturalWidth, element.naturalHeight, box.width, box.height]);
+    });
+    look(document);
+    return found;
+})()"""
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium or Chrome on this machine")
+@pytest.mark.parametrize(("tab", "width"), [("images", 1440), ("timeseries", 1280)])
+def test_pictures_are_shown_at_their_size(folder, tab, width):
+    frames = np.zeros((8, 64, 64, 3), np.uint8)
+    card = rollout_card(frames, frames, frames[..., 0], 3)
+    with TrainingLog(folder / "results" / PREDICTOR / "tensorboard", 0) as log:
+        log.images({"validation/rollout": card}, 1)
+    with watching(folder) as watcher:
+        watcher.wait_for("data/plugin/images/tags", bool)
+        with Page(str(find_chromium()), folder / "profile") as page:
+            size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+            page.call("Emulation.setDeviceMetricsOverride", **size)
+            page.call("Page.navigate", url=f"{watcher.url}#{tab}")
+            page.wait_for(f"{PICTURES}.length > 0")
+            ((*natural, shown, high),) = page.evaluate(PICTURES)
+    assert natural == [card.shape[1], card.shape[0]] == [350, 214]
+    assert high >= 0.99 * natural[1] or shown >= 0.93 * natural[0]
+    assert tab == "timeseries" or [shown, high] == natural
 
 
 def test_it_waits_for_the_first_run(folder):
