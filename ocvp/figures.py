@@ -130,11 +130,11 @@ def _command(
 def _limit_videos(args: argparse.Namespace) -> None:
     """Leave out the videos that the file does not hold."""
     with VideoFile(args.videos) as videos:
-        beyond = {f"video{number}" for number in range(videos.num_videos)}
-    missing = [name for name in args.show if name.startswith("video") and name not in beyond]
+        held = {f"video{number}" for number in range(videos.num_videos)}
+    missing = [name for name in args.show if name.startswith("video") and name not in held]
     if missing:
         text = "%s holds %d videos: %s are not drawn"
-        logger.warning(text, args.videos, len(beyond), ", ".join(missing))
+        logger.warning(text, args.videos, len(held), ", ".join(missing))
     kept = [number for number, name in enumerate(args.show) if name not in missing]
     for name in ("pictures", "animations", "films", "tracks"):
         paths = getattr(args, name)
@@ -191,11 +191,10 @@ def _shown_videos(
     """
     for of_predictor in of_predictors:
         check_belongs(of_predictor, of_savi)
-    if len(args.scores) != len(of_predictors):
-        raise ValueError(
-            f"--predictors names {len(of_predictors)} files, --scores {len(args.scores)}"
-        )
     scores = {predictor_of(path): read_predictor_scores(path) for path in args.scores}
+    if len(scores) != len(of_predictors):
+        text = f"--predictors names {len(of_predictors)} files"
+        raise ValueError(f"{text}, --scores those of {len(scores)} predictors: {', '.join(scores)}")
     with VideoFile(args.videos) as videos:
         shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
     check_slots(args.slots, weights_digest=of_savi.digest, **shape)

@@ -50,7 +50,10 @@ class Shown:
 
     def labels(self) -> dict[str, str]:
         """Return what stands beside each predictor's pictures."""
-        return {name: f"{NAMES.get(name, name)}\n{text}" for name, text in self.scores.items()}
+        return {
+            name: "\n".join(filter(None, (NAMES.get(name, name), text)))
+            for name, text in self.scores.items()
+        }
 
 
 def rollouts_strip(shown: Shown, factor: int) -> np.ndarray:
