@@ -81,7 +81,15 @@ MUTATIONS = (
     Mutation("evaluation", 'np.argsort(-areas, kind="stable")', 'np.argsort(areas, kind="stable")'),
     # Pictures.
     Mutation("pictures", "(i + i // number) % number", "i % number"),
-    Mutation("pictures", "duration=round(1000 / fps)", "duration=round(100 / fps)"),
+    Mutation("pictures", "duration = 10 * _gif_delay(fps)", "duration = _gif_delay(fps)"),
+    Mutation(
+        "pictures",
+        "true = object_centres(found.labels[None]",
+        "true = object_centres(rollout.labels[None]",
+    ),
+    Mutation("pictures", "np.minimum(errors / MAX_ERROR, 1)", "np.minimum(errors * MAX_ERROR, 1)"),
+    Mutation("evaluation", "RANKED_VIDEOS.index(name) * last", "RANKED_VIDEOS.index(name) + last"),
+    Mutation("study", "if count > 1)", "if count > 0)"),
     # The published code's files.
     Mutation(
         "published", "whole = -(-source.num_train // max(", "whole = (source.num_train // max("
