@@ -89,7 +89,11 @@ MUTATIONS = (
     ),
     Mutation("pictures", "np.minimum(errors / MAX_ERROR, 1)", "np.minimum(errors * MAX_ERROR, 1)"),
     Mutation("evaluation", "RANKED_VIDEOS.index(name) * last", "RANKED_VIDEOS.index(name) + last"),
-    Mutation("study", "if count > 1)", "if count > 0)"),
+    Mutation(
+        "study",
+        "pair, count in counts[key].items() if count > 1",
+        "pair, count in counts[key].items() if count",
+    ),
     # The published code's files.
     Mutation(
         "published", "whole = -(-source.num_train // max(", "whole = (source.num_train // max("

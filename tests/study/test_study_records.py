@@ -165,7 +165,8 @@ def test_the_figures_are_those_that_the_workflow_makes(finished_study):
     }
     found = figures(study())
     assert set(found) <= made
-    assert {path for path in made if not path.endswith("_video1.png")} == set(found)
+    also = tuple(f"_{video}.png" for video in ("video1", "best", "median", "worst", "tracks"))
+    assert {path for path in made if not path.endswith(also)} == set(found)
 
 
 def test_a_damaged_record_is_told_and_stops_nothing_else(copied, finished_study):

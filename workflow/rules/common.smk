@@ -2,8 +2,8 @@
 
 Required: a config (config/config.yaml where none is given). Provides: CONFIG, CHAINS, ASKED_PROBES
 (the chains that the study itself asks to probe), TABLE_FOLDERS; JOBS, which knows what a job reads;
-and what rules put into params and resources (`stage_config`, `stage_code`, `uncounted`,
-`resource_of`, ...). What needs no object of Snakemake lies in `ocvp/study/`.
+what rules put into params and resources (`stage_config`, `stage_code`, `uncounted`,
+`resource_of`, ...), and where figures and tables stand (`of_videos`, `tables`). What needs no object of Snakemake lies in `ocvp/study/`.
 """
 
 import functools
@@ -84,7 +84,6 @@ JOBS = Jobs(CONFIG)
 # no other study replaces.
 TABLE_FOLDERS = ["results", f"results/{STUDIES}/{CONFIG.name}"]
 SHOWN = shown_files(shown_chains(CONFIG))
-PICTURE = f".{CONFIG.figures.format}"
 
 refusing(plan.check_folder)(PROJECT)
 plan.set_paths()
@@ -119,6 +118,44 @@ python = uncounted(lambda wildcards: plan.python_command())
 runtime = uncounted(lambda wildcards: runtime_json(CONFIG))
 # The whole config, with its grids and the study's name.
 study = uncounted(lambda wildcards: WRITTEN.model_dump_json(exclude_unset=True))
+
+
+# --- figures, tables and their places in the report ------------------------------------------------
+
+VIDEOS = drawn_videos(CONFIG, JOBS.num_videos)
+PICTURE = f".{CONFIG.figures.format}"
+KINDS = {PICTURE: "strip", ".gif": "animation", f"_tracks{PICTURE}": "tracks"}
+OF_SEEDS = "results/{dataset}/{savi}/figures/{protocol}_"
+OF_CHAIN = "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_"
+OF_PREDICTOR = "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_"
+CHAIN_LABELS = {"data set": "{dataset}", "SAVi": "{savi}", "seed": "{seed}"}
+PROTOCOL_LABELS = {**CHAIN_LABELS, "protocol": "{protocol}"}
+
+
+def of_videos(start, ending, predictor):
+    """Return a figure for each video, labelled so that each can be found in the report."""
+    labels = {**PROTOCOL_LABELS, "predictor": predictor, "figure": KINDS[ending]}
+    return [
+        in_report(
+            f"{start}{video}{ending}",
+            caption="../report/rollout.rst",
+            category="Rollouts",
+            subcategory="{dataset}, {savi}, {protocol}",
+            labels={**labels, "video": video},
+        )
+        for video in VIDEOS
+    ]
+
+
+def tables(name):
+    """Return where a table is written; the report shows the one in `results/`."""
+    first, *others = (f"{folder}/{name}.csv" for folder in TABLE_FOLDERS)
+    caption = f"../report/{name}.rst"
+    labels = {"table": name}
+    return [
+        in_report(first, caption=caption, category="Tables", labels=labels),
+        *others,
+    ]
 
 
 onstart:

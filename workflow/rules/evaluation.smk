@@ -50,16 +50,6 @@ rule score_predictor:
         """
 
 
-def tables(name):
-    """Return where a table is written; the report shows the one in `results/`."""
-    first, *others = (f"{folder}/{name}.csv" for folder in TABLE_FOLDERS)
-    caption = f"../report/{name}.rst"
-    return [
-        in_report(first, caption=caption, category="Tables", labels={"table": name}),
-        *others,
-    ]
-
-
 rule summarize:
     """Gather all scores into tables; refuse those that do not belong to the study as it is."""
     input:

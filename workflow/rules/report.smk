@@ -8,31 +8,6 @@ there are several seeds results/{dataset}/{savi}/figures/{protocol}_curves. Pict
 `figures.format` says.
 """
 
-VIDEOS = drawn_videos(CONFIG, JOBS.num_videos)
-OF_SEEDS = "results/{dataset}/{savi}/figures/{protocol}_"
-OF_CHAIN = "results/{dataset}/{savi}/seed{seed}/figures/{protocol}_"
-OF_PREDICTOR = "results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_"
-CHAIN_LABELS = {"data set": "{dataset}", "SAVi": "{savi}", "seed": "{seed}"}
-PROTOCOL_LABELS = CHAIN_LABELS | {"protocol": "{protocol}"}
-
-
-def of_videos(start, ending, predictor):
-    """Return a figure for each video, labelled so that each can be found in the report."""
-    return [
-        in_report(
-            f"{start}{video}{ending}",
-            caption="../report/rollout.rst",
-            category="Rollouts",
-            subcategory="{dataset}, {savi}, {protocol}",
-            labels=PROTOCOL_LABELS
-            | {"predictor": predictor, "video": video, "figure": KINDS[ending]},
-        )
-        for video in VIDEOS
-    ]
-
-
-KINDS = {PICTURE: "strip", ".gif": "animation", f"_tracks{PICTURE}": "tracks"}
-
 
 rule figures:
     """Collect the figures of the study."""
@@ -44,13 +19,13 @@ rule figures:
         paths_of(chains_over_seeds(CONFIG), f"{OF_SEEDS}curves{PICTURE}"),
         paths(
             CONFIG,
-            OF_CHAIN + "{video}{ending}",
+            f"{OF_CHAIN}{{video}}{{ending}}",
             video=VIDEOS,
             ending=[PICTURE, ".gif", ".mp4", f"_tracks{PICTURE}"],
         ),
         paths(
             CONFIG,
-            OF_PREDICTOR + "{video}{ending}",
+            f"{OF_PREDICTOR}{{video}}{{ending}}",
             video=VIDEOS,
             ending=[PICTURE, ".gif", ".mp4"],
         ),
@@ -105,7 +80,7 @@ rule draw_rollouts:
     output:
         pictures=of_videos(OF_PREDICTOR, PICTURE, "{predictor}"),
         animations=of_videos(OF_PREDICTOR, ".gif", "{predictor}"),
-        films=expand(OF_PREDICTOR + "{video}.mp4", video=VIDEOS, allow_missing=True),
+        films=expand(f"{OF_PREDICTOR}{{video}}.mp4", video=VIDEOS, allow_missing=True),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/figures/{protocol}_video0.png/draw_rollouts.log",
     benchmark:
@@ -148,7 +123,7 @@ rule draw_comparisons:
         pictures=of_videos(OF_CHAIN, PICTURE, "all"),
         tracks=of_videos(OF_CHAIN, f"_tracks{PICTURE}", "all"),
         animations=of_videos(OF_CHAIN, ".gif", "all"),
-        films=expand(OF_CHAIN + "{video}.mp4", video=VIDEOS, allow_missing=True),
+        films=expand(f"{OF_CHAIN}{{video}}.mp4", video=VIDEOS, allow_missing=True),
     log:
         "logs/results/{dataset}/{savi}/seed{seed}/figures/{protocol}_video0.png/draw_comparisons.log",
     benchmark:
