@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -105,7 +106,8 @@ def run_snakemake(
             not change in between. None: the run reads the project's.
     """
     argv = ["--snakefile", str(project / "Snakefile"), "--quiet=host", *map(str, arguments)]
-    output = folder / f".output-{os.getpid()}.txt"
+    # elsewhere than in the folder, which other tests copy meanwhile
+    output = Path(tempfile.gettempdir()) / f"snakemake-{os.getpid()}.txt"
     what = (argv, folder, project, python, environment or {}, output)
     server = _server(read)
     server.send(what)

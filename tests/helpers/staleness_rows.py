@@ -610,7 +610,7 @@ WINGS: dict[str, Rows] = {
     "data.folder": of((FROM_VIDEOS, OWN)),
     "models": of(FROM_MODELS),
     "batches": of(FROM_SAVI),
-    "evaluation": of(SCORES),
+    "evaluation": of(SCORES | {"draw_slots"}),  # the figures' one program shows scores
     "pictures": of(FIGURES | PAGE),
     "training": of((FROM_SAVI, TRAINED)),
     "published": of((FROM_IMPORTS, FETCHED)),
@@ -660,9 +660,6 @@ MODULES: dict[str, Rows] = {
     "evaluation.savi_scores": of(FROM_SAVI_SCORES),
     "evaluation.predictor_scores": of(PREDICTED),
     "evaluation.naive_segmenters": of(FROM_SAVI_SCORES),
-    "evaluation.image_metrics": of(SCORES | {"draw_slots"}),  # by the figures' one program
-    "evaluation.perceptual": of(SCORES | {"draw_slots"}),
-    "evaluation.scoring": of(SCORES | {"draw_slots"}),
     "evaluation.ranking": of(FROM_VIDEO_FILES | PAGE),
     "evaluation.score_files": of(TABLES | FIGURES | PAGE),
     "evaluation.segmentation_metrics": of(SCORES | FROM_PROBES | FIGURES),
