@@ -76,7 +76,7 @@ def rollouts_strip(shown: Shown, factor: int) -> np.ndarray:
 
 
 def rollouts_animation(shown: Shown, factor: int) -> list[np.ndarray]:
-    """Draw the same as an animation, in columns: truth, then each predictor.
+    """Draw the same as an animation: truth, then each predictor, in columns; one alone in a row.
 
     Args:
         shown: The video.
@@ -86,10 +86,15 @@ def rollouts_animation(shown: Shown, factor: int) -> list[np.ndarray]:
         T pictures of one size, uint8, shape (height, width, 3) each.
     """
     width = shown.comparison.frames.shape[2]
-    room = MAX_WIDTH // (len(shown.scores) + 1) - _CELL_GAP
+    is_alone = len(shown.scores) == 1
+    across = 5 if is_alone else len(shown.scores) + 1
+    room = MAX_WIDTH // across - _CELL_GAP
     groups = _groups(shown, max(min(factor, room // width), 1))
-    depth = max(map(len, groups))
-    views = [[group[n] if n < len(group) else None for group in groups] for n in range(depth)]
+    if is_alone:
+        views: list[list[Row | None]] = [[row for group in groups for row in group]]
+    else:
+        depth = max(map(len, groups))
+        views = [[group[n] if n < len(group) else None for group in groups] for n in range(depth)]
     return animation(views, num_context=shown.num_context, title=shown.title)
 
 

@@ -72,6 +72,14 @@ def test_an_animation_has_a_column_for_each_and_fits_a_screen():
     assert rollouts_animation(shown(), 400)[0].shape[1] <= 1650
 
 
+def test_an_animation_of_one_predictor_is_a_row():
+    alone = Shown(shown().comparison, CONTEXT, "cubes", {"lstm": "mIoU 1"})
+    (first, *_), (of_two, *_) = rollouts_animation(alone, 4), rollouts_animation(shown(), 4)
+    assert first.shape[0] < of_two.shape[0] / 2
+    assert first.shape[1] >= 5 * 4 * SIDE
+    assert rollouts_animation(alone, 400)[0].shape[1] <= 1650
+
+
 def test_errors_are_black_where_a_prediction_is_right_and_bright_where_it_is_not():
     frames = np.zeros((1, 1, 3, 3), dtype=np.uint8)
     predicted = frames.copy()
