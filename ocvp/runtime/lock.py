@@ -77,7 +77,8 @@ class Lock:
                 )
             if time.monotonic() - last_reminder >= REMIND_SECONDS:
                 last_reminder = time.monotonic()
-                logger.info(
+                # A warning: without a terminal nobody would see why nothing happens.
+                logger.warning(
                     "waiting for another process (%s), which is training into %s",
                     *(_describe(holder), folder),
                 )

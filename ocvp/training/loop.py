@@ -276,7 +276,8 @@ class _Loop:
         if self.state.step > self._saved_step:
             self._save()
         self._group.barrier()  # whoever ends first has the launcher end the others
-        logger.info(
+        logger.log(
+            logging.WARNING if self._group.is_first else logging.DEBUG,
             "stopped after step %d of %d; the same command goes on from step %d",
             *(self.state.step, self.state.num_steps, self._saved_step),
         )

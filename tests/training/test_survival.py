@@ -287,7 +287,8 @@ def test_a_second_process_refuses_or_waits_and_a_dead_one_does_not_count(data, w
     status, text = ended(waiting)
     assert status == 0, text
     assert f"process {first.pid}" in text
-    assert text.index("waiting for") < text.index("data: "), "it took no memory while it waited"
+    log = (tmp_path / "log").read_text()
+    assert log.index("waiting for") < log.index("data: "), "it took no memory while it waited"
     told = (tmp_path / "training.log").read_text()
     assert told.count("going on from step") == 1
     assert told.count("trained 12 steps") == 1

@@ -124,7 +124,8 @@ def test_figures_are_drawn_with_and_without_masks(experiment_of, dataset):
     assert (folder / "figures/slots.png").stat().st_size > 0
     for kind in KINDS:
         pictures = list((folder / f"{kind}_{dataset}/figures").glob("*.png"))
-        assert len(pictures) == len(PROTOCOLS[dataset])
+        shown = ("video0", "best", "median", "worst")
+        assert len(pictures) == len(shown) * len(PROTOCOLS[dataset])
 
 
 def test_the_tables_hold_both_data_sets(experiment_of):
@@ -142,7 +143,7 @@ def test_the_tables_hold_both_data_sets(experiment_of):
 def test_a_config_of_one_data_set_shares_all_but_the_tables(experiment_of, name):
     folder, project = experiment_of(name)
     stale = stale_jobs(configs(name, project), folder, project)
-    assert {job.rule for job in stale} == {"summarize", "collect_training_time"}
+    assert {job.rule for job in stale} == {"summarize", "collect_training_time", "make_page"}
 
 
 def test_the_config_of_one_data_set_runs_by_itself(experiment_of, tmp_path):

@@ -109,7 +109,7 @@ def test_slurm_remembers_ended_jobs_for_long_enough() -> None:
 # --- groups ---------------------------------------------------------------------------------------
 
 LONG = ("fit_savi", "fit_predictor")
-OF_THE_STUDY = ("draw_seed_curves", "make_page", "summarize", "collect_training_time")
+OF_THE_STUDY = ("make_page", "summarize", "collect_training_time")
 PREDICTOR = "results/tiny/small/seed{}/{}/predictor.pt"
 ALONE = {*LONG, "import_savi", "import_predictor", *OF_THE_STUDY}
 
@@ -146,7 +146,7 @@ def test_each_rule_is_in_a_group_or_has_a_reason_not_to_be() -> None:
     assert set(profile["groups"].values()) == profile["group-components"].keys()
     for group in profile["group-components"]:
         # Names have no dots but in the values of a grid: no two chains have the same group.
-        assert re.fullmatch(r"\w+\.\{dataset\}(\.\{savi\}\.\{seed\})?", group)
+        assert re.fullmatch(r"seeds|\w+\.\{dataset\}(\.\{savi\}\.\{seed\})?", group)
 
 
 def test_members_of_a_group_take_turns_and_groups_do_not() -> None:
