@@ -265,9 +265,7 @@ def _savi(
             "slot_mlp_dim": 128,
             "num_iterations_first": 3,
             "num_iterations": 1,
-            # Slots that start alike share a plain ground, each a part around its object; with a
-            # start of its own, one of them becomes the ground's.
-            "initializer": "learned",
+            "initializer": "learned_random",
         },
         "training": {
             "num_steps": 1,

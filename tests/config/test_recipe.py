@@ -54,8 +54,7 @@ def test_savi_is_that_of_the_shipped_recipe():
     path = Path(__file__).parents[2] / "config" / "tabletop_unconditional.yaml"
     shipped = read_config(yaml.safe_load(path.read_text(encoding="utf-8")))
     (entry,) = shipped.savi.values()
-    # On a plain ground, which tabletop has not, one slot is to become the ground's.
-    assert savi().model == entry.model.model_copy(update={"initializer": "learned"})
+    assert savi().model == entry.model
     lengths = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps"}
     full = with_budget(made(), SEEN, 10.0, 30).config
     training = full.savi["savi"].training
