@@ -12,18 +12,17 @@ import torch
 
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Figures
-from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.metrics import METRICS
 from ocvp.evaluation.ranking import Ranking, named_video, rank_videos
 from ocvp.evaluation.score_files import predictor_of, read_predictor_scores
-from ocvp.models.loading import Opened, check_belongs, open_predictor, open_savi
+from ocvp.models.loading import Opened, open_predictor, open_savi
 from ocvp.pictures.animation import gif_rate_note, save_gif, save_mp4
-from ocvp.pictures.compared import compared_rollouts
+from ocvp.pictures.compared import checked_rollouts
 from ocvp.pictures.of_models import slots_figure
 from ocvp.pictures.rollouts import Shown, rollouts_animation, rollouts_strip, tracks_figure
 from ocvp.pictures.saving import save_figure, save_picture
-from ocvp.records.records import Making
+from ocvp.records.records import Making, paths_of
 from ocvp.runtime.files import all_or_none, check_writable
 from ocvp.runtime.logs import start_logging
 from ocvp.runtime.program import read_runtime, read_section, run, stage_parser
@@ -61,8 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _paths(args: argparse.Namespace, name: str) -> list[Path]:
     """Return the paths that an option names, none where the command has no such option."""
-    value = getattr(args, name, [])
-    return [value] if isinstance(value, Path) else value
+    return paths_of(getattr(args, name, None))
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -189,26 +187,19 @@ def _shown_videos(
     Raises:
         ValueError: If files do not belong together.
     """
-    for of_predictor in of_predictors:
-        check_belongs(of_predictor, of_savi)
     scores = {predictor_of(path): read_predictor_scores(path) for path in args.scores}
     if len(scores) != len(of_predictors):
         text = f"--predictors names {len(of_predictors)} files"
         raise ValueError(f"{text}, --scores those of {len(scores)} predictors: {', '.join(scores)}")
-    with VideoFile(args.videos) as videos:
-        shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
-    check_slots(args.slots, weights_digest=of_savi.digest, **shape)
     ranking = rank_videos(list(scores.values()))
     numbers = [named_video(name, ranking) for name in args.show]
     protocol = next(iter(scores.values()))["protocol"]
-    rollouts = compared_rollouts(
-        of_savi.build(device),
-        {name: one.build(device) for name, one in zip(scores, of_predictors, strict=True)},
-        args.videos,
-        args.slots,
-        numbers,
-        num_context=protocol["num_context"],
-        num_preds=protocol["num_preds"],
+    rollouts = checked_rollouts(
+        of_savi,
+        dict(zip(scores, of_predictors, strict=True)),
+        *(args.videos, args.slots, numbers),
+        protocol=protocol,
+        device=device,
     )
     for name, number, rollout in zip(args.show, numbers, rollouts, strict=True):
         said = _scores_on(number, ranking.metric, scores)

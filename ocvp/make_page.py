@@ -14,12 +14,11 @@ import torch
 
 from ocvp.compute.device import prepare_device
 from ocvp.config.tree import Config
-from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.ranking import rank_videos, spread
 from ocvp.evaluation.score_files import read_predictor_scores
-from ocvp.models.loading import check_belongs, open_predictor, open_savi
-from ocvp.pictures.compared import Comparison, compared_rollouts
+from ocvp.models.loading import open_predictor, open_savi
+from ocvp.pictures.compared import Comparison, checked_rollouts
 from ocvp.pictures.rollout_page import (
     Group,
     as_json,
@@ -106,20 +105,14 @@ def read_group(chain: ShownChain) -> Group:
 def rollouts_of(
     chain: ShownChain, group: Group, chosen: Sequence[int], device: torch.device
 ) -> Iterator[Comparison]:
-    """Yield the rollouts of chosen videos by all predictors of a chain."""
-    of_savi = open_savi(chain.savi)
-    with VideoFile(chain.videos) as videos:
-        shape = {"num_videos": videos.num_videos, "num_frames": videos.num_frames}
-    check_slots(chain.slots, weights_digest=of_savi.digest, **shape)
-    predictors = {}
-    for name, path in chain.predictors.items():
-        of_predictor = open_predictor(path)
-        check_belongs(of_predictor, of_savi)
-        predictors[name] = of_predictor.build(device)
-    protocol = next(iter(group.scores.values()))["protocol"]
-    lengths = {key: protocol[key] for key in ("num_context", "num_preds")}
-    savi = of_savi.build(device)
-    yield from compared_rollouts(savi, predictors, chain.videos, chain.slots, chosen, **lengths)
+    """Return the rollouts of chosen videos by all predictors of a chain."""
+    return checked_rollouts(
+        open_savi(chain.savi),
+        {name: open_predictor(path) for name, path in chain.predictors.items()},
+        *(chain.videos, chain.slots, chosen),
+        protocol=next(iter(group.scores.values()))["protocol"],
+        device=device,
+    )
 
 
 if __name__ == "__main__":

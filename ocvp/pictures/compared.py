@@ -6,17 +6,20 @@ B videos of a batch, T frames, N slots, D slot_dim, K objects, H W pixels.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ocvp.batches.windows import Window, WindowReader, to_model
+from ocvp.data.slot_files import check_slots
 from ocvp.data.videos import VideoFile
 from ocvp.evaluation.image_metrics import IMAGE_METRICS
 from ocvp.evaluation.scoring import Scores, masks_of, score_labels
 from ocvp.evaluation.segmentation_metrics import labels_from_masks
 from ocvp.evaluation.tracking_metrics import assign_slots, centre_distances, centre_errors
+from ocvp.models.loading import Opened, check_belongs
 from ocvp.models.rollout import rollout
 from ocvp.models.savi import SAVi, SaviOutput
 from ocvp.pictures.decoded import Decoded, decoded
@@ -42,6 +45,44 @@ class Comparison:
     """By predictor, what slots decode to: SAVi's in the context, then the predicted ones; of T."""
     curves: dict[str, dict[str, np.ndarray]]
     """By predictor and metric of `CURVES`, the scores of the predicted frames, (num_preds,)."""
+
+
+def checked_rollouts(
+    of_savi: Opened,
+    of_predictors: Mapping[str, Opened],
+    videos: Path,
+    slots: Path,
+    chosen: Sequence[int],
+    *,
+    protocol: Mapping[str, Any],
+    device: torch.device,
+) -> Iterator[Comparison]:
+    """Yield the rollouts of chosen videos by models from files, if all of these belong together.
+
+    Args:
+        of_savi: The SAVi.
+        of_predictors: The predictors by name, at least one.
+        videos: Videos (HDF5).
+        slots: Their slots (HDF5).
+        chosen: Numbers of the videos, in the order to yield them.
+        protocol: As files of scores hold it: `num_context`, `num_preds`.
+        device: Where to compute.
+
+    Raises:
+        ValueError: If predictors or slots are of another SAVi, or slots of other videos.
+    """
+    for of_predictor in of_predictors.values():
+        check_belongs(of_predictor, of_savi)
+    with VideoFile(videos) as file:
+        shape = {"num_videos": file.num_videos, "num_frames": file.num_frames}
+    check_slots(slots, weights_digest=of_savi.digest, **shape)
+    return compared_rollouts(
+        of_savi.build(device),
+        {name: of_predictor.build(device) for name, of_predictor in of_predictors.items()},
+        *(videos, slots, chosen),
+        num_context=protocol["num_context"],
+        num_preds=protocol["num_preds"],
+    )
 
 
 @torch.no_grad()
