@@ -60,6 +60,9 @@ RANKED_VIDEOS = ("best", "median", "worst")
 """Videos that figures show by what is scored on them, besides the first ones."""
 
 
+PictureFormat = Literal["png", "pdf", "svg"]
+
+
 class Figures(Section):
     """What the figures show."""
 
@@ -67,7 +70,7 @@ class Figures(Section):
     """Rollouts to draw for each protocol, of the first videos of the split; as many as there are
     where a split that is scored holds fewer. The best, the median and the worst video by their
     scores are drawn besides."""
-    format: Literal["png", "pdf", "svg"] = "png"
+    format: PictureFormat = "png"
     """Format of the pictures; in pdf and svg curves and tracks are drawn as lines, frames stay
     pixels."""
     upscale: int = Field(default=3, ge=1)

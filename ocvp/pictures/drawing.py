@@ -44,7 +44,7 @@ def slots_panel(
     """
     if len(objects) != len(frames):
         raise ValueError(f"{len(frames)} frames, but objects of {len(objects)} frames")
-    factor, max_columns = _fit(frames, factor, MAX_COLUMNS)
+    factor, max_columns = _fit(frames, factor)
     num_slots = masks.shape[1]
     colours = palette(num_slots) if colours is None else colours
     held = slot_pictures(objects, masks)  # (T, N, H, W, 3)
@@ -61,15 +61,15 @@ def slots_panel(
     return strip(rows, num_context=0, columns=columns, title=title)
 
 
-def _fit(frames: np.ndarray, factor: int | None, max_columns: int) -> tuple[int, int]:
+def _fit(frames: np.ndarray, factor: int | None) -> tuple[int, int]:
     """Return a factor and how many columns to show, so that a picture fits a screen."""
     if factor is not None:
-        return factor, max_columns
+        return factor, MAX_COLUMNS
     width = frames.shape[2]
-    room, columns = MAX_WIDTH - _LABEL_ROOM, max(min(len(frames), max_columns), 1)
+    room, columns = MAX_WIDTH - _LABEL_ROOM, max(min(len(frames), MAX_COLUMNS), 1)
     factor = max(min(room // columns - COLUMN_GAP, MAX_CELL) // width, 1)
     # frames that are too wide at any factor get fewer columns
-    return factor, min(max_columns, max(room // (factor * width + COLUMN_GAP), 2))
+    return factor, min(MAX_COLUMNS, max(room // (factor * width + COLUMN_GAP), 2))
 
 
 def choose_columns(num_frames: int, num_context: int, max_columns: int) -> list[int]:

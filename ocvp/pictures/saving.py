@@ -1,7 +1,7 @@
 """Pictures and figures as files: PNG, PDF or SVG, by the ending of their path."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib
 import numpy as np
@@ -9,9 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ocvp.config.tree import PictureFormat
 from ocvp.runtime.files import atomic_path
 
-FORMATS = ("png", "pdf", "svg")
+FORMATS = get_args(PictureFormat)
 PIXELS_PER_INCH = 150
 # Files do not say when they were made, so that the same figure is the same bytes.
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
