@@ -87,8 +87,6 @@ def read_study(results: Path, name: str) -> Study:
     folder = results / STUDIES / name
     summary, comparisons = read_tables(folder)
     times = pd.read_csv(folder / "training_time.csv", dtype={"predictor": str})
-    # each SAVi has the same naive segmenters beside it
-    summary = summary.drop_duplicates([*NAMES, "metric"])
     return Study(summary, comparisons, times, read_scores(results, summary))
 
 

@@ -66,7 +66,9 @@ def _groups(
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield title, column of the models, and rows of each table that has any value."""
     is_savi = rows["predictor"] == ""
-    for (dataset, split), group in rows[is_savi].groupby(["dataset", "split"], sort=False):
+    # each SAVi of a data set has the same naive segmenters beside it, as long as slots are as many
+    alone = rows[is_savi].drop_duplicates([*NAMES, "metric", "value"])
+    for (dataset, split), group in alone.groupby(["dataset", "split"], sort=False):
         if group["value"].notna().any():
             yield of_savi.format(f"{dataset} ({split})"), "savi", group
     for (dataset, savi, protocol, split), group in rows[~is_savi].groupby(CHAIN, sort=False):
