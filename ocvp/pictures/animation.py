@@ -208,7 +208,10 @@ def _draw(
     step = line + 4 + height + 2 * _BORDER + _GAP
     top = _MARGIN + (line + _GAP if title else 0)
     bar = top + len(views) * step
-    across = max(max(map(len, views)) * (column + _GAP) - _GAP, int(font.getlength(title)) + 1)
+    # the longest words under the views, so that all pictures have one size
+    words = f"Frame {num_frames} of {num_frames}  Predicted, +{num_frames - num_context}"
+    texts = max(font.getlength(text) for text in (title, words))
+    across = max(max(map(len, views)) * (column + _GAP) - _GAP, int(texts) + 1)
     size = (2 * _MARGIN + across, bar + _BAR + 4 + line + _MARGIN)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)

@@ -15,7 +15,7 @@ from ocvp.pictures.animation import (
     save_mp4,
 )
 from ocvp.pictures.overlays import upscale
-from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, PREDICTED_COLOUR, Row
+from ocvp.pictures.strips import CONTEXT_COLOUR, EMPTY, INK, PREDICTED_COLOUR, Row
 
 SIZE = 16
 
@@ -69,10 +69,18 @@ def test_views_stand_in_rows_and_columns_under_a_title(pictures):
     grid = animation([[view, view], [None, view]], num_context=2)
     assert grid[0].shape[1] <= pictures[0].shape[1]
     assert area(grid[0], (0, 20, 255)) == 3 * (4 * SIZE) ** 2
-    lower = grid[0][grid[0].shape[0] // 2 :, : grid[0].shape[1] // 2]
+    lower = grid[0][grid[0].shape[0] // 2 :, : grid[0].shape[1] // 3]
     assert area(lower, (0, 20, 255)) == 0  # nothing is drawn in an empty place
     titled = animation([[view]], num_context=2, title="a title that is wider than the view")
     assert titled[0].shape > animation([[view]], num_context=2)[0].shape
+
+
+def test_words_under_small_views_do_not_overlap():
+    small = animation([[Row("a", upscale(flat_frames(12, 255), 2))]], num_context=2)
+    words = small[-1][-30:]  # the lines under the bar of time
+    state = (words == PREDICTED_COLOUR).all(axis=-1).any(axis=0)  # columns of "Predicted, +10"
+    frame = (words == INK).all(axis=-1).any(axis=0)  # of "Frame 12 of 12"
+    assert np.flatnonzero(frame).max() + 2 < np.flatnonzero(state).min()
 
 
 def test_gif_plays_all_pictures_at_the_rate_asked(pictures, tmp_path):
