@@ -1,7 +1,8 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
 SAVi's settings are those of `config/tabletop_unconditional.yaml`, which finds objects by colour
-alone: single frames first, then clips. What depends on the videos is chosen here, with its reasons.
+alone: single frames first, then clips; and these are mirrored, since the videos are fewer. What
+depends on them is chosen here, with its reasons.
 """
 
 import math
@@ -273,6 +274,7 @@ def _savi(
             "clip_length": min(CLIP_LENGTH, num_frames),
             "curriculum_clip_length": 1,
             "attention_gradient": "last",
+            "mirror": True,  # on so few videos slots divide the picture by place else
             "learning_rate": 1e-3,
             "num_threads": num_threads,
         },

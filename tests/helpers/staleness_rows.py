@@ -218,6 +218,7 @@ KEYS: dict[str, Edit] = {
     ),
     "SaviTraining.batch_size": savi("training.batch_size", 2),
     "SaviTraining.attention_gradient": savi("training.attention_gradient", "last"),
+    "SaviTraining.mirror": savi("training.mirror", True),
     "SaviTraining.learning_rate": savi("training.learning_rate", 2e-4),
     "SaviTraining.warmup_steps": savi("training.warmup_steps", 3),
     "SaviTraining.warmup_epochs": savi("training.warmup_epochs", 1),
