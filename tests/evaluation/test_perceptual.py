@@ -73,7 +73,8 @@ def test_gives_the_numbers_of_the_published_package(tmp_path, monkeypatch, netwo
     save_random_weights(network, weights_path(network), gain)
     scores = Lpips(network)(*pair(2, 3, 3, 32, 32))
     assert scores.shape == (2, 3)
-    assert scores.flatten().tolist() == pytest.approx(PUBLISHED[network, gain], rel=1e-5)
+    # processors round differently: 3e-5 between two of them, where activations are small
+    assert scores.flatten().tolist() == pytest.approx(PUBLISHED[network, gain], rel=1e-4)
 
 
 def test_identical_frames_are_at_distance_zero(metric):
