@@ -1,8 +1,8 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
 SAVi's settings are those of `config/tabletop_unconditional.yaml`, which finds objects by colour
-alone: single frames first, then clips; and these are mirrored, since the videos are fewer. What
-depends on them is chosen here, with its reasons.
+alone: single frames first, then clips; all are mirrored here, since the videos are fewer. What
+depends on the videos is chosen here, with its reasons.
 """
 
 import math

@@ -211,7 +211,9 @@ def _draw(
     # the longest words under the views, so that all pictures have one size
     words = f"Frame {num_frames} of {num_frames}  Predicted, +{num_frames - num_context}"
     texts = max(font.getlength(text) for text in (title, words))
-    across = max(max(map(len, views)) * (column + _GAP) - _GAP, int(texts) + 1)
+    needed = max(map(len, views)) * (column + _GAP) - _GAP
+    across = max(needed, int(texts) + 1)
+    left = _MARGIN + (across - needed) // 2
     size = (2 * _MARGIN + across, bar + _BAR + 4 + line + _MARGIN)
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
@@ -222,7 +224,7 @@ def _draw(
     for m, n, view in ((m, n, view) for m, row in enumerate(views) for n, view in enumerate(row)):
         if view is None:
             continue
-        x, y = _MARGIN + n * (column + _GAP), top + m * step
+        x, y = left + n * (column + _GAP), top + m * step
         draw.text((x + column / 2, y), view.label, INK, font, anchor="ma")
         x += (column - width) // 2
         y += line + 4

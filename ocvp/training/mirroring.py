@@ -5,6 +5,7 @@ B batch, T frames, H W pixels, K objects; `...` further dimensions, of colours o
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +37,8 @@ def mirrored(
         [generator(seed, "mirror", epoch, window.video).integers(2, size=3) for window in windows]
     )
     height, width = fields["frames"].shape[2:4]
-    mirrors = (_upside_down, _left_to_right, _at_diagonal)[: 3 if height == width else 2]
+    upside_down, left_to_right = partial(_along, 0), partial(_along, 1)
+    mirrors = (upside_down, left_to_right, _at_diagonal)[: 3 if height == width else 2]
     for mirror, chosen in zip(mirrors, draws.T.astype(bool), strict=False):
         fields = {
             name: _where(chosen, mirror(name, values), values) for name, values in fields.items()
@@ -50,14 +52,6 @@ def _where(chosen: np.ndarray, changed: Tensor, values: Tensor) -> Tensor:
     if values.device.type == "cuda":  # from other memory the copy would wait for the step before
         mask = mask.pin_memory()
     return torch.where(mask.to(values.device, non_blocking=True), changed, values)
-
-
-def _upside_down(name: str, values: Tensor) -> Tensor:
-    return _along(0, name, values)
-
-
-def _left_to_right(name: str, values: Tensor) -> Tensor:
-    return _along(1, name, values)
 
 
 def _along(axis: int, name: str, values: Tensor) -> Tensor:

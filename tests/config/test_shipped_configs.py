@@ -319,7 +319,7 @@ def test_a_seed_by_itself_is_a_short_override(name):
 
 def entries_of(config, section):
     """Return the entries by name; two SAVis train side by side, with one thread each."""
-    threads = {"training": {"num_threads"}}
+    threads = {"training": {"num_threads"}} if section == "savi" else None
     entries = getattr(config, section)
     return {name: entry.model_dump(exclude=threads) for name, entry in entries.items()}
 

@@ -73,8 +73,9 @@ def test_gives_the_numbers_of_the_published_package(tmp_path, monkeypatch, netwo
     save_random_weights(network, weights_path(network), gain)
     scores = Lpips(network)(*pair(2, 3, 3, 32, 32))
     assert scores.shape == (2, 3)
-    # processors round differently: 3e-5 between two of them, where activations are small
-    assert scores.flatten().tolist() == pytest.approx(PUBLISHED[network, gain], rel=1e-4)
+    # a thousandth, 13 layers deep, is a number of few bits: processors differ by 3e-5
+    rel = 1e-4 if (network, gain) == ("vgg", 0.001) else 1e-5
+    assert scores.flatten().tolist() == pytest.approx(PUBLISHED[network, gain], rel=rel)
 
 
 def test_identical_frames_are_at_distance_zero(metric):

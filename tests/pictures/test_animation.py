@@ -69,7 +69,7 @@ def test_views_stand_in_rows_and_columns_under_a_title(pictures):
     grid = animation([[view, view], [None, view]], num_context=2)
     assert grid[0].shape[1] <= pictures[0].shape[1]
     assert area(grid[0], (0, 20, 255)) == 3 * (4 * SIZE) ** 2
-    lower = grid[0][grid[0].shape[0] // 2 :, : grid[0].shape[1] // 3]
+    lower = grid[0][grid[0].shape[0] // 2 :, : grid[0].shape[1] // 2]
     assert area(lower, (0, 20, 255)) == 0  # nothing is drawn in an empty place
     titled = animation([[view]], num_context=2, title="a title that is wider than the view")
     assert titled[0].shape > animation([[view]], num_context=2)[0].shape
