@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ocvp.batches.windows import Window
+from ocvp.compute.device import sent
 from ocvp.compute.randomness import generator
 
 FLOWS = ("flow", "backward_flow")
@@ -49,9 +50,7 @@ def mirrored(
 def _where(chosen: np.ndarray, changed: Tensor, values: Tensor) -> Tensor:
     """Return `changed` where `chosen`, shape (B,), says so."""
     mask = torch.from_numpy(chosen.reshape(-1, *[1] * (values.dim() - 1)))
-    if values.device.type == "cuda":  # from other memory the copy would wait for the step before
-        mask = mask.pin_memory()
-    return torch.where(mask.to(values.device, non_blocking=True), changed, values)
+    return torch.where(sent(mask, values.device), changed, values)
 
 
 def _along(axis: int, name: str, values: Tensor) -> Tensor:
