@@ -98,16 +98,18 @@ def show(workflow: Any, config: Config, listings: Listings) -> None:
 
 def forecast(workflow: Any, config: Config, listings: Listings) -> str:
     """Return the plan of a Snakemake run; empty where no job is this workflow's."""
-    jobs = [
+    jobs, others = [], []
+    for job in workflow.dag.needrun_jobs():
         # A workflow that imports this one may rename its rules, and has rules of its own.
-        Job(Path(job.benchmark).stem, dict(job.wildcards_dict), job.threads, Path(job.benchmark))
-        for job in workflow.dag.needrun_jobs()
-        if job.benchmark and Path(job.benchmark).stem in RULES
-    ]
+        rule = Path(job.benchmark or "").stem
+        if rule in RULES:
+            jobs.append(Job(rule, dict(job.wildcards_dict), job.threads, Path(job.benchmark)))
+        else:
+            others.append(job.rule.name)  # as `all`, which Snakemake counts too
     settings = workflow.resource_settings
     # On a cluster there are no cores to share, but so many jobs at once (`nodes`).
     cores = settings.cores or settings.nodes or 1
-    return describe(jobs, config, listings, Path.cwd(), cores) if jobs else ""
+    return describe(jobs, others, config, listings, Path.cwd(), cores) if jobs else ""
 
 
 def show_differences(config: Config) -> None:
@@ -123,20 +125,28 @@ def show_differences(config: Config) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def describe(jobs: list[Job], config: Config, listings: Listings, folder: Path, cores: int) -> str:
+def describe(
+    jobs: list[Job],
+    others: list[str],
+    config: Config,
+    listings: Listings,
+    folder: Path,
+    cores: int,
+) -> str:
     """Return the plan as text.
 
     Args:
         jobs: Jobs that are about to run.
+        others: Rules of the jobs that are not this workflow's, or only ask for the others' files.
         config: The study's config.
         listings: How many videos a split has.
         folder: Folder of `results/` and `logs/`.
         cores: Cores that jobs share.
     """
     counts = Counter(job.rule for job in jobs)
-    in_order = {rule: counts[rule] for rule in RULES if rule in counts}
+    in_order = {rule: counts[rule] for rule in RULES if rule in counts} | Counter(others)
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
-    text = f"This run: {len(jobs)} jobs ({names})."
+    text = f"This run: {len(jobs) + len(others)} jobs ({names})."
     lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False)
     if "draw_rollouts" in counts:
         asked = config.figures.num_videos

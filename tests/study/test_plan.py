@@ -146,8 +146,8 @@ def test_trainings_count_each(config):
 def test_the_plan_of_a_first_run(config, tmp_path):
     # In the order of the stages, whatever that of Snakemake's set of jobs.
     jobs = [job("draw_slots"), job("fit_savi", **TRAINING), job("draw_slots")]
-    text = describe(jobs, config, listings, tmp_path, cores=2)
-    assert "This run: 3 jobs (fit_savi, 2 draw_slots)." in text
+    text = describe(jobs, ["all"], config, listings, tmp_path, cores=2)
+    assert "This run: 4 jobs (fit_savi, 2 draw_slots, all)." in text
     assert "Time: not known before a first run." in text
     assert f"are free in {tmp_path}." in text
     assert "WARNING" not in text
@@ -160,13 +160,13 @@ def test_the_plan_of_a_first_run(config, tmp_path):
 def test_the_plan_of_a_later_run(config, tmp_path, seconds, expected):
     write_benchmark(tmp_path, "logs/a/fit_savi.tsv", seconds)
     jobs = [job("fit_savi", 2, "logs/a/fit_savi.tsv", **TRAINING), job("summarize")]
-    text = describe(jobs, config, listings, tmp_path, cores=2)
+    text = describe(jobs, [], config, listings, tmp_path, cores=2)
     assert f"Time, from earlier runs: {expected}, and summarize, never run so far." in text
 
 
 def test_a_disk_that_is_too_small_is_told(config, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    text = describe([job("fit_savi", **TRAINING)], config, listings, tmp_path, cores=2)
+    text = describe([job("fit_savi", **TRAINING)], [], config, listings, tmp_path, cores=2)
     assert "WARNING: the disk will be full before this run ends." in text
 
 
@@ -175,10 +175,10 @@ def test_fewer_rollouts_than_asked_for_are_told_once():
         update={"figures": CONFIG.figures.model_copy(update={"num_videos": 5})}
     )
     jobs = [job("draw_rollouts", **TRAINING)] * 2
-    text = describe(jobs, asked, listings, Path.cwd(), cores=2)  # of val there are 3 videos
+    text = describe(jobs, [], asked, listings, Path.cwd(), cores=2)  # of val there are 3 videos
     assert text.count("Rollouts: 3, not 5: a scored split holds no more videos.") == 1
-    assert "Rollouts" not in describe(jobs, CONFIG, listings, Path.cwd(), cores=2)
-    assert "Rollouts" not in describe([job("summarize")], asked, listings, Path.cwd(), cores=2)
+    assert "Rollouts" not in describe(jobs, [], CONFIG, listings, Path.cwd(), cores=2)
+    assert "Rollouts" not in describe([job("summarize")], [], asked, listings, Path.cwd(), cores=2)
 
 
 def test_jobs_run_the_python_of_the_workflow(monkeypatch):

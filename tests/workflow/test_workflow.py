@@ -92,7 +92,7 @@ def test_each_rule_ran_as_often_as_the_study_asks(finished_study):
 
 
 def test_the_plan_is_told_before_it_starts(finished_study):
-    assert "This run: 42 jobs (" in finished_study.run.text
+    assert "This run: 43 jobs (" in finished_study.run.text
     before_the_first_job, _, _ = finished_study.run.text.partition("rule make_chunk")
     assert "Disk: about" in before_the_first_job
 
