@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ocvp.batches.windows import Window, to_model
-from ocvp.compute.device import sent
 from ocvp.compute.randomness import generator
 from ocvp.data.videos import VideoFile
 from ocvp.models.savi import BoxFormat, SAVi
@@ -87,7 +86,9 @@ def savi_inputs(
         inputs[savi.initializer_kind] = convert(boxes, savi.box_format)
     elif savi.initializer_kind in DRAWN:
         noise = slot_noise(seed, purpose, epoch, windows, savi.num_slots, savi.slot_dim)
-        inputs["noise"] = sent(noise, device)  # (B, N, D)
+        if device.type == "cuda":  # from other memory the copy would wait for the step before
+            noise = noise.pin_memory()
+        inputs["noise"] = noise.to(device, non_blocking=True)  # (B, N, D)
     return inputs
 
 

@@ -23,13 +23,6 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _KEPT_BYTES = {_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: 1 << 30, _M_TOP_PAD: 1 << 26}
 
 
-def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return a tensor that was made in main memory on a device, without waiting for its steps."""
-    if device.type == "cuda" and values.device.type == "cpu":
-        values = values.pin_memory()  # from other memory the copy would wait for the step before
-    return values.to(device, non_blocking=True)
-
-
 def prepare_device(name: str, num_threads: int, *, tf32: bool = False) -> torch.device:
     """Set up threads and memory, and return the device to compute on.
 

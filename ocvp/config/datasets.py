@@ -216,6 +216,9 @@ class FolderDataset(RawDataset):
     """Pillow's filter for other sizes; masks are never mixed."""
     max_objects: int = Field(default=0, ge=0)
     """Rows of boxes, which are made from the masks: at least the most objects of a video."""
+    mirror: bool = False
+    """Whether training videos are stored mirrored too, in all eight ways, or four where frames are
+    not square. For few videos, which are else soon known by heart."""
 
     @model_validator(mode="after")
     def _check(self) -> "FolderDataset":
@@ -235,6 +238,12 @@ class FolderDataset(RawDataset):
     def has_boxes(self) -> bool:
         """Whether a SAVi can start from boxes."""
         return self.masks is not None
+
+    @property
+    def num_copies(self) -> int:
+        """How many times each training video is stored, once as it is."""
+        height, width = self.resolution
+        return (8 if height == width else 4) if self.mirror else 1
 
 
 AnyDataset = TabletopDataset | Obj3dDataset | MoviDataset | FolderDataset

@@ -1,13 +1,13 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
 SAVi's settings are those of `config/tabletop_unconditional.yaml`, which finds objects by colour
-alone: single frames first, then clips; all are mirrored here, since the videos are fewer. What
-depends on the videos is chosen here, with its reasons.
+alone: single frames first, then clips. What depends on the videos is chosen here, with its reasons.
 """
 
 import math
 from typing import Any, NamedTuple
 
+from ocvp.config.datasets import FolderDataset
 from ocvp.config.tree import Config
 from ocvp.config.whole import read_as_written
 
@@ -29,6 +29,8 @@ SLOWEST = 0.5
 """Pixels a frame below which frames are left out, so that things move by about one."""
 DEFAULT_OBJECTS, MOST_OBJECTS = 4, 15
 """Objects of a video where they cannot be counted, and the most that slots are made for."""
+MANY_VIDEOS = 1000
+"""Training videos from which on they are not mirrored."""
 BUSY = 0.5
 """Share of changing pixels above which it is the camera that moves."""
 
@@ -110,6 +112,7 @@ def recipe(seen: Seen, name: str, num_objects: int | None = None, num_threads: i
                 "num_frames": num_frames,
                 "stride": stride,
                 "fps": seen.fps,
+                "mirror": _mirror(seen, reasons),
             }
         },
         "savi": {"savi": _savi(resolution, num_slots, num_frames, num_threads)},
@@ -139,7 +142,9 @@ def with_budget(made: Recipe, seen: Seen, steps_per_second: float, minutes: floa
     seconds = 60 * minutes
     steps = _rounded(SAVI_SHARE * seconds * steps_per_second)
     predictor_steps = _rounded(PREDICTOR_SHARE * seconds * steps_per_second)
-    num_train = seen.num_train or round(SHARES["train"] * seen.num_videos)
+    (dataset,) = made.config.datasets.values()
+    assert isinstance(dataset, FolderDataset)
+    num_train = _num_train(seen) * dataset.num_copies
     per_epoch = math.ceil(num_train / (BATCH_SIZE * _length(made.config)))
     epochs = round(SINGLE_SHARE * steps / per_epoch)
     value = made.config.model_dump(mode="json", exclude_unset=True)
@@ -236,6 +241,21 @@ def _frames(seen: Seen, side: int, reasons: dict[str, str]) -> tuple[int, int]:
     return stride, num_frames
 
 
+def _num_train(seen: Seen) -> int:
+    return seen.num_train or round(SHARES["train"] * seen.num_videos)
+
+
+def _mirror(seen: Seen, reasons: dict[str, str]) -> bool:
+    """Return whether training videos are mirrored."""
+    if (num_train := _num_train(seen)) >= MANY_VIDEOS:
+        return False
+    reasons["mirror"] = (
+        f"{num_train} training videos are soon known by heart, slots then divide the picture by "
+        "place; false where left is not right, or up not down"
+    )
+    return True
+
+
 def _slots(seen: Seen, num_objects: int | None, reasons: dict[str, str]) -> int:
     if num_objects is not None:
         why = f"{num_objects} objects, as --num-objects says"
@@ -274,7 +294,6 @@ def _savi(
             "clip_length": min(CLIP_LENGTH, num_frames),
             "curriculum_clip_length": 1,
             "attention_gradient": "last",
-            "mirror": True,  # on so few videos slots divide the picture by place else
             "learning_rate": 1e-3,
             "num_threads": num_threads,
         },

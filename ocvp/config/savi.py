@@ -88,9 +88,6 @@ class SaviTraining(Training):
     """Which iterations of slot attention on a frame the gradients flow through: all, or the last
     alone, for which those before it only find a start (implicit differentiation, Chang et al. 2022;
     its gradient goes straight through to the first slots, Jia et al. 2023)."""
-    mirror: bool = False
-    """Whether training clips are mirrored at random: upside down, left to right and, where frames
-    are square, at the diagonal. For few videos, which are else soon known by heart."""
     target: Targets = Targets()
     """What is predicted beside the colours."""
 

@@ -25,6 +25,8 @@ class RawVideo(NamedTuple):
     """Position in its shard."""
     masks: tuple[str, ...] = ()
     """The masks of the pictures, in the same order."""
+    mirror: int = 0
+    """How it is mirrored (`ocvp.data.folder.videos`); 0: not."""
 
 
 class MissingDataError(ValueError):

@@ -18,7 +18,6 @@ from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
 from ocvp.training.decoding import mean_squares
 from ocvp.training.losses import savi_squares
-from ocvp.training.mirroring import mirrored
 from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
@@ -70,10 +69,7 @@ class SaviTask(Task):
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the weighted error of a batch of clips and, where there are targets, its parts."""
-        windows, fields = batch
-        if self._settings.mirror:
-            fields = mirrored(windows, fields, seed=self._seed, epoch=epoch)
-        return self._losses((windows, fields), "train", epoch)
+        return self._losses(batch, "train", epoch)
 
     def validation_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the errors of a batch of validation clips."""

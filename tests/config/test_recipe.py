@@ -46,6 +46,7 @@ def test_films_of_the_usual_kind_become_a_complete_study():
     assert config.savi["savi"].evaluation.num_frames == 16
     assert config.evaluation["discs_8_to_8"].num_preds == 8
     assert config.study[0].predictors == ["ocvp_seq"]
+    assert config.datasets["discs"].mirror  # so few videos are soon known by heart
     assert made().doubts == []
     commented_yaml(config)  # which is as complete as any
 
@@ -55,16 +56,22 @@ def test_savi_is_that_of_the_shipped_recipe():
     shipped = read_config(yaml.safe_load(path.read_text(encoding="utf-8")))
     (entry,) = shipped.savi.values()
     assert savi().model == entry.model
-    own = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps", "mirror"}
+    own = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps"}
     full = with_budget(made(), SEEN, 10.0, 30).config
     training = full.savi["savi"].training
     assert training.warmup_steps == entry.training.warmup_steps
-    assert training.mirror  # wall and table of the shipped videos are always in their places
     assert training.model_dump(exclude=own) == entry.training.model_dump(exclude=own)
     for key in ("kind", "model"):
         assert getattr(full.predictors["ocvp_seq"], key) == getattr(
             shipped.predictors["ocvp_seq"], key
         )
+
+
+def test_many_videos_are_not_mirrored():
+    assert "mirror" in made().reasons
+    many = made(num_train=1000)
+    assert not many.config.datasets["discs"].mirror
+    assert "mirror" not in many.reasons
 
 
 def test_folders_of_splits_need_no_shares():
@@ -170,11 +177,11 @@ def test_steps_grow_with_time_and_speed():
 
 def test_a_share_of_the_steps_is_on_single_frames():
     _, training, _ = lengths(10.0, 30)
-    # 70 videos are three steps of at most 32 frames
+    # 70 videos in eight ways are 18 steps of at most 32 frames
     assert training.curriculum_clip_length == 1
-    assert 3 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
+    assert 18 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
     _, training, _ = lengths(10.0, 30, num_train=320)
-    assert 10 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
+    assert 80 * training.curriculum_epochs / training.num_steps == pytest.approx(0.3, abs=0.01)
 
 
 def test_a_short_budget_is_told_and_taken():

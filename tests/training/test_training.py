@@ -35,7 +35,6 @@ from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import read_checkpoint, weights_digest
 from ocvp.models.loading import load_savi
 from ocvp.training.loop import LOG_EVERY_STEPS, train
-from ocvp.training.mirroring import mirrored
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
@@ -434,19 +433,6 @@ def test_gradients_flow_through_all_iterations_or_the_last(data, gradient, is_sh
     task.losses(batch, 0)["loss"].backward()
     # the start is learned either way
     assert all(p.grad is not None for p in task.module.initializer.parameters())
-
-
-def test_clips_are_mirrored_in_training_alone(data):
-    plain, task = savi_task(data), savi_task(data, mirror=True)
-    windows, fields = next(iter(task.read(task.plan(0))))
-    for epoch in (0, 1):
-        changed = windows, mirrored(windows, fields, seed=0, epoch=epoch)
-        assert not torch.equal(changed[1]["frames"], fields["frames"])
-        torch.testing.assert_close(
-            task.losses((windows, fields), epoch), plain.losses(changed, epoch)
-        )
-    batch = next(iter(task.read_validation(task.validation_plan())))
-    torch.testing.assert_close(task.validation_losses(batch), plain.validation_losses(batch))
 
 
 @pytest.mark.parametrize(("make", "length"), [(savi_task, 3), (predictor_task, 5)])

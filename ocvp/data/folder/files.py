@@ -27,6 +27,8 @@ Videos of your own are expected there: a folder of pictures, or a film, for each
 def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
     """Return every video of one split, in the order of the numbers in their names.
 
+    Mirrored ones come after all others.
+
     Raises:
         MissingDataError: If there are no videos.
         ValueError: If a video is too short, two have one name, a folder holds several series of
@@ -46,7 +48,15 @@ def list_videos(dataset: FolderDataset, split: Split) -> list[RawVideo]:
                 f"shares.{split} is {getattr(dataset.shares, split)}, which of the {num_videos} "
                 f"videos in {folder} leaves none; give a larger share, or more videos"
             )
-    return [_folder_video(dataset, path, mask_folder) for path in paths]
+    videos = [_folder_video(dataset, path, mask_folder) for path in paths]
+    if split != "train":
+        return videos
+    # No file has a slash in its name.
+    return videos + [
+        video._replace(name=f"{video.name}/mirror{way}", mirror=way)
+        for way in range(1, dataset.num_copies)
+        for video in videos
+    ]
 
 
 def videos_in(folder: Path, skipped: Set[Path] = frozenset()) -> list[Path]:

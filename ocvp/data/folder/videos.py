@@ -82,12 +82,12 @@ class FolderVideos:
             frames = self._frames(video)
             if frames.pace is not None:
                 paces[_source(video)] = frames.pace
-            arrays: dict[str, NDArray] = {"frames": frames.pixels}
+            arrays: dict[str, NDArray] = {"frames": mirrored(frames.pixels, video.mirror)}
             metadata: dict[str, Any] = {"source": _source(video), "crop": list(frames.crop)}
             if self._dataset.masks is not None:
                 masks, values = self._masks(video, frames.size, frames.crop)
-                arrays["masks"] = masks
-                arrays["boxes"] = mask_boxes(masks, self._dataset.max_objects)
+                arrays["masks"] = mirrored(masks, video.mirror)
+                arrays["boxes"] = mask_boxes(arrays["masks"], self._dataset.max_objects)
                 metadata["mask_values"] = values
             yield Video(video.name, arrays, metadata)
         text = describe_paces(paces, self._dataset.fps, self._first_film(paces))
@@ -147,6 +147,25 @@ class FolderVideos:
         if _is_film(video):
             _check_numbering(path, paths[0].parent)
         return read_masks(paths, size, dataset.resolution, crop, dataset.max_objects)
+
+
+def mirrored(pictures: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
+    """Mirror pictures.
+
+    Args:
+        pictures: Shape (T, H, W, ...); square for ways of 4 and more.
+        way: 0 to 7, whose bits say along what: 1 left to right, 2 upside down, 4 at the diagonal.
+
+    Returns:
+        Pictures of the same shape.
+    """
+    if way & 1:
+        pictures = np.flip(pictures, axis=2)
+    if way & 2:
+        pictures = np.flip(pictures, axis=1)
+    if way & 4:
+        pictures = pictures.swapaxes(1, 2)
+    return np.ascontiguousarray(pictures)
 
 
 def _check_numbering(film: Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ from raw_trees import MASK_VALUES, simulated, write_film, write_folder, write_pi
 
 from ocvp.config.datasets import FolderDataset
 from ocvp.data.folder.videos import FolderVideos
+from ocvp.data.mask_boxes import mask_boxes
 from ocvp.data.raw_files import list_videos
 from ocvp.data.raw_videos import RawVideo
 
@@ -146,6 +147,35 @@ def test_a_film_that_is_too_short_is_named_with_its_length(film_root):
         list(FolderVideos(dataset, "train", listed).videos(0, 1))
     fits = dataset_of(film_root, start=2, stride=3, num_frames=4, masks=None, max_objects=0)
     assert len(list(FolderVideos(fits, "train", listed).videos(0, 1))) == 1
+
+
+@pytest.mark.parametrize(("resolution", "num_copies"), [((24, 24), 8), ((24, 20), 4)])
+def test_training_videos_are_stored_in_all_ways_to_mirror_them(frame_root, resolution, num_copies):
+    asked = {"resolution": resolution, "mirror": True}
+    plain = read(frame_root, resolution=resolution)
+    videos = read(frame_root, **asked)
+    assert [video.name for video in videos[:3]] == ["train_1", "train_2", "train_1/mirror1"]
+    assert len(videos) == 2 * num_copies
+    of_one = videos[::2]
+    assert len({video.arrays["frames"].tobytes() for video in of_one}) == num_copies
+    # Every one of them is the first one, flipped and turned, with its masks and their boxes.
+    first = plain[0].arrays
+    for video in of_one:
+        flips = [
+            (turned, axes)
+            for turned in (False, True)[: num_copies // 4]
+            for axes in ((), (1,), (2,), (1, 2))
+            if np.array_equal(
+                np.flip(first["frames"].swapaxes(1, 2) if turned else first["frames"], axes),
+                video.arrays["frames"],
+            )
+        ]
+        ((turned, axes),) = flips
+        masks = np.flip(first["masks"].swapaxes(1, 2) if turned else first["masks"], axes)
+        np.testing.assert_array_equal(video.arrays["masks"], masks)
+        np.testing.assert_array_equal(video.arrays["boxes"], mask_boxes(masks, 3))
+        assert video.metadata == plain[0].metadata
+    assert len(read(frame_root, "val", **asked)) == NUM_VIDEOS["val"]
 
 
 def test_a_folder_of_frames_that_is_too_short_is_named(frame_root):
