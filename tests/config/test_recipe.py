@@ -169,7 +169,7 @@ def lengths(steps_per_second, minutes, **changes):
 def test_steps_grow_with_time_and_speed():
     full, savi_training, predictor_training = lengths(10.0, 30)
     assert savi_training.num_steps == 11_000  # of 10,800
-    assert predictor_training.num_steps == 3600
+    assert predictor_training.num_steps == 5400
     assert full.doubts == []
     assert lengths(20.0, 30)[1].num_steps == 22_000
     assert lengths(10.0, 60)[1].num_steps == 22_000
@@ -187,7 +187,7 @@ def test_a_share_of_the_steps_is_on_single_frames():
 def test_a_short_budget_is_told_and_taken():
     full, training, predictor_training = lengths(10.0, 2)
     assert training.num_steps == 720 < LEAST_STEPS
-    assert (training.warmup_steps, predictor_training.warmup_steps) == (72, 24)
+    assert (training.warmup_steps, predictor_training.warmup_steps) == (72, 36)
     assert "--budget 9" in full.doubts[0]
     assert lengths(0.001, 1)[1].num_steps == 1
 
