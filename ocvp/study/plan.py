@@ -144,7 +144,7 @@ def describe(
         cores: Cores that jobs share.
     """
     counts = Counter(job.rule for job in jobs)
-    in_order = {rule: counts[rule] for rule in RULES if rule in counts} | Counter(others)
+    in_order = {rule: counts[rule] for rule in RULES if rule in counts} | Counter(sorted(others))
     names = ", ".join(f"{count} {rule}" if count > 1 else rule for rule, count in in_order.items())
     text = f"This run: {len(jobs) + len(others)} jobs ({names})."
     lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False)

@@ -118,8 +118,8 @@ def test_the_example_of_the_page_runs_and_then_has_nothing_to_do(tmp_path):
     assert (mine / "psnr.csv").exists()
     plan = re.search(r"^This run: (\d+) jobs \((.*?)\)", run.text, re.MULTILINE | re.DOTALL)
     assert plan is not None, run.text
-    assert int(plan[1]) == len(jobs_in(run.text))  # with the project's own
-    assert plan[2].endswith(", psnr")
+    assert int(plan[1]) == len(jobs_in(run.text)) + 1  # with the project's own, and its `all`
+    assert plan[2].endswith(", all, psnr")
     assert re.search(r"\b2 fit_savi\b", plan[2])
     again = run_snakemake("-n", folder=mine, project=mine)
     assert "Nothing to be done" in again.text

@@ -103,7 +103,7 @@ def convert(folder, name, split, entry):
     entry = entry | {"videos_per_chunk": 3}
     videos = folder / "results" / name / "videos"
     options = ["--config", entry, "--dataset", name, "--split", split, "--root", root]
-    number = {"train": 7, "val": 1, "test": 2}[split]
+    number = {"train": 8 * 7 if entry.get("mirror") else 7, "val": 1, "test": 2}[split]
     chunks = [videos / split / f"chunk{chunk}.h5" for chunk in range(-(-number // 3))]
     for chunk, path in enumerate(chunks):
         arguments = ["--chunk", chunk, "--output", path]
@@ -122,11 +122,13 @@ def test_the_pages_films_are_converted(page, monkeypatch, capsys):
             assert videos.fields == ("frames",)
             assert (videos.num_frames, videos.height, videos.width) == (NUM_FRAMES, 32, 32)
             names += videos.names
-    assert sorted(names) == [f"film_{number:03d}" for number in range(1, NUM_FILMS + 1)]
+    films = sorted(name for name in names if "/" not in name)
+    assert films == [f"film_{number:03d}" for number in range(1, NUM_FILMS + 1)]
+    assert len(names) - len(films) == 7 * 7  # those of training, mirrored in seven ways
     monkeypatch.chdir(folder)
     (code,) = trial.blocks("python")
     exec(compile(code, "own_videos.md", "exec"), {})
-    assert "7 videos of 24 frames" in capsys.readouterr().out
+    assert "56 videos of 24 frames" in capsys.readouterr().out
     with Image.open("discs.png") as picture:
         assert picture.size == (5 * 32, 32)
 
