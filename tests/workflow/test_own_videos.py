@@ -176,7 +176,7 @@ predictors='{ocvp_seq: {training: {num_steps: 50}}}'"""
 @pytest.mark.slow
 def test_the_page_in_two_minutes(tmp_path):
     """All of its commands, with short trainings: frame by frame, slots begin to part."""
-    further = {"disc_films": "--num-films 90", "config/discs.yaml": SHORT}
+    further = {"disc_films": "--num-films 60", "config/discs.yaml": SHORT}
     trial.run_page(tmp_path / "project", further)
     figure = trial.decomposition(tmp_path / "project", "fg_ari_frame", 0.1)  # chance is 0
     assert figure.is_met, figure
