@@ -144,9 +144,11 @@ def metric_curves(
     # --- the curves; a name has one entry in the legend, whatever panels it is in
     entries: dict[str, Line2D] = {}
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
-        for place, (name, values) in enumerate(curves.items()):
+        models = [name for name in curves if name not in _REFERENCE_STYLES]
+        places = {name: place / len(models) for place, name in enumerate(models)}
+        for name, values in curves.items():
             rows = np.atleast_2d(np.array(values, dtype=np.float64))  # (seeds, frames)
-            line = _draw_curve(axes, name, rows, styles, place / len(curves))
+            line = _draw_curve(axes, name, rows, styles, places.get(name, 0))
             entries.setdefault(name, line)
         _finish(axes, label)
     for axes in grid[len(panels) :]:  # the last row may not be full

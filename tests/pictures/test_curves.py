@@ -122,10 +122,11 @@ def test_seeds_are_a_mean_in_a_band_of_their_deviation():
 
 def test_lines_of_the_same_values_are_told_apart_by_their_markers():
     names = ["lstm", "transformer", "ocvp_seq", "ocvp_par"]
-    lines = metric_curves({"psnr": {name: [*range(8)] for name in names}}).axes[0].lines
-    starts = [line.get_markevery()[0] for line in lines]
-    assert starts == [0, 1, 2, 3]
-    assert {line.get_markevery()[1] for line in lines} == {4}
+    for baselines in ([], ["copy_last_slots", "constant_velocity", "ceiling"]):
+        curves = {name: [*range(8)] for name in (*baselines, *names)}  # those take no turns
+        lines = metric_curves({"psnr": curves}).axes[0].lines[len(baselines) :]
+        assert [line.get_markevery()[0] for line in lines] == [0, 1, 2, 3]
+        assert {line.get_markevery()[1] for line in lines} == {4}
 
 
 def test_one_predicted_frame_is_seen():
