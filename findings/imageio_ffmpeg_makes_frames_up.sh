@@ -3,13 +3,13 @@
 #
 # Version:   imageio 2.38.1, imageio-ffmpeg 0.8.1, PyAV 18.1.0.
 # Expected:  imread returns each frame of the film once, as its pyav plugin and PyAV itself do.
-# Behaviour: the FFMPEG plugin reads what ffmpeg writes to a pipe, and ffmpeg writes a constant rate
-#            there. Where frames do not lie at equal distances, as in films of phones, which take
-#            fewer frames a second in the dark, each is repeated (or left out) until the rate that
-#            ffmpeg guesses is reached: for 30 and then 20 frames a second that is more than either.
-# Whom it hurts: who counts frames by one library and reads them by the other: masks and boxes, which
-#            are numbered by frame, then belong to other frames, and repeated frames look like objects
-#            that stop and jump.
+# Behaviour: the FFMPEG plugin reads what ffmpeg writes to a pipe, and ffmpeg writes a constant
+#            rate there. Where frames do not lie at equal distances, as in films of phones, which
+#            take fewer frames a second in the dark, each is repeated (or left out) until the rate
+#            that ffmpeg guesses is reached: for 30 and then 20 a second that is more than either.
+# Whom it hurts: who counts frames by one library and reads them by the other: masks and boxes,
+#            which are numbered by frame, then belong to other frames, and repeated frames look like
+#            objects that stop and jump.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -42,7 +42,8 @@ with av.open("film.mp4", "w") as film:
 with av.open("film.mp4") as film:
     stored = sum(1 for _ in film.decode(video=0))
 read = {plugin: len(iio.imread("film.mp4", plugin=plugin)) for plugin in ("pyav", "FFMPEG")}
-print(f"imageio {imageio.__version__}, imageio-ffmpeg {imageio_ffmpeg.__version__}, PyAV {av.__version__}")
+print(f"imageio {imageio.__version__}, imageio-ffmpeg {imageio_ffmpeg.__version__}")
+print(f"PyAV {av.__version__}")
 print(f"written {len(times)}, by PyAV {stored}, by imageio {read}")
 assert stored == read["pyav"] == len(times) == 20
 assert read["FFMPEG"] == 50
