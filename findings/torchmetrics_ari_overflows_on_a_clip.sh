@@ -7,7 +7,7 @@
 # Behaviour: numbers of pairs are kept as int64 and multiplied with each other. Pairs are about
 #            as many as pixels squared, their product as pixels to the fourth power, which no longer
 #            fits into 63 bits from some 83,000 pixels on. 10 frames of 64x64 are right; 24 frames
-#            give an index of 2.5, though 1 is the largest there is; larger clips give anything, also
+#            give an index of 2.5, though 1 is the largest; larger clips give anything, also
 #            values that look like scores (0.82 in place of 0.64). Nothing is raised or warned of.
 # Whom it hurts: clip-level ARI and FG-ARI of videos, which count all pixels of a clip at once.
 set -euo pipefail
