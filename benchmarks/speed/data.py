@@ -27,6 +27,8 @@ from speed.subject import SEED, Sizes, Subject, savi_stage
 
 SIMULATED_VIDEOS, SIMULATED_FRAMES = 2, 30
 MOST_OBJECTS = 5
+VALIDATION_VIDEOS = 200
+"""Of Obj3D."""
 LOADER_FRAMES = 30
 """Frames of the videos that clips are read from, from random starts on."""
 FILES = {
@@ -35,7 +37,7 @@ FILES = {
     "savi_scores": ("clips",),
     "predictor_scores": ("clips",),
     "loader": ("loader",),
-    "first_step": ("dataset",),
+    "first_step": ("dataset", "validation"),
 }
 """Work to the files of videos that it needs; that of predictors needs `windows`."""
 WITH_SLOTS = ("windows", "clips")
@@ -75,6 +77,7 @@ def shape_of(name: str, sizes: Sizes) -> tuple[int, int]:
         "clips": (sizes.videos, sizes.frames),
         "loader": (sizes.loader_batch, max(LOADER_FRAMES, sizes.savi_frames)),
         "dataset": (sizes.dataset_videos, sizes.dataset_frames),
+        "validation": (min(VALIDATION_VIDEOS, sizes.dataset_videos), sizes.dataset_frames),
     }[name]
 
 

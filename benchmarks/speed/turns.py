@@ -67,10 +67,10 @@ def first_step(job: Job) -> float:
     """
     subject = Subject.load(job.folder)
     runtime = {"device": subject.device, "compile": subject.compile}
-    data = str(job.folder / "dataset.h5")
+    data, validation = (str(job.folder / f"{name}.h5") for name in ("dataset", "validation"))
     with tempfile.TemporaryDirectory(dir=job.folder) as output:
         words = [sys.executable, "-m", "speed.first_step", "--config", json.dumps(subject.savi)]
-        words += ["--runtime", json.dumps(runtime), "--train", data, "--val", data]
+        words += ["--runtime", json.dumps(runtime), "--train", data, "--val", validation]
         words += ["--output", str(Path(output) / "savi.pt")]
         start = time.monotonic()
         done = subprocess.run(
