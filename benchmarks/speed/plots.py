@@ -6,14 +6,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from speed.tables import OURS
 
 # Okabe and Ito's colours, and a marker each.
 STYLES = (("#009E73", "o"), ("#D55E00", "D"))
 WIDTH, PANEL, ROW, MARGIN = 12.0, 3.0, 0.32, 1.3  # inches
-SPACE = 2.0
-"""Factor by which logarithmic axes go on beyond what they show."""
 
 
 def times_figure(result: Mapping[str, Any], other: str) -> Figure:
@@ -52,27 +51,33 @@ def sweep_figure(result: Mapping[str, Any]) -> Figure:
     axes_names = list(dict.fromkeys(axis for found in result["sweep"].values() for axis in found))
     size = (PANEL * len(axes_names), 2 * PANEL)
     figure = Figure(figsize=size, layout="constrained", dpi=150)
-    panels = figure.subplots(2, len(axes_names), squeeze=False)
+    panels = figure.subplots(2, len(axes_names), squeeze=False, sharex="col", sharey="row")
     for (colour, marker), (name, found) in zip(STYLES, result["sweep"].items(), strict=False):
         for column, axis in enumerate(axes_names):
-            if axis not in found:
+            points = found.get(axis, {})
+            if "seconds" not in points:  # not measured
                 continue
-            points = found[axis]
             style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.4}
             for row, key in enumerate(("seconds", "megabytes")):
                 exponent = points[f"{key}_exponent"]
                 text = f"{name}: {exponent:.2f}"
                 panels[row][column].plot(points["values"], points[key], label=text, **style)
+    values = {
+        axis: points[axis]["values"] for points in result["sweep"].values() for axis in points
+    }
     for row, unit in enumerate(("Seconds", "Megabytes of the work")):
         for column, axis in enumerate(axes_names):
             panel = panels[row][column]
             panel.set_xscale("log", base=2)
+            panel.set_xticks(values[axis], values[axis])
             panel.set_yscale("log")
-            least, most = panel.dataLim.intervaly
-            panel.set_ylim(least / SPACE, most * SPACE)  # else noise would fill a constant's panel
-            panel.set_ylabel(unit if column == 0 else "", fontsize=9)
-            panel.legend(title="exponent", fontsize=7.5, title_fontsize=7.5, frameon=False)
-            _finish(panel, axis)
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            panel.yaxis.set_minor_formatter(NullFormatter())
+            if panel.lines:
+                panel.legend(title="exponent", fontsize=7.5, title_fontsize=7.5, frameon=False)
+            _finish(panel, axis if row else "")
+            panel.set_ylabel("" if column else unit, fontsize=9)
     return figure
 
 

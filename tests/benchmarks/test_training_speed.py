@@ -12,6 +12,7 @@ from speed.asking import Measured
 from speed.counting import Traffic, count
 from speed.data import make_data
 from speed.plain_work import plain_work_of
+from speed.plots import sweep_figure
 from speed.subject import Subject, read_subject
 from speed.work import Given, work_of
 
@@ -153,6 +154,18 @@ def test_what_was_not_measured_is_said():
     assert "not measured" in tables.rates_table(result)
     assert "savi, here: not measured: no such device" in tables.notes(result)
     assert "best rates: not measured" in tables.notes(result)
+
+
+def test_a_sweep_shows_what_was_measured():
+    measured = [Measured([s], peak_bytes=n, bytes_before=0) for s, n in ((1.0, 2), (4.0, 4))]
+    axes = {
+        "batch": sweep.fitted([1, 2], measured),
+        "slots": sweep.fitted([3, 6], [Measured(reason="no such device")] * 2),
+    }
+    figure = sweep_figure({"sweep": {"savi": axes}})
+    lines = [[line.get_ydata().tolist() for line in panel.lines] for panel in figure.axes]
+    assert lines == [[[1.0, 4.0]], [], [[2e-6, 4e-6]], []]
+    assert "not measured: no such device" in sweep.sweep_table({"sweep": {"savi": axes}})
 
 
 def test_ways_that_find_different_results_are_not_compared():
