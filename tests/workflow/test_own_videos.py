@@ -166,17 +166,22 @@ def test_make_trial_runs_it():
     assert "make trial" in shown.stdout
 
 
+ONE = " figures='{num_videos: 1}'"
 SHORT = """\
 --config savi='{savi: {training: \
-{num_steps: 400, curriculum_epochs: 400, warmup_steps: 50, schedule: constant}}}' \
-predictors='{ocvp_seq: {training: {num_steps: 50}}}'"""
+{num_steps: 200, curriculum_epochs: 200, warmup_steps: 50, schedule: constant}}}' \
+predictors='{ocvp_seq: {training: {num_steps: 30}}}'"""
 """Steps enough for slots to begin to part, on single frames."""
 
 
 @pytest.mark.slow
 def test_the_page_in_two_minutes(tmp_path):
     """All of its commands, with short trainings: frame by frame, slots begin to part."""
-    further = {"disc_films": "--num-films 60", "config/discs.yaml": SHORT}
+    further = {
+        "disc_films": "--num-films 20",
+        "config/discs.yaml": SHORT + ONE,
+        "config/scored.yaml": "--config" + ONE,
+    }
     trial.run_page(tmp_path / "project", further)
     figure = trial.decomposition(tmp_path / "project", "fg_ari_frame", 0.1)  # chance is 0
     assert figure.is_met, figure
