@@ -1,8 +1,8 @@
 """The training loop of SAVi and of the predictors.
 
 One step: rate, forward and backward, clip, step, log. After each epoch: validate, keep the best
-weights, draw images, write what the run resumes from. Several processes go through the same steps,
-each with its share of every batch.
+weights, draw pictures where they are due, write what the run resumes from. Several processes go
+through the same steps, each with its share of every batch.
 """
 
 import contextlib
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 LOG_EVERY_STEPS = 10
 """Steps between two points of a training curve (and between two readings of a GPU's losses)."""
+LOOK_EVERY_STEPS = 100
+"""Steps between two pictures, and scores beside them, at least: short epochs are soon over."""
 
 
 def train(setup: Setup) -> TrainingState:
@@ -198,7 +200,7 @@ class _Loop:
             metrics = validation_losses(task, self._group, self._stop_if_asked)
             check_losses(metrics, f"the validation after step {state.step}")
             self._doubt()
-        if self._group.is_first:
+        if self._group.is_first and self._is_look_due():
             # In the group of the curves: TensorBoard opens only the first two of its page.
             drawn = {f"validation/{name}": picture for name, picture in task.images().items()}
             log.images(drawn, state.step)
@@ -213,6 +215,12 @@ class _Loop:
             state.epoch, state.batch = state.epoch + 1, 0
         self.report.show(state)
         logger.debug("step %d: validation loss %.6g", state.step, metrics["loss"])
+
+    def _is_look_due(self) -> bool:
+        """Whether pictures and scores belong to this validation: to the first, the last, others."""
+        state = self.state
+        numbers = [step // LOOK_EVERY_STEPS for step in (state.validated_step, state.step)]
+        return numbers[0] < numbers[1] or state.step == state.num_steps
 
     def _doubt(self) -> None:
         """Warn once, from half of the steps on, where what was learned is not what was meant."""

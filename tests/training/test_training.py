@@ -223,7 +223,8 @@ def test_weight_decay_is_decoupled_and_frozen_parameters_stay_out():
     assert module[0].weight.item() == pytest.approx(2.0 * (1 - 0.5 * 0.1))
 
 
-def test_curves_and_pictures_are_written(tmp_path):
+def test_curves_and_pictures_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("ocvp.training.loop.LOOK_EVERY_STEPS", 10)
     train_toy(Toy(), tmp_path, {"num_steps": 24})
     scalars, images = curves(tmp_path)
     assert set(scalars) == {
@@ -236,8 +237,9 @@ def test_curves_and_pictures_are_written(tmp_path):
     assert losses[4] == pytest.approx(1.5, abs=1e-3)
     assert dict(scalars["train/twice"])[4] == pytest.approx(3.0, abs=1e-3)
     assert [step for step, _ in scalars["validation/loss"]] == list(range(2, 25, 2))
-    assert scalars["validation/height"] == [(step, 4.0) for step in range(2, 25, 2)]
-    assert images == {"validation/picture": list(range(2, 25, 2))}
+    looks = [2, 10, 20, 24]  # the first validation, the first of each ten steps, the last
+    assert scalars["validation/height"] == [(step, 4.0) for step in looks]
+    assert images == {"validation/picture": looks}
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     picture = events.Images("validation/picture")[-1]
     assert (picture.height, picture.width) == (4, 6)
