@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 10
 """Steps between two points of a training curve (and between two readings of a GPU's losses)."""
 LOOK_EVERY_STEPS = 100
-"""Steps between two pictures, and scores beside them, at least: short epochs are soon over."""
+"""Steps after which a validation has pictures, and scores beside them, again."""
 
 
 def train(setup: Setup) -> TrainingState:
