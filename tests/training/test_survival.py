@@ -75,8 +75,8 @@ def test_killed_in_a_step_while_saving_and_in_validation_it_ends_with_the_same_w
         {"on": "sync", "call": 3},  # while a state is being written
         {"on": "rename", "call": 2},  # written, and not yet in its place
         {"on": "validation", "call": 1},
+        {"on": "picture", "call": 1},  # of the first validation
         {"on": "remove", "call": 2},  # in its place, and the former ones not removed
-        {"on": "picture", "call": 1},
         {"on": "backward", "call": 1},
     ]
     for moment in moments:
