@@ -48,7 +48,12 @@ def times_figure(result: Mapping[str, Any], other: str) -> Figure:
 
 def sweep_figure(result: Mapping[str, Any]) -> Figure:
     """Draw time and memory over what was varied, one panel each, both axes logarithmic."""
-    axes_names = list(dict.fromkeys(axis for found in result["sweep"].values() for axis in found))
+    values = {
+        axis: points["values"]
+        for found in result["sweep"].values()
+        for axis, points in found.items()
+    }
+    axes_names = list(values)
     size = (PANEL * len(axes_names), 2 * PANEL)
     figure = Figure(figsize=size, layout="constrained", dpi=150)
     panels = figure.subplots(2, len(axes_names), squeeze=False, sharex="col", sharey="row")
@@ -62,9 +67,6 @@ def sweep_figure(result: Mapping[str, Any]) -> Figure:
                 exponent = points[f"{key}_exponent"]
                 text = f"{name}: {exponent:.2f}"
                 panels[row][column].plot(points["values"], points[key], label=text, **style)
-    values = {
-        axis: points[axis]["values"] for points in result["sweep"].values() for axis in points
-    }
     for row, unit in enumerate(("Seconds", "Megabytes of the work")):
         for column, axis in enumerate(axes_names):
             panel = panels[row][column]

@@ -21,7 +21,7 @@ from ocvp.models.savi import SAVi
 logger = logging.getLogger(__name__)
 
 NUM_VIDEOS = 8
-"""Of the validation, from the first on, that are scored: little beside the smallest epoch."""
+"""Of the validation, from the first on, that are scored."""
 MASK_METRICS = ("fg_ari_clip", "fg_ari_frame", "miou")
 
 

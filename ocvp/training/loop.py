@@ -219,8 +219,8 @@ class _Loop:
     def _is_look_due(self) -> bool:
         """Whether pictures and scores belong to this validation: to the first, the last, others."""
         state = self.state
-        numbers = [step // LOOK_EVERY_STEPS for step in (state.validated_step, state.step)]
-        return numbers[0] < numbers[1] or state.step == state.num_steps
+        is_last = state.step == state.num_steps
+        return is_last or state.validated_step // LOOK_EVERY_STEPS < state.step // LOOK_EVERY_STEPS
 
     def _doubt(self) -> None:
         """Warn once, from half of the steps on, where what was learned is not what was meant."""

@@ -167,6 +167,7 @@ def test_make_trial_runs_it():
 
 
 ONE = " figures='{num_videos: 1}'"
+"""Fewer rollouts to draw, as the end of `--config`."""
 SHORT = """\
 --config savi='{savi: {training: \
 {num_steps: 200, curriculum_epochs: 200, warmup_steps: 50, schedule: constant}}}' \
