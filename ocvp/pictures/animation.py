@@ -12,7 +12,6 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from PIL import Image, ImageDraw
-from scipy.spatial import cKDTree
 
 from ocvp.pictures.strips import (
     CONTEXT_COLOUR,
@@ -30,8 +29,9 @@ GIF_DELAYS = (2, 65535)
 is shorter; the field has two bytes."""
 MP4_FPS = (0.01, 1000)
 """Least and most frames a second of an MP4."""
-MP4_OPTIONS = {"crf": "12", "preset": "medium", "tune": "animation"}
-"""Of x264: flat colours within 2 of 255, at a few kB a picture."""
+MP4_OPTIONS = {"crf": "12", "preset": "veryfast", "aq-mode": "0", "tune": "animation"}
+"""Of x264: flat colours within 6 of 255, at some ten kB a picture. Slower presets make no smaller
+files of such pictures, and adaptive quantisation takes from what is flat."""
 
 # in pixels
 _MARGIN = 12
@@ -176,24 +176,41 @@ def _check_any(pictures: Sequence[np.ndarray]) -> None:
 
 def _indexed(pictures: np.ndarray) -> list[Image.Image]:
     """Convert pictures (T, height, width, 3) to one palette: exact up to 256 colours."""
-    packed = pictures.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    red, green, blue = np.moveaxis(pictures.astype(np.int32), -1, 0)
+    packed = red << 16 | green << 8 | blue
     # by a table of all colours: sorting the pixels would take most of the time
-    distinct = np.flatnonzero(np.bincount(packed.ravel(), minlength=1 << 24))
-    colours = np.stack([distinct >> 16, distinct >> 8 & 255, distinct & 255], axis=1)
-    chosen = colours
-    if len(colours) > 256:
+    is_there = np.zeros(1 << 24, dtype=bool)
+    is_there[packed] = True
+    distinct = np.flatnonzero(is_there)
+    chosen = _unpacked(distinct)
+    if len(chosen) > 256:
         # The marks, the text and the paper keep their colours; the rest is for the frames.
         fixed = [(255, 255, 255), INK, EMPTY, CONTEXT_COLOUR, PREDICTED_COLOUR]
-        # Every other row and column are enough to find the colours, and four times faster.
-        sample = Image.fromarray(np.concatenate(list(pictures[:, ::2, ::2])))
+        # Every third row and column find the colours: a frame's pixel is as large, or larger.
+        sample = Image.fromarray(np.concatenate(list(pictures[:, ::3, ::3])))
         reduced = sample.quantize(256 - len(fixed), method=Image.Quantize.MEDIANCUT).getpalette()
         chosen = np.concatenate([fixed, np.reshape(reduced or [], (-1, 3))])[:256]
     nearest = np.zeros(1 << 24, dtype=np.uint8)
-    nearest[distinct] = cKDTree(chosen).query(colours)[1]
+    # part by part: the distances of many colours would fill the memory
+    for part in np.array_split(distinct, len(distinct) // 2**16 + 1):
+        nearest[part] = _nearest(_unpacked(part), chosen)
     images = [Image.fromarray(index) for index in nearest[packed]]  # (height, width) each
     for image in images:
         image.putpalette(chosen.astype(np.uint8).tobytes())
     return images
+
+
+def _unpacked(packed: np.ndarray) -> np.ndarray:
+    """Return red, green and blue of colours, float32, shape (n, 3)."""
+    colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
+    return colours.astype(np.float32)
+
+
+def _nearest(colours: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the index of the chosen colour that is nearest to each colour, shape (n,)."""
+    # Squared distances less what all of a colour's share: whole numbers, exact in float32.
+    chosen = chosen.astype(np.float32)
+    return (np.square(chosen).sum(axis=1) - 2 * colours @ chosen.T).argmin(axis=1)
 
 
 def _draw(

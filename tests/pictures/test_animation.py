@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.spatial import cKDTree
 from tiny import small_disk
 
 from ocvp.pictures.animation import (
@@ -122,6 +123,17 @@ def test_gif_of_many_colours_keeps_the_marks_and_comes_close(tmp_path):
                 marked = (picture == colour).all(axis=-1)
                 assert (shown[marked] == colour).all()
             assert np.abs(shown.astype(int) - picture).mean() < 10
+
+
+def test_gif_takes_the_nearest_of_its_colours(tmp_path):
+    picture = np.random.default_rng(0).integers(256, size=(300, 300, 3)).astype(np.uint8)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 2**16, "more than are compared at once"
+    save_gif(tmp_path / "noise.gif", [picture], fps=5)
+    with Image.open(tmp_path / "noise.gif") as gif:
+        shown = np.array(gif.convert("RGB")).reshape(-1, 3).astype(int)
+    wanted = picture.reshape(-1, 3)
+    nearest, _ = cKDTree(np.unique(shown, axis=0)).query(wanted)
+    assert np.linalg.norm(shown - wanted, axis=1) == pytest.approx(nearest)
 
 
 def test_still_pictures_keep_their_length(tmp_path):
