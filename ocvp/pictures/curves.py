@@ -53,6 +53,8 @@ _REFERENCE_STYLES = {
 
 # Width in inches that an entry of the legend takes: its line, and each character.
 _LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.075
+# Height in inches of a row of it, and the rows that a figure has room for as it is.
+_LEGEND_ROW, _LEGEND_ROWS = 0.18, 3
 
 
 Values = np.ndarray | Sequence[float | None] | Sequence[Sequence[float | None]]
@@ -211,7 +213,10 @@ def _finish(axes: Axes, label: str) -> None:
 
 
 def _add_legend(figure: Figure, entries: Mapping[str, Line2D]) -> None:
-    """Put the models below the panels, row by row, and the references in rows of their own."""
+    """Put the models below the panels, row by row, and the references in rows of their own.
+
+    Many rows make the figure higher, not its panels lower.
+    """
     models = [name for name in entries if name not in _REFERENCE_STYLES]
     references = [name for name in _REFERENCE_STYLES if name in entries]
     longest = max(len(NAMES.get(name, name)) for name in entries)
@@ -221,6 +226,8 @@ def _add_legend(figure: Figure, entries: Mapping[str, Line2D]) -> None:
     cells: list[str | None] = []
     for group in (models, references):
         cells += [*group, *[None] * (-len(group) % across)]  # rows are filled up
+    further = max(len(cells) // across - _LEGEND_ROWS, 0)
+    figure.set_figheight(figure.get_figheight() + further * _LEGEND_ROW)
     # matplotlib fills column by column.
     cells = [cell for column in range(across) for cell in cells[column::across]]
     blank = Line2D([], [], linestyle="none")

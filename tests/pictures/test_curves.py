@@ -77,6 +77,8 @@ def test_the_legend_fits_with_many_predictors():
     box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())
     assert box.x0 >= 0
     assert box.x1 <= picture.shape[1]
+    height = figure.axes[0].get_window_extent().height
+    assert height / figure.dpi > 2, "inches of the panel that the legend leaves"
 
 
 def test_the_variants_of_a_grid_can_be_told_apart():
