@@ -30,8 +30,8 @@ is shorter; the field has two bytes."""
 MP4_FPS = (0.01, 1000)
 """Least and most frames a second of an MP4."""
 MP4_OPTIONS = {"crf": "12", "preset": "veryfast", "aq-mode": "0", "tune": "animation"}
-"""Of x264: flat colours within 6 of 255, at some ten kB a picture. Slower presets make no smaller
-files of such pictures, and adaptive quantisation takes from what is flat."""
+"""Of x264: flat colours within 6 of 255, which adaptive quantisation would not keep. Slower presets
+take twice as long for files of about the same size."""
 
 # in pixels
 _MARGIN = 12
@@ -208,7 +208,7 @@ def _unpacked(packed: np.ndarray) -> np.ndarray:
 
 def _nearest(colours: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the index of the chosen colour that is nearest to each colour, shape (n,)."""
-    # Squared distances less what all of a colour's share: whole numbers, exact in float32.
+    # Squared distances, less what those of one colour share: whole numbers, exact in float32.
     chosen = chosen.astype(np.float32)
     return (np.square(chosen).sum(axis=1) - 2 * colours @ chosen.T).argmin(axis=1)
 
