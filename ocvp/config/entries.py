@@ -48,6 +48,10 @@ class Training(Section):
     recovery_factor: float = Field(default=0.5, gt=0, lt=1)
     """What the rate is multiplied by then."""
 
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the steps of the whole training, from those of its first epoch."""
+        return self.num_steps or (self.num_epochs or 1) * steps_per_epoch
+
     @model_validator(mode="after")
     def _check_length(self) -> "Training":
         if (self.num_steps is None) == (self.num_epochs is None):

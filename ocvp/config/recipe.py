@@ -295,6 +295,7 @@ def _savi(
             "clip_length": min(CLIP_LENGTH, num_frames),
             "curriculum_clip_length": 1,
             "attention_gradient": "last",
+            "background_weight": 3e-3,
             "learning_rate": 1e-3,
             "num_threads": num_threads,
         },

@@ -90,6 +90,10 @@ class SaviTraining(Training):
     its gradient goes straight through to the first slots, Jia et al. 2023)."""
     target: Targets = Targets()
     """What is predicted beside the colours."""
+    background_weight: float = Field(default=0.0, ge=0)
+    """Weight of a loss, in the second half of the steps and after the curriculum, that gives the
+    background to one slot: the mean square of what other slots hold of the pixels that this one
+    makes by itself (docs/training.md)."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":

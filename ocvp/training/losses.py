@@ -5,10 +5,16 @@ B batch, T frames, F frames of all clips, N slots, D slot_dim, H W pixels.
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from ocvp.models.precision import at_least_float32
+from ocvp.models.savi import SaviOutput
+
+BACKGROUND_TOLERANCE = 2e-3
+"""Mean squared error of the colours, in [0, 1], at which a slot's picture counts as the frame's by
+1 / e: colours that are off by 4.5 % each."""
 
 
 def savi_loss(reconstruction: Tensor, frames: Tensor) -> Tensor:
@@ -41,6 +47,31 @@ def savi_squares(
     found = {"frames": reconstruction.clamp(0.0, 1.0), **predicted}
     truths = {**truths, "frames": truths["frames"].clamp(0.0, 1.0)}
     return {name: square(found[name][: len(true)], true) for name, true in truths.items()}
+
+
+def shared_background(output: SaviOutput, frames: Tensor) -> Tensor:
+    """Share of the background that is not its slot's.
+
+    A plain background can be made by every slot alike, and nothing in the error of the colours says
+    which of them should: masks then reach far beyond their objects. Here the background's slot is
+    the one whose picture, before masking, is the frame in the most places, and what it makes so
+    well is asked of no other slot. Objects, which that picture does not show, are left out of it;
+    and where no slot makes a background, as before a camera that moves, this is about 0.
+
+    Args:
+        output: What slots (F, N, D) decode to.
+        frames: Shape (F, 3, H, W), values in [0, 1].
+
+    Returns:
+        exp(-error / `BACKGROUND_TOLERANCE`) of that slot's picture, through which no gradients
+        flow, times the other slots' masks: shape (F, 1, H, W), values in [0, 1].
+    """
+    pictures = output.objects.detach()  # (F, N, 3, H, W)
+    errors = (pictures - frames.unsqueeze(1)).square().mean(dim=2)  # (F, N, H, W)
+    explained = torch.exp(-errors / BACKGROUND_TOLERANCE)
+    slot = explained.mean(dim=(2, 3)).argmax(dim=1)  # (F,)
+    every = torch.arange(len(slot), device=slot.device)
+    return explained[every, slot, None] * (1 - output.masks[every, slot])
 
 
 def predictor_loss(

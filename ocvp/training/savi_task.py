@@ -3,6 +3,8 @@
 B batch, T frames, F frames of all clips, N slots, D slot_dim, H W pixels.
 """
 
+import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
 from ocvp.training.decoding import mean_squares
-from ocvp.training.losses import savi_squares
+from ocvp.training.losses import savi_squares, shared_background
 from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
@@ -63,7 +65,11 @@ class SaviTask(Task):
             for path in videos
         ]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)
-        self._weights = {"frames": 1.0} | settings.target.weights
+        self._weights = {
+            "frames": 1.0,
+            "background": settings.background_weight,
+            **settings.target.weights,
+        }
         self._encode = compiled(savi.encode, runtime.compile)
         self._decoded_squares = compiled(self._squares, runtime.compile)
 
@@ -133,6 +139,13 @@ class SaviTask(Task):
         """Tell whether an epoch belongs to the curriculum."""
         return epoch < self._settings.curriculum_epochs
 
+    @functools.cached_property
+    def _second_half(self) -> int:
+        """The first epoch that begins in the second half of the steps, after the curriculum."""
+        early, first = self._settings.curriculum_epochs, len(self.plan(0))
+        steps = self._settings.total_steps(first) / 2 - early * first  # after the curriculum
+        return early + max(math.ceil(steps / len(self.plan(early))), 0)
+
     def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:
         windows, fields = batch
         # Frames (B, T, 3, H, W), and what the first slots start from.
@@ -141,6 +154,9 @@ class SaviTask(Task):
         )
         truths = {"frames": inputs["frames"]}
         truths |= make_targets(self.module.targets, inputs["frames"], fields)
+        is_due = purpose == "validation" or epoch >= self._second_half
+        if self._settings.background_weight and is_due:
+            truths["background"] = torch.zeros_like(inputs["frames"][:, :, :1])  # none is shared
         # Time first: the frames without a target, which end each clip, come last.
         loss, means = mean_squares(
             self._decoded_squares,
@@ -157,4 +173,6 @@ class SaviTask(Task):
     def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""
         output, predicted = self.module.decode_with_targets(slots)
+        if "background" in truths:
+            predicted["background"] = shared_background(output, truths["frames"])
         return savi_squares(output.reconstruction, predicted, truths)

@@ -59,4 +59,4 @@ class Setup:
     @property
     def num_steps(self) -> int:
         """Steps of the whole training."""
-        return self.settings.num_steps or (self.settings.num_epochs or 1) * self.steps_per_epoch
+        return self.settings.total_steps(self.steps_per_epoch)

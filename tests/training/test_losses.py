@@ -1,8 +1,18 @@
 """Losses with hand-computed values."""
 
+import math
+
+import pytest
 import torch
 
-from ocvp.training.losses import predictor_loss, savi_loss, square
+from ocvp.models.savi import SaviOutput
+from ocvp.training.losses import (
+    BACKGROUND_TOLERANCE,
+    predictor_loss,
+    savi_loss,
+    shared_background,
+    square,
+)
 
 
 def test_savi_loss_clamps_both():
@@ -33,3 +43,57 @@ def test_short_floats_are_summed_up_in_float32():
     for value in (loss["frame_mse"], loss["slot_mse"], small * expected):
         assert value.dtype == torch.float32
         assert value.item() == expected
+
+
+# --- the background -------------------------------------------------------------------------------
+
+
+def decoded(pictures, masks):
+    """Slots of one frame that decode to gray pictures, (N, H, W), and masks, (N, H, W)."""
+    objects = torch.tensor(pictures)[None, :, None].expand(-1, -1, 3, -1, -1).clone()
+    masks = torch.tensor(masks)[None, :, None].requires_grad_()
+    return SaviOutput(torch.zeros(1, 2, 4), objects[0, 0, None], objects.requires_grad_(), masks)
+
+
+# A frame of four pixels, of which the last one is an object. The second slot makes the ground.
+FRAME = torch.tensor([[0.2, 0.2, 0.2, 0.9]]).expand(1, 3, 1, 4)
+SHARED = decoded(
+    [[[0.9, 0.9, 0.2, 0.9]], [[0.2, 0.2, 0.2, 0.2]]], [[[0.25, 0.0, 1.0, 0.9]], [[0.75, 1, 0, 0.1]]]
+)
+
+
+def test_what_is_shared_of_the_background_is_what_its_slot_does_not_hold():
+    shared = shared_background(SHARED, FRAME)
+    # The object's pixel is not made by the background's slot: nothing is asked for there.
+    torch.testing.assert_close(shared, torch.tensor([[[[0.25, 0.0, 1.0, 0.0]]]]))
+    shared.sum().backward()
+    torch.testing.assert_close(
+        SHARED.masks.grad[0, :, 0, 0],
+        torch.tensor([[0.0, 0, 0, 0], [-1.0, -1, -1, 0]]),
+        atol=1e-6,
+        rtol=0,
+    )
+    assert SHARED.objects.grad is None  # no picture becomes more like the frame by it
+
+
+def test_a_picture_that_is_less_like_the_frame_asks_for_less():
+    off = math.sqrt(BACKGROUND_TOLERANCE)  # of each colour
+    output = decoded([[[0.9]], [[0.2 + off]]], [[[0.5]], [[0.5]]])
+    shared = shared_background(output, FRAME[..., :1])
+    assert shared.item() == pytest.approx(0.5 / math.e, rel=1e-4)
+
+
+def test_without_a_background_nothing_is_asked_for():
+    noise = torch.rand(3, 5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    output = SaviOutput(torch.zeros(3, 5, 4), noise[:, 0], noise, torch.full((3, 5, 1, 8, 8), 0.2))
+    assert shared_background(output, noise.mean(dim=1)).mean() < 0.02
+
+
+def test_each_frame_has_a_background_of_its_own():
+    both = [
+        decoded([[[0.2]], [[0.9]]], [[[0.3]], [[0.7]]]),
+        decoded([[[0.9]], [[0.2]]], [[[0.3]], [[0.7]]]),
+    ]
+    output = SaviOutput(*(torch.cat(parts) for parts in zip(*both, strict=True)))
+    shared = shared_background(output, FRAME[..., :1].expand(2, -1, -1, -1))
+    torch.testing.assert_close(shared.flatten(), torch.tensor([0.7, 0.3]))

@@ -34,7 +34,9 @@ from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.checkpoint import read_checkpoint, weights_digest
 from ocvp.models.loading import load_savi
+from ocvp.models.savi import SaviOutput
 from ocvp.training.loop import LOG_EVERY_STEPS, train
+from ocvp.training.losses import shared_background
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
@@ -472,6 +474,37 @@ def test_the_loss_of_a_savi_is_the_error_of_its_reconstruction(data):
     output = task.module(frames, boxes=boxes)
     expected = (output.reconstruction.clamp(0, 1) - frames).square().mean()
     torch.testing.assert_close(task.losses(batch, 0)["loss"], expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "first"),
+    [
+        # Epochs of 3 steps, or of 1 in the curriculum.
+        ({"num_steps": None, "num_epochs": 3}, 2),
+        ({"num_steps": 12}, 2),
+        ({"num_steps": 13}, 3),
+        ({"num_steps": 14, "curriculum_epochs": 1}, 3),
+        ({"num_steps": 8, "curriculum_epochs": 6}, 6),
+    ],
+)
+def test_the_background_counts_in_the_second_half_of_the_steps(data, settings, first):
+    """And always in the validation, whose losses are compared with each other."""
+    task = savi_task(data, curriculum_clip_length=1, background_weight=2.0, **settings)
+    batch = next(iter(task.read(task.plan(first))))
+    assert all(task.losses(batch, epoch).keys() == {"loss"} for epoch in range(first))
+    (early,) = task.read_validation([[Window(0, 0)]])
+    for (_, fields), losses in [
+        (batch, task.losses(batch, first)),
+        (early, task.validation_losses(early)),
+    ]:
+        frames = fields["frames"].movedim(-1, -3) / 255.0
+        output = task.module(frames, boxes=fields["boxes"][:, 0])
+        flat = SaviOutput(*(part.flatten(0, 1) for part in output))
+        expected = shared_background(flat, frames.flatten(0, 1)).square().mean().detach()
+        torch.testing.assert_close(losses["background_mse"], expected)
+        error = (output.reconstruction.clamp(0, 1) - frames).square().mean().detach()
+        torch.testing.assert_close(losses["frame_mse"], error)
+        torch.testing.assert_close(losses["loss"].detach(), error + 2 * expected)
 
 
 def test_validation_of_a_savi_is_the_mean_over_its_videos(data):
