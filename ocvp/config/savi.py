@@ -91,9 +91,9 @@ class SaviTraining(Training):
     target: Targets = Targets()
     """What is predicted beside the colours."""
     background_weight: float = Field(default=0.0, ge=0)
-    """Weight of a loss, in the second half of the steps and after the curriculum, that gives the
-    background to one slot: the mean square of what other slots hold of the pixels that this one
-    makes by itself (docs/training.md)."""
+    """Weight of a loss, after a third of the steps and the curriculum, that gives the background
+    to one slot: the mean square of what other slots hold of the pixels that this one makes by
+    itself (docs/training.md)."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":

@@ -25,6 +25,8 @@ from ocvp.training.task import Task
 
 DOUBTED_VIDEOS = 16
 """Of the validation, whose masks are looked at."""
+BACKGROUND_FROM = 1 / 3
+"""Share of the steps before the background's loss, which keeps slots from finding objects."""
 
 
 class SaviTask(Task):
@@ -140,10 +142,10 @@ class SaviTask(Task):
         return epoch < self._settings.curriculum_epochs
 
     @functools.cached_property
-    def _second_half(self) -> int:
-        """The first epoch that begins in the second half of the steps, after the curriculum."""
+    def _background_epoch(self) -> int:
+        """The first epoch that begins after `BACKGROUND_FROM` of the steps and the curriculum."""
         early, first = self._settings.curriculum_epochs, len(self.plan(0))
-        steps = self._settings.total_steps(first) / 2 - early * first  # after the curriculum
+        steps = BACKGROUND_FROM * self._settings.total_steps(first) - early * first
         return early + max(math.ceil(steps / len(self.plan(early))), 0)
 
     def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:
@@ -154,7 +156,7 @@ class SaviTask(Task):
         )
         truths = {"frames": inputs["frames"]}
         truths |= make_targets(self.module.targets, inputs["frames"], fields)
-        is_due = purpose == "validation" or epoch >= self._second_half
+        is_due = purpose == "validation" or epoch >= self._background_epoch
         if self._settings.background_weight and is_due:
             truths["background"] = torch.zeros_like(inputs["frames"][:, :, :1])  # none is shared
         # Time first: the frames without a target, which end each clip, come last.

@@ -480,14 +480,14 @@ def test_the_loss_of_a_savi_is_the_error_of_its_reconstruction(data):
     ("settings", "first"),
     [
         # Epochs of 3 steps, or of 1 in the curriculum.
-        ({"num_steps": None, "num_epochs": 3}, 2),
-        ({"num_steps": 12}, 2),
-        ({"num_steps": 13}, 3),
-        ({"num_steps": 14, "curriculum_epochs": 1}, 3),
+        ({"num_steps": None, "num_epochs": 3}, 1),
+        ({"num_steps": 18}, 2),
+        ({"num_steps": 19}, 3),
+        ({"num_steps": 24, "curriculum_epochs": 1}, 4),
         ({"num_steps": 8, "curriculum_epochs": 6}, 6),
     ],
 )
-def test_the_background_counts_in_the_second_half_of_the_steps(data, settings, first):
+def test_the_background_counts_after_a_third_of_the_steps(data, settings, first):
     """And always in the validation, whose losses are compared with each other."""
     task = savi_task(data, curriculum_clip_length=1, background_weight=2.0, **settings)
     batch = next(iter(task.read(task.plan(first))))
