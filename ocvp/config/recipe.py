@@ -1,7 +1,8 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
 SAVi's settings are those of `config/tabletop_unconditional.yaml`, which finds objects by colour
-alone: single frames first, then clips. What depends on the videos is chosen here, with its reasons.
+alone: single frames first, then clips; the plain ground of most films of one's own is given to one
+slot. What depends on the videos is chosen here, with its reasons.
 """
 
 import math

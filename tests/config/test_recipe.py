@@ -56,7 +56,7 @@ def test_savi_is_that_of_the_shipped_recipe():
     shipped = read_config(yaml.safe_load(path.read_text(encoding="utf-8")))
     (entry,) = shipped.savi.values()
     assert savi().model == entry.model
-    own = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps"}
+    own = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps", "background_weight"}
     full = with_budget(made(), SEEN, 10.0, 30).config
     training = full.savi["savi"].training
     assert training.warmup_steps == entry.training.warmup_steps
