@@ -147,10 +147,11 @@ def with_budget(made: Recipe, seen: Seen, steps_per_second: float, minutes: floa
     (dataset,) = made.config.datasets.values()
     assert isinstance(dataset, FolderDataset)
     num_train = _num_train(seen) * dataset.num_copies
-    per_epoch = math.ceil(num_train / (BATCH_SIZE * _length(made.config)))
-    epochs = round(SINGLE_SHARE * steps / per_epoch)
     value = made.config.model_dump(mode="json", exclude_unset=True)
-    value["savi"]["savi"]["training"] |= {
+    training = value["savi"]["savi"]["training"]
+    per_epoch = math.ceil(num_train / (BATCH_SIZE * training["clip_length"]))
+    epochs = round(SINGLE_SHARE * steps / per_epoch)
+    training |= {
         "num_steps": steps,
         "warmup_steps": min(200, steps // 10),
         "curriculum_epochs": epochs,
@@ -181,12 +182,6 @@ def _rounded(steps: float) -> int:
     """Return a number of steps of two digits."""
     digits = max(len(str(int(steps))) - 2, 0)
     return max(round(steps / 10**digits) * 10**digits, 1)
-
-
-def _length(config: Config) -> int:
-    training = config.savi["savi"].training
-    assert training is not None
-    return training.clip_length
 
 
 def _check(seen: Seen, num_objects: int | None) -> None:
