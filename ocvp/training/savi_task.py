@@ -156,8 +156,9 @@ class SaviTask(Task):
         )
         truths = {"frames": inputs["frames"]}
         truths |= make_targets(self.module.targets, inputs["frames"], fields)
-        is_due = purpose == "validation" or epoch >= self._background_epoch
-        if self._settings.background_weight and is_due:
+        if self._settings.background_weight and (
+            purpose == "validation" or epoch >= self._background_epoch
+        ):
             truths["background"] = torch.zeros_like(inputs["frames"][:, :, :1])  # none is shared
         # Time first: the frames without a target, which end each clip, come last.
         loss, means = mean_squares(

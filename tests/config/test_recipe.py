@@ -60,6 +60,7 @@ def test_savi_is_that_of_the_shipped_recipe():
     full = with_budget(made(), SEEN, 10.0, 30).config
     training = full.savi["savi"].training
     assert training.warmup_steps == entry.training.warmup_steps
+    assert (training.background_weight, entry.training.background_weight) == (3e-3, 0)
     assert training.model_dump(exclude=own) == entry.training.model_dump(exclude=own)
     for key in ("kind", "model"):
         assert getattr(full.predictors["ocvp_seq"], key) == getattr(

@@ -57,23 +57,23 @@ def decoded(pictures, masks):
 
 # A frame of four pixels, of which the last one is an object. The second slot makes the ground.
 FRAME = torch.tensor([[0.2, 0.2, 0.2, 0.9]]).expand(1, 3, 1, 4)
-SHARED = decoded(
-    [[[0.9, 0.9, 0.2, 0.9]], [[0.2, 0.2, 0.2, 0.2]]], [[[0.25, 0.0, 1.0, 0.9]], [[0.75, 1, 0, 0.1]]]
-)
+PICTURES = [[[0.9, 0.9, 0.2, 0.9]], [[0.2, 0.2, 0.2, 0.2]]]
+MASKS = [[[0.25, 0.0, 1.0, 0.9]], [[0.75, 1.0, 0.0, 0.1]]]
 
 
 def test_what_is_shared_of_the_background_is_what_its_slot_does_not_hold():
-    shared = shared_background(SHARED, FRAME)
+    output = decoded(PICTURES, MASKS)
+    shared = shared_background(output, FRAME)
     # The object's pixel is not made by the background's slot: nothing is asked for there.
     torch.testing.assert_close(shared, torch.tensor([[[[0.25, 0.0, 1.0, 0.0]]]]))
     shared.sum().backward()
     torch.testing.assert_close(
-        SHARED.masks.grad[0, :, 0, 0],
+        output.masks.grad[0, :, 0, 0],
         torch.tensor([[0.0, 0, 0, 0], [-1.0, -1, -1, 0]]),
         atol=1e-6,
         rtol=0,
     )
-    assert SHARED.objects.grad is None  # no picture becomes more like the frame by it
+    assert output.objects.grad is None  # no picture becomes more like the frame by it
 
 
 def test_a_picture_that_is_less_like_the_frame_asks_for_less():
