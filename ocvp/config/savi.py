@@ -94,6 +94,9 @@ class SaviTraining(Training):
     """Weight of a loss, after a third of the steps and the curriculum, that gives the background
     to one slot: the mean square of what other slots hold of the pixels that this one makes by
     itself (docs/training.md)."""
+    shared_objects_weight: float = Field(default=0.0, ge=0)
+    """Weight of a loss, from the same step on, that gives each object to one slot: the mean square
+    of what slots hold of the pixels that a larger one makes by itself, the background's aside."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":

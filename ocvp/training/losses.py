@@ -12,7 +12,7 @@ from torch import Tensor
 from ocvp.models.precision import at_least_float32
 from ocvp.models.savi import SaviOutput
 
-BACKGROUND_TOLERANCE = 2e-3
+PICTURE_TOLERANCE = 2e-3
 """Mean squared error of the colours, in [0, 1], at which a slot's picture counts as the frame's by
 1 / e: colours that are off by 4.5 % each."""
 
@@ -63,15 +63,50 @@ def shared_background(output: SaviOutput, frames: Tensor) -> Tensor:
         frames: Shape (F, 3, H, W), values in [0, 1].
 
     Returns:
-        exp(-error / `BACKGROUND_TOLERANCE`) of that slot's picture, through which no gradients
+        exp(-error / `PICTURE_TOLERANCE`) of that slot's picture, through which no gradients
         flow, times the other slots' masks: shape (F, 1, H, W), values in [0, 1].
     """
+    made = _made_by_slots(output, frames)
+    slot = _background_slot(made)
+    every = torch.arange(len(slot), device=slot.device)
+    return made[every, slot, None] * (1 - output.masks[every, slot])
+
+
+def shared_objects(output: SaviOutput, frames: Tensor) -> Tensor:
+    """Share of the objects that slots hold beside larger slots that make the same.
+
+    Where there are more slots than objects, two of them may hold one object, half each: its colours
+    are as right as with one, and which of the two is ahead changes from frame to frame. Here slots,
+    the background's aside (see `shared_background`), stand in the order of their masks' areas, and
+    what one of them makes well is asked of none that comes after it.
+
+    Args:
+        output: What slots (F, N, D) decode to.
+        frames: Shape (F, 3, H, W), values in [0, 1].
+
+    Returns:
+        Sum over slots of each one's mask times the most that a larger slot makes of the pixel, as
+        there and without gradients: shape (F, 1, H, W), values in [0, 1].
+    """
+    made, masks = _made_by_slots(output, frames), output.masks.squeeze(2)  # (F, N, H, W)
+    areas = masks.detach().mean(dim=(2, 3))  # (F, N)
+    areas.scatter_(1, _background_slot(made).unsqueeze(1), 2.0)  # above all others: it goes first
+    order = areas.argsort(dim=1, descending=True)[..., None, None].expand_as(masks)
+    made, masks = made.gather(1, order), masks.gather(1, order)
+    by_larger = made[:, 1:-1].cummax(dim=1).values  # (F, N - 2, H, W)
+    return (by_larger * masks[:, 2:]).sum(dim=1, keepdim=True)
+
+
+def _made_by_slots(output: SaviOutput, frames: Tensor) -> Tensor:
+    """Return how much each slot's picture is the frame, (F, N, H, W) in [0, 1], no gradients."""
     pictures = output.objects.detach()  # (F, N, 3, H, W)
     errors = (pictures - frames.unsqueeze(1)).square().mean(dim=2)  # (F, N, H, W)
-    explained = torch.exp(-errors / BACKGROUND_TOLERANCE)
-    slot = explained.mean(dim=(2, 3)).argmax(dim=1)  # (F,)
-    every = torch.arange(len(slot), device=slot.device)
-    return explained[every, slot, None] * (1 - output.masks[every, slot])
+    return torch.exp(-errors / PICTURE_TOLERANCE)
+
+
+def _background_slot(made: Tensor) -> Tensor:
+    """Return the slot that makes the most of each frame, (F,)."""
+    return made.mean(dim=(2, 3)).argmax(dim=1)
 
 
 def predictor_loss(

@@ -19,14 +19,16 @@ from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
 from ocvp.training.decoding import mean_squares
-from ocvp.training.losses import savi_squares, shared_background
+from ocvp.training.losses import savi_squares, shared_background, shared_objects
 from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
 DOUBTED_VIDEOS = 16
 """Of the validation, whose masks are looked at."""
-BACKGROUND_FROM = 1 / 3
-"""Share of the steps before the background's loss, which keeps slots from finding objects."""
+SHARED_FROM = 1 / 3
+"""Share of the steps before what slots share counts: it keeps them from finding objects."""
+SHARED = {"background": shared_background, "shared_objects": shared_objects}
+"""What slots share, and should not, by the names of the losses."""
 
 
 class SaviTask(Task):
@@ -67,11 +69,12 @@ class SaviTask(Task):
             for path in videos
         ]
         self._open(videos, sources, settings.clip_length, "training.clip_length", device)
-        self._weights = {
-            "frames": 1.0,
+        shared = {
             "background": settings.background_weight,
-            **settings.target.weights,
+            "shared_objects": settings.shared_objects_weight,
         }
+        self._shared = [name for name, weight in shared.items() if weight]
+        self._weights = {"frames": 1.0, **shared, **settings.target.weights}
         self._encode = compiled(savi.encode, runtime.compile)
         self._decoded_squares = compiled(self._squares, runtime.compile)
 
@@ -142,10 +145,10 @@ class SaviTask(Task):
         return epoch < self._settings.curriculum_epochs
 
     @functools.cached_property
-    def _background_epoch(self) -> int:
-        """The first epoch that begins after `BACKGROUND_FROM` of the steps and the curriculum."""
+    def _shared_epoch(self) -> int:
+        """The first epoch that begins after `SHARED_FROM` of the steps and the curriculum."""
         early, first = self._settings.curriculum_epochs, len(self.plan(0))
-        steps = BACKGROUND_FROM * self._settings.total_steps(first) - early * first
+        steps = SHARED_FROM * self._settings.total_steps(first) - early * first
         return early + max(math.ceil(steps / len(self.plan(early))), 0)
 
     def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:
@@ -156,10 +159,9 @@ class SaviTask(Task):
         )
         truths = {"frames": inputs["frames"]}
         truths |= make_targets(self.module.targets, inputs["frames"], fields)
-        if self._settings.background_weight and (
-            purpose == "validation" or epoch >= self._background_epoch
-        ):
-            truths["background"] = torch.zeros_like(inputs["frames"][:, :, :1])  # none is shared
+        if self._shared and (purpose == "validation" or epoch >= self._shared_epoch):
+            none = torch.zeros_like(inputs["frames"][:, :, :1])
+            truths |= dict.fromkeys(self._shared, none)
         # Time first: the frames without a target, which end each clip, come last.
         loss, means = mean_squares(
             self._decoded_squares,
@@ -176,6 +178,7 @@ class SaviTask(Task):
     def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""
         output, predicted = self.module.decode_with_targets(slots)
-        if "background" in truths:
-            predicted["background"] = shared_background(output, truths["frames"])
+        for name, shared in SHARED.items():
+            if name in truths:
+                predicted[name] = shared(output, truths["frames"])
         return savi_squares(output.reconstruction, predicted, truths)

@@ -7,7 +7,7 @@ import torch
 
 from ocvp.models.savi import SaviOutput
 from ocvp.training.losses import (
-    BACKGROUND_TOLERANCE,
+    PICTURE_TOLERANCE,
     predictor_loss,
     savi_loss,
     shared_background,
@@ -77,7 +77,7 @@ def test_what_is_shared_of_the_background_is_what_its_slot_does_not_hold():
 
 
 def test_a_picture_that_is_less_like_the_frame_asks_for_less():
-    off = math.sqrt(BACKGROUND_TOLERANCE)  # of each colour
+    off = math.sqrt(PICTURE_TOLERANCE)  # of each colour
     output = decoded([[[0.9]], [[0.2 + off]]], [[[0.5]], [[0.5]]])
     shared = shared_background(output, FRAME[..., :1])
     assert shared.item() == pytest.approx(0.5 / math.e, rel=1e-4)
