@@ -91,12 +91,14 @@ class SaviTraining(Training):
     target: Targets = Targets()
     """What is predicted beside the colours."""
     background_weight: float = Field(default=0.0, ge=0)
-    """Weight of a loss, after a third of the steps and the curriculum, that gives the background
-    to one slot: the mean square of what other slots hold of the pixels that this one makes by
-    itself (docs/training.md)."""
+    """Weight of a loss that gives the background to one slot: the mean square of what other slots
+    hold of the pixels that this one makes by itself (docs/training.md)."""
     shared_objects_weight: float = Field(default=0.0, ge=0)
-    """Weight of a loss, from the same step on, that gives each object to one slot: the mean square
-    of what slots hold of the pixels that a larger one makes by itself, the background's aside."""
+    """Weight of a loss that gives each object to one slot: the mean square of what slots hold of
+    the pixels that a larger one makes by itself, the background's aside (docs/training.md)."""
+    shared_from: float = Field(default=1 / 3, ge=0, lt=1)
+    """Share of the steps after which these two count, and not before the curriculum ends: before
+    objects are found they keep them from being found."""
 
     @model_validator(mode="after")
     def _check_curriculum(self) -> "SaviTraining":

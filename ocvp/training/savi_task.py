@@ -25,8 +25,6 @@ from ocvp.training.task import Task
 
 DOUBTED_VIDEOS = 16
 """Of the validation, whose masks are looked at."""
-SHARED_FROM = 1 / 3
-"""Share of the steps before what slots share counts: it keeps them from finding objects."""
 SHARED = {"background": shared_background, "shared_objects": shared_objects}
 """What slots share, and should not, by the names of the losses."""
 
@@ -146,9 +144,9 @@ class SaviTask(Task):
 
     @functools.cached_property
     def _shared_epoch(self) -> int:
-        """The first epoch that begins after `SHARED_FROM` of the steps and the curriculum."""
+        """The first epoch after `shared_from` of the steps and the curriculum."""
         early, first = self._settings.curriculum_epochs, len(self.plan(0))
-        steps = SHARED_FROM * self._settings.total_steps(first) - early * first
+        steps = self._settings.shared_from * self._settings.total_steps(first) - early * first
         return early + max(math.ceil(steps / len(self.plan(early))), 0)
 
     def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:

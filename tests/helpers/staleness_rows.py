@@ -238,6 +238,7 @@ KEYS: dict[str, Edit] = {
     "SaviTraining.curriculum_clip_length": savi("training.curriculum_clip_length", 1),
     "SaviTraining.background_weight": savi("training.background_weight", 0.01),
     "SaviTraining.shared_objects_weight": savi("training.shared_objects_weight", 0.01),
+    "SaviTraining.shared_from": savi("training.shared_from", 0.5),
     "Targets.flow": Edit("savi.other.training.target.flow", 0.5, FROM_SAVI, "/other/"),
     "Targets.depth": Edit("savi.other.training.target.depth", 0.5, FROM_SAVI, "/other/"),
     "Targets.difference": savi("training.target.difference", 0.5),

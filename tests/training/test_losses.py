@@ -11,6 +11,7 @@ from ocvp.training.losses import (
     predictor_loss,
     savi_loss,
     shared_background,
+    shared_objects,
     square,
 )
 
@@ -97,3 +98,72 @@ def test_each_frame_has_a_background_of_its_own():
     output = SaviOutput(*(torch.cat(parts) for parts in zip(*both, strict=True)))
     shared = shared_background(output, FRAME[..., :1].expand(2, -1, -1, -1))
     torch.testing.assert_close(shared.flatten(), torch.tensor([0.7, 0.3]))
+
+
+# --- objects that slots share ---------------------------------------------------------------------
+
+
+# Three pixels of ground, two of an object.
+GROUND = [[0.2, 0.2, 0.2, 0.2, 0.2]]
+OBJECT = [[0.9, 0.9, 0.9, 0.9, 0.9]]
+SHOWN = torch.tensor([[0.2, 0.2, 0.2, 0.9, 0.9]]).expand(1, 3, 1, 5)
+
+
+def test_what_is_shared_of_objects_is_what_smaller_slots_hold():
+    half = [[0.5, 0.5, 0.5, 0.5, 0.9]]
+    output = decoded(
+        [GROUND, OBJECT, OBJECT, half],
+        [
+            [[0.6, 0.6, 1.0, 0.0, 0.0]],
+            [[0.0, 0.0, 0.0, 0.4, 0.1]],
+            [[0.2, 0.0, 0.0, 0.6, 0.5]],
+            [[0.2, 0.4, 0.0, 0.0, 0.4]],
+        ],
+    )
+    shared = shared_objects(output, SHOWN)
+    # The third slot has 1.3 pixels, the fourth 1.0 and the second 0.5. What they hold of the ground
+    # is the other loss's.
+    torch.testing.assert_close(shared, torch.tensor([[[[0.0, 0.0, 0.0, 0.4, 0.5]]]]))
+    shared.sum().backward()
+    smaller, none = [0.0, 0.0, 0.0, 1.0, 1.0], [0.0] * 5
+    torch.testing.assert_close(
+        output.masks.grad[0, :, 0, 0],
+        torch.tensor([none, smaller, none, smaller]),
+        atol=1e-6,
+        rtol=0,
+    )
+    assert output.objects.grad is None  # no picture becomes less like the frame by it
+
+
+def test_a_larger_slot_that_does_not_make_an_object_leaves_it_to_smaller_ones():
+    output = decoded(
+        [GROUND, [[0.5] * 5], OBJECT],
+        [
+            [[0.5, 0.5, 0.5, 0.0, 0.0]],
+            [[0.5, 0.5, 0.5, 0.6, 0.6]],
+            [[0.0, 0.0, 0.0, 0.4, 0.4]],
+        ],
+    )
+    assert shared_objects(output, SHOWN).max() < 1e-6
+
+
+def test_which_slot_is_larger_is_seen_in_each_frame():
+    ground, ahead, behind = (
+        [[1.0, 1.0, 1.0, 0, 0]],
+        [[0.0, 0, 0, 0.7, 0.7]],
+        [[0.0, 0, 0, 0.3, 0.3]],
+    )
+    both = [
+        decoded([GROUND, OBJECT, OBJECT], [ground, *masks])
+        for masks in ([ahead, behind], [behind, ahead])
+    ]
+    output = SaviOutput(*(torch.cat(parts) for parts in zip(*both, strict=True)))
+    output.masks.retain_grad()
+    shared_objects(output, SHOWN.expand(2, -1, -1, -1)).sum().backward()
+    assert output.masks.grad.amax(dim=(2, 3, 4)).round().tolist() == [[0, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("num_slots", [1, 2])
+def test_without_two_slots_for_objects_none_is_shared(num_slots):
+    output = decoded([OBJECT] * num_slots, [[[1 / num_slots] * 5]] * num_slots)
+    assert shared_objects(output, SHOWN).tolist() == [[[[0.0] * 5]]]

@@ -36,7 +36,7 @@ from ocvp.models.checkpoint import read_checkpoint, weights_digest
 from ocvp.models.loading import load_savi
 from ocvp.models.savi import SaviOutput
 from ocvp.training.loop import LOG_EVERY_STEPS, train
-from ocvp.training.losses import shared_background
+from ocvp.training.losses import shared_background, shared_objects
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
@@ -487,9 +487,18 @@ def test_the_loss_of_a_savi_is_the_error_of_its_reconstruction(data):
         ({"num_steps": 8, "curriculum_epochs": 6}, 6),
     ],
 )
-def test_the_background_counts_after_a_third_of_the_steps(data, settings, first):
+@pytest.mark.parametrize(
+    ("weight", "name", "shared"),
+    [
+        ("background_weight", "background_mse", shared_background),
+        ("shared_objects_weight", "shared_objects_mse", shared_objects),
+    ],
+)
+def test_what_slots_share_counts_after_a_third_of_the_steps(
+    data, settings, first, weight, name, shared
+):
     """And always in the validation, whose losses are compared with each other."""
-    task = savi_task(data, curriculum_clip_length=1, background_weight=2.0, **settings)
+    task = savi_task(data, curriculum_clip_length=1, **{weight: 2.0}, **settings)
     batch = next(iter(task.read(task.plan(first))))
     assert all(task.losses(batch, epoch).keys() == {"loss"} for epoch in range(first))
     (early,) = task.read_validation([[Window(0, 0)]])
@@ -500,8 +509,10 @@ def test_the_background_counts_after_a_third_of_the_steps(data, settings, first)
         frames = fields["frames"].movedim(-1, -3) / 255.0
         output = task.module(frames, boxes=fields["boxes"][:, 0])
         flat = SaviOutput(*(part.flatten(0, 1) for part in output))
-        expected = shared_background(flat, frames.flatten(0, 1)).square().mean().detach()
-        torch.testing.assert_close(losses["background_mse"], expected)
+        expected = shared(flat, frames.flatten(0, 1)).square().mean().detach()
+        assert expected > 0
+        assert losses.keys() == {"loss", "frame_mse", name}
+        torch.testing.assert_close(losses[name], expected)
         error = (output.reconstruction.clamp(0, 1) - frames).square().mean().detach()
         torch.testing.assert_close(losses["frame_mse"], error)
         torch.testing.assert_close(losses["loss"].detach(), error + 2 * expected)
