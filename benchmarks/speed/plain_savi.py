@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 DEFAULTS = {"transition_heads": 4, "transition_mlp_dim": 256}
 """Arguments that a config does not have."""
-STRIDED = 3
-"""Convolutions of stride 2 where the encoder downsamples."""
 
 
 class Decoded(NamedTuple):
@@ -57,7 +55,7 @@ class PlainSavi(nn.Module):
             model["encoder_channels"],
             mlp_dim,
             model["kernel_size"],
-            model["downsample_encoder"],
+            model["downsampled_convolutions"] if model["downsample_encoder"] else 0,
         )
         self.initializer = copy.deepcopy(savi.initializer)
         self.corrector = PlainSlotAttention(mlp_dim, slot_dim, model["slot_mlp_dim"])
@@ -141,13 +139,13 @@ class PlainEncoder(nn.Module):
         channels: Sequence[int],
         mlp_dim: int,
         kernel_size: int,
-        downsample: bool,
+        num_downsampled: int,
     ) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList()
         size, before = list(resolution), 3
         for number, after in enumerate(channels):
-            stride = 2 if downsample and number < STRIDED else 1
+            stride = 2 if number < num_downsampled else 1
             self.convolutions.append(
                 nn.Conv2d(before, after, kernel_size, stride, padding=kernel_size // 2)
             )

@@ -22,7 +22,9 @@ class SaviModel(Section):
     kernel_size: Literal[3, 5, 7] = 5
     """Side of the convolutions' kernels in pixels."""
     downsample_encoder: bool = False
-    """Whether the encoder's first three convolutions have stride 2."""
+    """Whether the encoder's first convolutions have stride 2."""
+    downsampled_convolutions: Literal[1, 2, 3] = 3
+    """How many of them, where it downsamples; three in the published code."""
     decoder_channels: Channels = (64, 64, 64, 64)
     """Channels of the decoder's convolutions, in order."""
     decoder_resolution: tuple[Size, Size] = (8, 8)

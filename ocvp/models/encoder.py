@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from ocvp.models.position import SoftPositionEmbedding
 from ocvp.models.precision import full_precision
 
-NUM_STRIDED_LAYERS = 3  # layers of stride 2 where the encoder downsamples, as in the published code
-
 
 class Encoder(nn.Module):
     """Convolutions, a position embedding and an MLP on each position (Kipf et al. 2022, 3.1)."""
@@ -26,6 +24,7 @@ class Encoder(nn.Module):
         mlp_dim: int,
         kernel_size: int = 5,
         downsample: bool = False,
+        num_downsampled: int = 3,
     ) -> None:
         """Make the encoder.
 
@@ -34,14 +33,15 @@ class Encoder(nn.Module):
             channels: Output channels of the convolutions, first to last.
             mlp_dim: Hidden and output width of the MLP, the width of the features.
             kernel_size: Odd side of the kernels.
-            downsample: Give the first three convolutions a stride of 2.
+            downsample: Give the first convolutions a stride of 2.
+            num_downsampled: How many of them; the published code has three.
         """
         super().__init__()
         self.convolutions = nn.ModuleList()
         height, width = resolution
         previous = 3  # red, green, blue
         for index, current in enumerate(channels):
-            stride = 2 if downsample and index < NUM_STRIDED_LAYERS else 1
+            stride = 2 if downsample and index < num_downsampled else 1
             self.convolutions.append(
                 nn.Conv2d(previous, current, kernel_size, stride, padding=kernel_size // 2)
             )

@@ -26,11 +26,14 @@ SAME_FUNCTION = (
     "transition",
     "transition_heads",
     "downsample_encoder",
+    "downsampled_convolutions",
     "downsample_decoder",
     "num_heads",
     "residual",
 )
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
+SWITCHED = {"transition_heads": "transition", "downsampled_convolutions": "downsample_encoder"}
+"""Those of them that nothing reads where a switch is off, and the switch."""
 TARGETS = "decoder.targets."
 """Start of the names of weights that only targets beside the colours have (`ocvp.models.decoder`).
 """
@@ -258,7 +261,7 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
     for key in filter(wanted.__contains__, SAME_FUNCTION):  # those that this kind has
         if key in BOXES and wanted["initializer"] not in ("boxes", "centres"):
             continue  # nothing reads them
-        if key == "transition_heads" and not wanted["transition"]:
+        if key in SWITCHED and not wanted[SWITCHED[key]]:
             continue
         if wanted[key] != found[key]:
             raise ValueError(

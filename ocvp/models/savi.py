@@ -54,6 +54,7 @@ class SAVi(nn.Module):
         initializer: Initializer,
         kernel_size: int = 5,
         downsample_encoder: bool = False,
+        downsampled_convolutions: int = 3,
         downsample_decoder: bool = True,
         transition: bool = True,
         transition_heads: int = 4,
@@ -77,7 +78,8 @@ class SAVi(nn.Module):
             num_iterations: Slot attention iterations on every later frame.
             initializer: What the first frame's slots are made from.
             kernel_size: Odd side of the convolutions' kernels.
-            downsample_encoder: Give the first three encoder convolutions a stride of 2.
+            downsample_encoder: Give the first encoder convolutions a stride of 2.
+            downsampled_convolutions: How many of them.
             downsample_decoder: Double the decoder's map after each convolution but the last.
             transition: Predict the next frame's initial slots; False keeps the slots as they are.
             transition_heads: Attention heads of the transition.
@@ -138,6 +140,7 @@ class SAVi(nn.Module):
             mlp_dim=encoder_mlp_dim,
             kernel_size=kernel_size,
             downsample=downsample_encoder,
+            num_downsampled=downsampled_convolutions,
         )
         self.initializer: nn.Module = nn.Identity()  # random: the unit normal draw as it is
         if initializer == "learned_random":

@@ -7,16 +7,18 @@ from ocvp.models.encoder import Encoder
 
 
 @pytest.mark.parametrize(
-    ("resolution", "channels", "downsample", "expected"),
+    ("resolution", "channels", "downsampled", "expected"),
     [
-        ((16, 24), (4, 4), False, (16, 24)),
-        ((16, 24), (4, 4), True, (4, 6)),
-        ((64, 64), (4, 4, 4, 4), True, (8, 8)),
-        ((17, 9), (4, 4, 4), True, (3, 2)),
+        ((16, 24), (4, 4), {"downsample": False, "num_downsampled": 1}, (16, 24)),
+        ((16, 24), (4, 4), {"downsample": True}, (4, 6)),
+        ((16, 24), (4, 4), {"downsample": True, "num_downsampled": 1}, (8, 12)),
+        ((64, 64), (4, 4, 4, 4), {"downsample": True}, (8, 8)),
+        ((17, 9), (4, 4, 4), {"downsample": True}, (3, 2)),
+        ((17, 9), (4, 4, 4), {"downsample": True, "num_downsampled": 2}, (5, 3)),
     ],
 )
-def test_feature_size(resolution, channels, downsample, expected):
-    encoder = Encoder(resolution=resolution, channels=channels, mlp_dim=6, downsample=downsample)
+def test_feature_size(resolution, channels, downsampled, expected):
+    encoder = Encoder(resolution=resolution, channels=channels, mlp_dim=6, **downsampled)
     assert encoder.feature_size == expected
     features = encoder(torch.rand(2, 3, *resolution))
     assert features.shape == (2, expected[0] * expected[1], 6)

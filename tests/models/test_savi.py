@@ -122,6 +122,7 @@ def test_conditions_start_the_slots(frames, initializer, size):
     "changes",
     [
         {"downsample_encoder": True},
+        {"downsample_encoder": True, "downsampled_convolutions": 1},
         {"downsample_decoder": False, "decoder_resolution": (16, 16)},
         {"kernel_size": 3, "transition": False},
         {"initializer": "random", "decoder_channels": (4,), "decoder_resolution": (16, 16)},
