@@ -55,7 +55,9 @@ def test_savi_is_that_of_the_shipped_recipe():
     path = Path(__file__).parents[2] / "config" / "tabletop_unconditional.yaml"
     shipped = read_config(yaml.safe_load(path.read_text(encoding="utf-8")))
     (entry,) = shipped.savi.values()
-    assert savi().model == entry.model
+    # Films may show things of three pixels: their features are as fine as the frames.
+    coarse = {"downsample_encoder": True, "downsampled_convolutions": 1}
+    assert entry.model == savi().model.model_copy(update=coarse)
     own = {"num_steps", "curriculum_epochs", "num_threads", "warmup_steps"}
     # Films of plain grounds were trained with these, the embedded data set with those.
     films = {

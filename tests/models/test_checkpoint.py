@@ -374,6 +374,15 @@ def test_without_a_transition_its_heads_may_differ(tmp_path):
     assert start_from(module, path, "savi", arguments) == weights_digest(module.state_dict())
 
 
+def test_how_many_convolutions_downsample_counts_where_they_do(savi, tmp_path):
+    module, arguments = make_savi(1, downsampled_convolutions=1)
+    assert start_from(module, savi, "savi", arguments) == weights_digest(module.state_dict())
+    path = write_savi(tmp_path / "coarse.pt", downsample_encoder=True, downsampled_convolutions=2)
+    module, arguments = make_savi(1, downsample_encoder=True, downsampled_convolutions=1)
+    with pytest.raises(ValueError, match=r"model\.downsampled_convolutions is 1, but .* with 2; g"):
+        start_from(module, path, "savi", arguments)
+
+
 @pytest.mark.parametrize("stored", [[], ["flow", "depth"]], ids=["without", "with"])
 @pytest.mark.parametrize("wanted", [[], ["depth", "difference"]], ids=["without", "with"])
 def test_a_start_may_have_other_targets(tmp_path, stored, wanted):
