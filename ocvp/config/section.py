@@ -118,6 +118,11 @@ def _explain(fault: Any, model: type[BaseModel], value: Any) -> str:
                 f"{'.'.join(keys[:-1])}: a name consists of lower-case letters, digits and "
                 "underscores, with a letter first"
             )
+        case "invalid_key":
+            return (
+                f"{'.'.join(keys[:-1]) or 'the top level'} is given the key {found}, which is no "
+                "text; in YAML, put it into quotes"
+            )
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{key} is {found}: a mapping of keys to values is needed"
     # --- all others, in the words of pydantic or of our validators

@@ -47,6 +47,15 @@ def message_of(config: dict[str, Any]) -> str:
     return str(raised.value)
 
 
+@pytest.mark.parametrize("key", [32, True, None])
+def test_a_key_that_is_no_text_is_refused(key):
+    config = tiny() | {key: 1}
+    config["predictors"]["lstm"][key] = 1
+    text = message_of(config)
+    for where in ("the top level", "predictors.lstm"):
+        assert f"{where} is given the key {key}, which is no text; in YAML, put it" in text
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_shipped_configs_are_valid_and_complete(path):
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
