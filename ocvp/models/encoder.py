@@ -23,8 +23,7 @@ class Encoder(nn.Module):
         channels: Sequence[int],
         mlp_dim: int,
         kernel_size: int = 5,
-        downsample: bool = False,
-        num_downsampled: int = 3,
+        num_downsampled: int = 0,
     ) -> None:
         """Make the encoder.
 
@@ -33,15 +32,14 @@ class Encoder(nn.Module):
             channels: Output channels of the convolutions, first to last.
             mlp_dim: Hidden and output width of the MLP, the width of the features.
             kernel_size: Odd side of the kernels.
-            downsample: Give the first convolutions a stride of 2.
-            num_downsampled: How many of them; the published code has three.
+            num_downsampled: Number of convolutions, from the first on, with a stride of 2.
         """
         super().__init__()
         self.convolutions = nn.ModuleList()
         height, width = resolution
         previous = 3  # red, green, blue
         for index, current in enumerate(channels):
-            stride = 2 if downsample and index < num_downsampled else 1
+            stride = 2 if index < num_downsampled else 1
             self.convolutions.append(
                 nn.Conv2d(previous, current, kernel_size, stride, padding=kernel_size // 2)
             )

@@ -139,8 +139,7 @@ class SAVi(nn.Module):
             channels=encoder_channels,
             mlp_dim=encoder_mlp_dim,
             kernel_size=kernel_size,
-            downsample=downsample_encoder,
-            num_downsampled=downsampled_convolutions,
+            num_downsampled=downsampled_convolutions if downsample_encoder else 0,
         )
         self.initializer: nn.Module = nn.Identity()  # random: the unit normal draw as it is
         if initializer == "learned_random":

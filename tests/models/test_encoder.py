@@ -9,16 +9,18 @@ from ocvp.models.encoder import Encoder
 @pytest.mark.parametrize(
     ("resolution", "channels", "downsampled", "expected"),
     [
-        ((16, 24), (4, 4), {"downsample": False, "num_downsampled": 1}, (16, 24)),
-        ((16, 24), (4, 4), {"downsample": True}, (4, 6)),
-        ((16, 24), (4, 4), {"downsample": True, "num_downsampled": 1}, (8, 12)),
-        ((64, 64), (4, 4, 4, 4), {"downsample": True}, (8, 8)),
-        ((17, 9), (4, 4, 4), {"downsample": True}, (3, 2)),
-        ((17, 9), (4, 4, 4), {"downsample": True, "num_downsampled": 2}, (5, 3)),
+        ((16, 24), (4, 4), 0, (16, 24)),
+        ((16, 24), (4, 4), 3, (4, 6)),
+        ((16, 24), (4, 4), 1, (8, 12)),
+        ((64, 64), (4, 4, 4, 4), 3, (8, 8)),
+        ((17, 9), (4, 4, 4), 3, (3, 2)),
+        ((17, 9), (4, 4, 4), 2, (5, 3)),
     ],
 )
 def test_feature_size(resolution, channels, downsampled, expected):
-    encoder = Encoder(resolution=resolution, channels=channels, mlp_dim=6, **downsampled)
+    encoder = Encoder(
+        resolution=resolution, channels=channels, mlp_dim=6, num_downsampled=downsampled
+    )
     assert encoder.feature_size == expected
     features = encoder(torch.rand(2, 3, *resolution))
     assert features.shape == (2, expected[0] * expected[1], 6)
