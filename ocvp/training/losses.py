@@ -49,7 +49,22 @@ def savi_squares(
     return {name: square(found[name][: len(true)], true) for name, true in truths.items()}
 
 
-def shared_background(output: SaviOutput, frames: Tensor) -> Tensor:
+def made_by_slots(output: SaviOutput, frames: Tensor) -> Tensor:
+    """How well each slot's picture, before masking, is the frame.
+
+    Args:
+        output: What slots (F, N, D) decode to.
+        frames: Shape (F, 3, H, W), values in [0, 1].
+
+    Returns:
+        exp(-error / `PICTURE_TOLERANCE`), shape (F, N, H, W), through which no gradients flow.
+    """
+    pictures = output.objects.detach()  # (F, N, 3, H, W)
+    errors = (pictures - frames.unsqueeze(1)).square().mean(dim=2)  # (F, N, H, W)
+    return torch.exp(-errors / PICTURE_TOLERANCE)
+
+
+def shared_background(output: SaviOutput, made: Tensor) -> Tensor:
     """Share of the background that is not its slot's.
 
     A plain background can be made by every slot alike, and nothing in the error of the colours says
@@ -60,19 +75,17 @@ def shared_background(output: SaviOutput, frames: Tensor) -> Tensor:
 
     Args:
         output: What slots (F, N, D) decode to.
-        frames: Shape (F, 3, H, W), values in [0, 1].
+        made: How well each slot's picture is the frame (`made_by_slots`), (F, N, H, W).
 
     Returns:
-        exp(-error / `PICTURE_TOLERANCE`) of that slot's picture, through which no gradients
-        flow, times the other slots' masks: shape (F, 1, H, W), values in [0, 1].
+        How well that slot's is, times the other slots' masks: shape (F, 1, H, W), in [0, 1].
     """
-    made = _made_by_slots(output, frames)
     slot = _background_slot(made)
     every = torch.arange(len(slot), device=slot.device)
     return made[every, slot, None] * (1 - output.masks[every, slot])
 
 
-def shared_objects(output: SaviOutput, frames: Tensor) -> Tensor:
+def shared_objects(output: SaviOutput, made: Tensor) -> Tensor:
     """Share of the objects that slots hold beside larger slots that make the same.
 
     Where there are more slots than objects, two of them may hold one object, half each: its colours
@@ -82,26 +95,19 @@ def shared_objects(output: SaviOutput, frames: Tensor) -> Tensor:
 
     Args:
         output: What slots (F, N, D) decode to.
-        frames: Shape (F, 3, H, W), values in [0, 1].
+        made: How well each slot's picture is the frame (`made_by_slots`), (F, N, H, W).
 
     Returns:
-        Sum over slots of each one's mask times the most that a larger slot makes of the pixel, as
-        there and without gradients: shape (F, 1, H, W), values in [0, 1].
+        Sum over slots of each one's mask times the best that a larger slot makes of the pixel:
+        shape (F, 1, H, W), values in [0, 1].
     """
-    made, masks = _made_by_slots(output, frames), output.masks.squeeze(2)  # (F, N, H, W)
+    masks = output.masks.squeeze(2)  # (F, N, H, W)
     areas = masks.detach().mean(dim=(2, 3))  # (F, N)
     areas.scatter_(1, _background_slot(made).unsqueeze(1), 2.0)  # above all others: it goes first
     order = areas.argsort(dim=1, descending=True)[..., None, None].expand_as(masks)
     made, masks = made.gather(1, order), masks.gather(1, order)
     by_larger = made[:, 1:-1].cummax(dim=1).values  # (F, N - 2, H, W)
     return (by_larger * masks[:, 2:]).sum(dim=1, keepdim=True)
-
-
-def _made_by_slots(output: SaviOutput, frames: Tensor) -> Tensor:
-    """Return how much each slot's picture is the frame, (F, N, H, W) in [0, 1], no gradients."""
-    pictures = output.objects.detach()  # (F, N, 3, H, W)
-    errors = (pictures - frames.unsqueeze(1)).square().mean(dim=2)  # (F, N, H, W)
-    return torch.exp(-errors / PICTURE_TOLERANCE)
 
 
 def _background_slot(made: Tensor) -> Tensor:

@@ -19,7 +19,12 @@ from ocvp.config.savi import SaviTraining
 from ocvp.config.tree import Runtime
 from ocvp.models.savi import SAVi
 from ocvp.training.decoding import mean_squares
-from ocvp.training.losses import savi_squares, shared_background, shared_objects
+from ocvp.training.losses import (
+    made_by_slots,
+    savi_squares,
+    shared_background,
+    shared_objects,
+)
 from ocvp.training.targets import make_targets, target_fields
 from ocvp.training.task import Task
 
@@ -176,7 +181,7 @@ class SaviTask(Task):
     def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""
         output, predicted = self.module.decode_with_targets(slots)
-        for name, shared in SHARED.items():
-            if name in truths:
-                predicted[name] = shared(output, truths["frames"])
+        if names := [name for name in SHARED if name in truths]:
+            made = made_by_slots(output, truths["frames"])
+            predicted |= {name: SHARED[name](output, made) for name in names}
         return savi_squares(output.reconstruction, predicted, truths)

@@ -8,6 +8,7 @@ import torch
 from ocvp.models.savi import SaviOutput
 from ocvp.training.losses import (
     PICTURE_TOLERANCE,
+    made_by_slots,
     predictor_loss,
     savi_loss,
     shared_background,
@@ -64,7 +65,7 @@ MASKS = [[[0.25, 0.0, 1.0, 0.9]], [[0.75, 1.0, 0.0, 0.1]]]
 
 def test_what_is_shared_of_the_background_is_what_its_slot_does_not_hold():
     output = decoded(PICTURES, MASKS)
-    shared = shared_background(output, FRAME)
+    shared = shared_background(output, made_by_slots(output, FRAME))
     # The object's pixel is not made by the background's slot: nothing is asked for there.
     torch.testing.assert_close(shared, torch.tensor([[[[0.25, 0.0, 1.0, 0.0]]]]))
     shared.sum().backward()
@@ -80,14 +81,14 @@ def test_what_is_shared_of_the_background_is_what_its_slot_does_not_hold():
 def test_a_picture_that_is_less_like_the_frame_asks_for_less():
     off = math.sqrt(PICTURE_TOLERANCE)  # of each colour
     output = decoded([[[0.9]], [[0.2 + off]]], [[[0.5]], [[0.5]]])
-    shared = shared_background(output, FRAME[..., :1])
+    shared = shared_background(output, made_by_slots(output, FRAME[..., :1]))
     assert shared.item() == pytest.approx(0.5 / math.e, rel=1e-4)
 
 
 def test_without_a_background_nothing_is_asked_for():
     noise = torch.rand(3, 5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     output = SaviOutput(torch.zeros(3, 5, 4), noise[:, 0], noise, torch.full((3, 5, 1, 8, 8), 0.2))
-    assert shared_background(output, noise.mean(dim=1)).mean() < 0.02
+    assert shared_background(output, made_by_slots(output, noise.mean(dim=1))).mean() < 0.02
 
 
 def test_each_frame_has_a_background_of_its_own():
@@ -96,7 +97,7 @@ def test_each_frame_has_a_background_of_its_own():
         decoded([[[0.9]], [[0.2]]], [[[0.3]], [[0.7]]]),
     ]
     output = SaviOutput(*(torch.cat(parts) for parts in zip(*both, strict=True)))
-    shared = shared_background(output, FRAME[..., :1].expand(2, -1, -1, -1))
+    shared = shared_background(output, made_by_slots(output, FRAME[..., :1].expand(2, -1, -1, -1)))
     torch.testing.assert_close(shared.flatten(), torch.tensor([0.7, 0.3]))
 
 
@@ -120,7 +121,7 @@ def test_what_is_shared_of_objects_is_what_smaller_slots_hold():
             [[0.2, 0.4, 0.0, 0.0, 0.4]],
         ],
     )
-    shared = shared_objects(output, SHOWN)
+    shared = shared_objects(output, made_by_slots(output, SHOWN))
     # The third slot has 1.3 pixels, the fourth 1.0 and the second 0.5. What they hold of the ground
     # is the other loss's.
     torch.testing.assert_close(shared, torch.tensor([[[[0.0, 0.0, 0.0, 0.4, 0.5]]]]))
@@ -144,7 +145,7 @@ def test_a_larger_slot_that_does_not_make_an_object_leaves_it_to_smaller_ones():
             [[0.0, 0.0, 0.0, 0.4, 0.4]],
         ],
     )
-    assert shared_objects(output, SHOWN).max() < 1e-6
+    assert shared_objects(output, made_by_slots(output, SHOWN)).max() < 1e-6
 
 
 def test_which_slot_is_larger_is_seen_in_each_frame():
@@ -159,11 +160,11 @@ def test_which_slot_is_larger_is_seen_in_each_frame():
     ]
     output = SaviOutput(*(torch.cat(parts) for parts in zip(*both, strict=True)))
     output.masks.retain_grad()
-    shared_objects(output, SHOWN.expand(2, -1, -1, -1)).sum().backward()
+    shared_objects(output, made_by_slots(output, SHOWN.expand(2, -1, -1, -1))).sum().backward()
     assert output.masks.grad.amax(dim=(2, 3, 4)).round().tolist() == [[0, 0, 1], [0, 1, 0]]
 
 
 @pytest.mark.parametrize("num_slots", [1, 2])
 def test_without_two_slots_for_objects_none_is_shared(num_slots):
     output = decoded([OBJECT] * num_slots, [[[1 / num_slots] * 5]] * num_slots)
-    assert shared_objects(output, SHOWN).tolist() == [[[[0.0] * 5]]]
+    assert shared_objects(output, made_by_slots(output, SHOWN)).tolist() == [[[[0.0] * 5]]]

@@ -36,7 +36,7 @@ from ocvp.models.checkpoint import read_checkpoint, weights_digest
 from ocvp.models.loading import load_savi
 from ocvp.models.savi import SaviOutput
 from ocvp.training.loop import LOG_EVERY_STEPS, train
-from ocvp.training.losses import shared_background, shared_objects
+from ocvp.training.losses import made_by_slots, shared_background, shared_objects
 from ocvp.training.predictor_task import PredictorTask
 from ocvp.training.resume import ResumeFolder
 from ocvp.training.savi_task import SaviTask
@@ -511,7 +511,8 @@ def test_what_slots_share_counts_after_a_share_of_the_steps(
         frames = fields["frames"].movedim(-1, -3) / 255.0
         output = task.module(frames, boxes=fields["boxes"][:, 0])
         flat = SaviOutput(*(part.flatten(0, 1) for part in output))
-        expected = shared(flat, frames.flatten(0, 1)).square().mean().detach()
+        made = made_by_slots(flat, frames.flatten(0, 1))
+        expected = shared(flat, made).square().mean().detach()
         assert expected > 0
         assert losses.keys() == {"loss", "frame_mse", name}
         torch.testing.assert_close(losses[name], expected)
