@@ -222,6 +222,25 @@ def test_rules_leave_retries_and_the_cluster_to_the_profiles() -> None:
         assert "slurm" not in block, name
 
 
+def test_predictors_go_before_what_else_follows_savi() -> None:
+    prior = {name for name, block in rule_blocks().items() if "\n    priority: 1 " in block}
+    assert prior == {"encode_slots", "fit_predictor"}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "tabletop_unconditional.yaml"])
+def test_scoring_jobs_of_the_demos_run_side_by_side(tmp_path: Path, name: str) -> None:
+    run = run_snakemake(
+        *("all", "probe_slots", "--dry-run", "--cores", "2"),
+        *("--configfile", PROJECT / "config" / name),
+        folder=tmp_path,
+        read=PROJECT,
+    )
+    assert run.status == 0, run.text
+    # one thread is what Snakemake does not print
+    rules = re.findall(r"^rule (\w+):\n(?:    .*\n)*?    threads: 2\n", run.text, re.MULTILINE)
+    assert set(rules) == {"fit_savi"}
+
+
 def test_parts_of_slots_are_joined_without_a_gpu(tmp_path: Path) -> None:
     gpus = "{encode_chunk: {gpu: 1}, encode_slots: {gpu: 1}}"
     run = run_snakemake(

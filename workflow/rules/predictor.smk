@@ -32,6 +32,7 @@ rule fit_predictor:
         "logs/results/{dataset}/{savi}/seed{seed}/{predictor}/predictor.pt/fit_predictor.tsv"
     wildcard_constraints:
         predictor=names_of(CONFIG.predictors, is_pretrained=False),
+    priority: 1  # predictors are most of what follows SAVi, and nothing waits for figures
     conda:
         "../../envs/ocvp.yaml"
     threads: functools.partial(JOBS.training_threads, "fit_predictor")

@@ -61,6 +61,7 @@ rule encode_slots:
         "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.log",
     benchmark:
         "logs/results/{dataset}/{savi}/seed{seed}/slots/{split}.h5/encode_slots.tsv"
+    priority: 1  # predictors are most of what follows SAVi, and nothing waits for figures
     conda:
         "../../envs/ocvp.yaml"
     threads: resource_of("encode_slots", "threads")
