@@ -36,11 +36,19 @@ class PlainSavi(nn.Module):
         savi: The SAVi whose weights it takes. The first slots are made by a copy of its
             initializer, which takes next to no time.
         model: The arguments that made it.
+
+    Raises:
+        ValueError: If it prunes slots, which is not done here.
     """
 
     def __init__(self, savi: Any, model: Mapping[str, Any]) -> None:
         super().__init__()
         model = DEFAULTS | dict(model)
+        if model.get("prune_threshold") is not None:
+            raise ValueError(
+                f"model.prune_threshold is {model['prune_threshold']}; no slots are pruned in the "
+                "plain formulation, and times of different work cannot be compared: set it to null"
+            )
         self.resolution, self.num_slots, self.slot_dim = (
             savi.resolution,
             savi.num_slots,

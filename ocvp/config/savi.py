@@ -44,6 +44,9 @@ class SaviModel(Section):
     )
     """How the first frame's slots start: at random, from a learned vector each, or from the
     objects' centres or boxes."""
+    prune_threshold: float | None = Field(default=None, gt=0)
+    """Share by which the error of the first frame has to rise without a slot, else the slot is left
+    empty for the whole video (docs/training.md); null: all slots stay."""
     box_format: Literal["yxyx_fraction", "published_pixels"] = "yxyx_fraction"
     """Convention of boxes and centres that the network sees; the second is for imported models."""
     absent: Literal["learned", "published"] = "learned"

@@ -34,9 +34,9 @@ SAME_FUNCTION = (
 """Arguments of SAVi and of predictors that change what weights of the same shapes compute."""
 SWITCHED = {"transition_heads": "transition", "downsampled_convolutions": "downsample_encoder"}
 """Those of them that nothing reads where a switch is off, and the switch."""
-TARGETS = "decoder.targets."
-"""Start of the names of weights that only targets beside the colours have (`ocvp.models.decoder`).
-"""
+OPTIONAL = ("decoder.targets.", "empty_slot")
+"""Starts of the names of weights that only some SAVis have: with targets beside the colours
+(`ocvp.models.decoder`), or with slots to spare (`ocvp.models.pruning`)."""
 SPARE_VALUES = 10_000_000
 """How many more values than twice those of its file a module may get before it is given up."""
 TRAINED = ("seed", "step", "examples", "training_seconds")
@@ -93,23 +93,19 @@ class Opened:
         self.fill(module)
         return module.to(device).eval()
 
-    def fill(self, module: nn.Module, optional: str | None = None) -> None:
+    def fill(self, module: nn.Module, optional: tuple[str, ...] = ()) -> None:
         """Load its weights into a module, naming the first that does not fit.
 
         Args:
             module: The module.
-            optional: Start of the names of weights that either may lack: what the module has alone
-                stays as it is, what the file has alone is left out. None: none may.
+            optional: Starts of the names of weights that either may lack: what the module has
+                alone stays as it is, what the file has alone is left out.
 
         Raises:
             ValueError: If a parameter is missing, unknown, or of another shape.
         """
         own, weights = module.state_dict(), self.content["weights"]
-        lacking = {
-            name
-            for name in own.keys() ^ weights.keys()
-            if optional is not None and name.startswith(optional)
-        }
+        lacking = {name for name in own.keys() ^ weights.keys() if name.startswith(optional)}
         expected, found = (
             {name: tuple(tensor.shape) for name, tensor in some.items() if name not in lacking}
             for some in (own, weights)
@@ -236,7 +232,7 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
     Shapes alone do not tell: weights of four attention heads fit two. Arguments that change what
     the same weights compute must be those that they were trained with; numbers of slots, frames
     and iterations, the resolution and dropout may differ, and what a SAVi predicts beside the
-    colours: the weights for what the checkpoint's does not are the module's own.
+    colours and whether it prunes slots: weights that the checkpoint lacks are the module's own.
 
     Args:
         module: The module, of the architecture that is to be trained.
@@ -268,5 +264,5 @@ def start_from(module: nn.Module, path: str | Path, kind: str, arguments: Mappin
                 f"model.{key} is {wanted[key]!r}, but the weights of {path} were trained with "
                 f"{found[key]!r}; give the same"
             )
-    start.fill(module, optional=TARGETS)
+    start.fill(module, optional=OPTIONAL)
     return start.digest

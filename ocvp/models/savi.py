@@ -14,6 +14,7 @@ from ocvp.models.decoder import TARGET_CHANNELS, Decoder
 from ocvp.models.encoder import Encoder
 from ocvp.models.initializers import CoordinateSlots, LearnedRandomSlots, LearnedSlots
 from ocvp.models.precision import at_least_float32
+from ocvp.models.pruning import SETTLING_FRAMES, slots_to_spare
 from ocvp.models.slot_attention import SlotAttention
 from ocvp.models.transition import Transition
 
@@ -52,6 +53,7 @@ class SAVi(nn.Module):
         num_iterations_first: int,
         num_iterations: int,
         initializer: Initializer,
+        prune_threshold: float | None = None,
         kernel_size: int = 5,
         downsample_encoder: bool = False,
         downsampled_convolutions: int = 3,
@@ -77,6 +79,9 @@ class SAVi(nn.Module):
             num_iterations_first: Slot attention iterations on the first frame.
             num_iterations: Slot attention iterations on every later frame.
             initializer: What the first frame's slots are made from.
+            prune_threshold: Share by which the error of the first frame has to rise without a
+                slot; where it does not, the slot is `empty_slot` for the whole video, in
+                evaluation mode. None: all slots stay.
             kernel_size: Odd side of the convolutions' kernels.
             downsample_encoder: Give the first encoder convolutions a stride of 2.
             downsampled_convolutions: How many of them.
@@ -112,6 +117,8 @@ class SAVi(nn.Module):
                 f"slot_dim is {slot_dim}; it must be a multiple of the transition's "
                 f"{transition_heads} heads"
             )
+        if prune_threshold is not None and prune_threshold <= 0:
+            raise ValueError(f"prune_threshold is {prune_threshold}; it must be above 0")
         if not set(targets) <= TARGET_CHANNELS.keys() or len(set(targets)) < len(targets):
             raise ValueError(
                 f"targets are {list(targets)}; allowed are {', '.join(TARGET_CHANNELS)}, each once"
@@ -131,6 +138,7 @@ class SAVi(nn.Module):
         self.num_iterations_first = num_iterations_first
         self.num_iterations = num_iterations
         self.initializer_kind = initializer
+        self.prune_threshold = prune_threshold
         self.box_format = box_format
         self.targets = tuple(targets)
         # --- modules, in the order in which they are applied
@@ -157,6 +165,9 @@ class SAVi(nn.Module):
         self.corrector = SlotAttention(
             input_dim=encoder_mlp_dim, slot_dim=slot_dim, mlp_dim=slot_mlp_dim
         )
+        if prune_threshold is not None:
+            self.empty_slot = nn.Parameter(torch.zeros(slot_dim))
+            """Learns to have no mask (`ocvp.training.savi_task`)."""
         self.transition: nn.Module = nn.Identity()
         if transition:
             self.transition = Transition(
@@ -236,11 +247,20 @@ class SAVi(nn.Module):
         # once, not in each iteration
         features = self.corrector.norm_inputs(at_least_float32(features))
         corrected: list[Tensor] = []
+        empty = None  # (B, N), which slots are to spare
         for inputs in features.unflatten(0, (frames.shape[1], -1)).unbind(0):  # (B, P, F) each
             if corrected:  # nothing moves before the first frame
                 slots = self.transition(slots)  # (B, N, D), as after the correction
             num_iterations = self.num_iterations if corrected else self.num_iterations_first
-            slots = self.corrector(inputs, slots, num_iterations)  # (B, N, D)
+            slots = self.corrector(inputs, slots, num_iterations, empty)  # (B, N, D)
+            if self.prune_threshold is not None and not corrected and not self.training:
+                for _ in range(SETTLING_FRAMES):  # as if the video stood still
+                    slots = self.corrector(inputs, self.transition(slots), self.num_iterations)
+                with torch.no_grad():
+                    _, _, objects, masks = self.decode(slots)
+                    empty = slots_to_spare(frames[:, 0], objects, masks, self.prune_threshold)
+            if empty is not None:
+                slots = torch.where(empty.unsqueeze(-1), self.empty_slot, slots)
             corrected.append(slots)
         return torch.stack(corrected, dim=1)  # (B, T, N, D)
 

@@ -46,12 +46,13 @@ class SlotAttention(nn.Module):
             nn.Linear(slot_dim, mlp_dim), nn.ReLU(inplace=True), nn.Linear(mlp_dim, slot_dim)
         )
 
-    def attention(self, inputs: Tensor, slots: Tensor) -> Tensor:
+    def attention(self, inputs: Tensor, slots: Tensor, empty: Tensor | None = None) -> Tensor:
         """Share each position among the slots.
 
         Args:
             inputs: Normalised features, shape (B, P, F).
             slots: Slots before their own normalisation, shape (B, N, D).
+            empty: Which slots get nothing, bool, shape (B, N), not all of a video; None: none.
 
         Returns:
             Attention, shape (B, N, P), summing to one over the slots.
@@ -61,30 +62,37 @@ class SlotAttention(nn.Module):
         logits = torch.baddbmm(  # (B, N, P)
             bias.unsqueeze(-1), queries @ self.key.weight, inputs.transpose(1, 2)
         )
+        if empty is not None:
+            logits = logits.masked_fill(empty.unsqueeze(-1), -torch.inf)
         return logits.softmax(dim=1)  # (B, N, P), over slots: they compete
 
-    def forward(self, inputs: Tensor, slots: Tensor, num_iterations: int) -> Tensor:
+    def forward(
+        self, inputs: Tensor, slots: Tensor, num_iterations: int, empty: Tensor | None = None
+    ) -> Tensor:
         """Correct slots with the features of one frame.
 
         Args:
             inputs: Features normalised by `norm_inputs`, shape (B, P, F).
             slots: Slots to start from, shape (B, N, D).
             num_iterations: Rounds of attention, at least 1.
+            empty: Which slots get nothing (see `attention`); what becomes of them means nothing.
 
         Returns:
             Corrected slots, shape (B, N, D).
         """
         with full_precision(slots.device):
             if not self.last_gradient_only:
-                return self._iterate(inputs, slots, num_iterations)
+                return self._iterate(inputs, slots, num_iterations, empty)
             with torch.no_grad():
-                found = self._iterate(inputs, slots, num_iterations - 1)
+                found = self._iterate(inputs, slots, num_iterations - 1, empty)
             # found, with the gradient of slots
-            return self._iterate(inputs, found.detach() + (slots - slots.detach()), 1)
+            return self._iterate(inputs, found.detach() + (slots - slots.detach()), 1, empty)
 
-    def _iterate(self, inputs: Tensor, slots: Tensor, num_iterations: int) -> Tensor:
+    def _iterate(
+        self, inputs: Tensor, slots: Tensor, num_iterations: int, empty: Tensor | None
+    ) -> Tensor:
         for _ in range(num_iterations):
-            weights = self.attention(inputs, slots) + ATTENTION_EPS  # (B, N, P)
+            weights = self.attention(inputs, slots, empty) + ATTENTION_EPS  # (B, N, P)
             means = (weights @ inputs) / weights.sum(dim=-1, keepdim=True)  # (B, N, F)
             # the state that the GRU carries is the slots before normalisation
             corrected = self.gru(self.value(means).flatten(0, 1), slots.flatten(0, 1))

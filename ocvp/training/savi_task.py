@@ -32,6 +32,8 @@ DOUBTED_VIDEOS = 16
 """Of the validation, whose masks are looked at."""
 SHARED = {"background": shared_background, "shared_objects": shared_objects}
 """What slots share, and should not, by the names of the losses."""
+EMPTY_WEIGHT = 0.01
+"""Of the loss of the empty slot, so small that other weights hardly move by it."""
 
 
 class SaviTask(Task):
@@ -166,17 +168,29 @@ class SaviTask(Task):
             none = torch.zeros_like(inputs["frames"][:, :, :1])
             truths |= dict.fromkeys(self._shared, none)
         # Time first: the frames without a target, which end each clip, come last.
+        slots = self._encode(**inputs)  # (B, T, N, D)
         loss, means = mean_squares(
             self._decoded_squares,
-            self._encode(**inputs).transpose(0, 1).flatten(0, 1),  # (T * B, N, D)
+            slots.transpose(0, 1).flatten(0, 1),  # (T * B, N, D)
             {name: true.transpose(0, 1).flatten(0, 1) for name, true in truths.items()},
             self._weights,
             list(self.module.decoder.parameters()),
         )
+        if self.module.prune_threshold is not None:
+            empty = self._share_of_empty(slots[0, 0].detach())
+            loss, means["empty"] = loss + EMPTY_WEIGHT * empty, empty.detach()
         if len(means) == 1:
             return {"loss": loss}
         names = {"frames": "frame_mse"}
         return {"loss": loss} | {names.get(k, f"{k}_mse"): mean for k, mean in means.items()}
+
+    def _share_of_empty(self, slots: Tensor) -> Tensor:
+        """Return the mean square of what an empty slot beside slots (N, D) gets of a frame.
+
+        Of one frame: it is the same slot in all of them.
+        """
+        beside = torch.cat([slots, self.module.empty_slot.unsqueeze(0)])  # (N + 1, D)
+        return self.module.decode(beside).masks[-1].square().mean()
 
     def _squares(self, slots: Tensor, truths: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Decode slots (F, N, D), and sum up their squared errors; a part that is compiled."""

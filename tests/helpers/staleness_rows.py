@@ -204,6 +204,7 @@ KEYS: dict[str, Edit] = {
     "SaviModel.kernel_size": savi("model.kernel_size", 3),
     "SaviModel.downsample_encoder": savi("model.downsample_encoder", True),
     "SaviModel.downsampled_convolutions": savi("model.downsampled_convolutions", 1),
+    "SaviModel.prune_threshold": savi("model.prune_threshold", 0.5),
     "SaviModel.decoder_channels": savi("model.decoder_channels", [8, 4]),
     "SaviModel.decoder_resolution": savi("model.decoder_resolution", [16, 16], also=UNDOUBLED),
     "SaviModel.downsample_decoder": savi("model.downsample_decoder", False, also=UNDOUBLED),

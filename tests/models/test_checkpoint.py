@@ -396,6 +396,18 @@ def test_a_start_may_have_other_targets(tmp_path, stored, wanted):
     assert len(module.state_dict()) == len(fresh)
 
 
+@pytest.mark.parametrize("stored", [None, 0.1])
+@pytest.mark.parametrize("wanted", [None, 0.2])
+def test_a_start_may_prune_slots_or_not(tmp_path, stored, wanted):
+    path = write_savi(tmp_path / "savi.pt", prune_threshold=stored)
+    module, arguments = make_savi(1, prune_threshold=wanted)
+    assert start_from(module, path, "savi", arguments)
+    before = load_savi(path).state_dict()
+    assert ("empty_slot" in before) == (stored is not None)
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before.get(name, torch.zeros(tensor.shape))), name
+
+
 def test_weights_of_a_target_must_fit_too(tmp_path):
     path = write_savi(tmp_path / "savi.pt", targets=["depth"])
     content = read_checkpoint(path)

@@ -70,7 +70,8 @@ class AddingCorrector(torch.nn.Module):
     def norm_inputs(self, inputs):
         return inputs
 
-    def forward(self, inputs, slots, num_iterations):
+    def forward(self, inputs, slots, num_iterations, empty):
+        assert empty is None
         return slots + num_iterations * inputs.mean(dim=(1, 2))[:, None, None]
 
 
@@ -89,6 +90,49 @@ def test_the_transition_stands_between_frames(frames):
     slots = savi.encode(frames)
     onward = savi.encode(frames[:, 2:], initial_slots=savi.transition(slots[:, 1]))
     torch.testing.assert_close(onward, slots[:, 2:])
+
+
+def test_a_slot_to_spare_is_empty_all_along(frames, monkeypatch):
+    """From what is found when the first frame stands still; each video has its own."""
+    savi = make(prune_threshold=0.1).eval()
+    torch.nn.init.normal_(savi.empty_slot)
+    start = torch.randn(2, 3, 8)
+    # --- the first video by hand: the others compete without it
+    features = savi.corrector.norm_inputs(savi.encoder(frames[0])).unsqueeze(1)  # (T, 1, P, F)
+    settled = savi.corrector(features[0], start[:1], 2)
+    for _ in range(8):
+        settled = savi.corrector(features[0], savi.transition(settled), 1)
+    rest, empty = [0, 2], savi.empty_slot.expand(1, 1, -1)
+    expected = [settled[:, rest]]
+    for inputs in features[1:]:
+        one, other = expected[-1].split(1, dim=1)
+        moved = savi.transition(torch.cat([one, empty, other], dim=1))
+        expected.append(savi.corrector(inputs, moved[:, rest], 1))
+
+    def to_spare(first, objects, masks, threshold):
+        decoded = savi.decode(settled)
+        torch.testing.assert_close(objects[:1], decoded.objects)
+        torch.testing.assert_close(masks[:1], decoded.masks)
+        assert torch.equal(first, frames[:, 0])
+        assert threshold == 0.1
+        return torch.tensor([[False, True, False], [False, False, False]])
+
+    monkeypatch.setattr("ocvp.models.savi.slots_to_spare", to_spare)
+    # --- both videos
+    slots = savi.encode(frames, initial_slots=start)
+    torch.testing.assert_close(slots[0, :, rest], torch.cat(expected))
+    assert torch.equal(slots[0, :, 1], empty[0].expand(4, -1))
+    assert (slots[1] != savi.empty_slot).all()
+
+
+def test_slots_are_pruned_in_evaluation_mode_alone(frames):
+    savi, start = make(prune_threshold=1.0), torch.randn(2, 3, 8)
+    plain = make()
+    plain.load_state_dict(savi.state_dict(), strict=False)
+    expected = plain.encode(frames, initial_slots=start)
+    assert torch.equal(savi.encode(frames, initial_slots=start), expected)
+    savi.eval()
+    assert (savi.encode(frames, initial_slots=start) == savi.empty_slot).all(dim=-1).any()
 
 
 def test_videos_and_later_frames_do_not_mix(frames):
@@ -205,6 +249,7 @@ def test_published_movi_a_size():
         ({"initializer": "bbox"}, "initializer is 'bbox'; it must be one of random, learned"),
         ({"box_format": "xyxy"}, "box_format is 'xyxy'; it must be one of yxyx_fraction"),
         ({"absent": "none"}, "absent is 'none'"),
+        ({"prune_threshold": 0}, "prune_threshold is 0; it must be above 0"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes, message):

@@ -83,3 +83,12 @@ def test_a_slot_that_wins_no_position_stays_finite(module, inputs, slots):
         module.query.bias.fill_(1e4)
     out = module(inputs, slots, 2)
     assert out.isfinite().all()
+
+
+def test_an_empty_slot_takes_nothing_from_the_others(module, inputs, slots):
+    empty = torch.tensor([[False, True, False, False]] * 3)
+    rest = [0, 2, 3]
+    torch.testing.assert_close(
+        module(inputs, slots, 2, empty)[:, rest], module(inputs, slots[:, rest], 2)
+    )
+    assert not module.attention(inputs, slots, empty)[:, 1].any()

@@ -521,6 +521,30 @@ def test_what_slots_share_counts_after_a_share_of_the_steps(
         torch.testing.assert_close(losses["loss"].detach(), error + 2 * expected)
 
 
+def test_the_empty_slot_learns_to_have_no_mask(data):
+    torch.manual_seed(0)
+    savi, _ = make_savi(prune_threshold=0.1)
+    with torch.no_grad():  # masks of fresh weights hardly depend on slots
+        for parameter in savi.decoder.parameters():
+            parameter.mul_(3)
+    task = savi_task(data, savi)
+    batch = next(iter(task.read(task.plan(0))))
+    losses = task.losses(batch, 0)
+    assert losses.keys() == {"loss", "frame_mse", "empty_mse"}
+    frames = batch[1]["frames"].movedim(-1, -3) / 255.0
+    slots = savi.encode(frames, boxes=batch[1]["boxes"][:, 0])[0, 0]
+    beside = torch.stack([*slots, savi.empty_slot])
+    expected = savi.decode(beside).masks[-1].square().mean()
+    torch.testing.assert_close(losses["empty_mse"], expected)
+    torch.testing.assert_close(losses["loss"], losses["frame_mse"] + 0.01 * expected)
+    optimizer = torch.optim.Adam([savi.empty_slot], lr=0.1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        task.losses(batch, 0)["loss"].backward()
+        optimizer.step()
+    assert task.losses(batch, 0)["empty_mse"] < expected / 2
+
+
 def test_validation_of_a_savi_is_the_mean_over_its_videos(data):
     """Batches of unequal size must not count alike."""
     means = []
