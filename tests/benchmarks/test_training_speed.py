@@ -11,6 +11,7 @@ from speed import sweep, tables, turns
 from speed.asking import Measured
 from speed.counting import Traffic, count
 from speed.data import make_data
+from speed.plain_savi import PlainSavi
 from speed.plain_work import plain_work_of
 from speed.plots import sweep_figure
 from speed.subject import Subject, read_subject
@@ -49,6 +50,12 @@ def test_both_ways_have_gradients_of_the_last_iteration_alone(given):
     ours, plain, of_all = ([float(work.run()) for _ in range(STEPS)] for work in ways)
     assert ours == pytest.approx(plain, rel=TOLERANCE)
     assert ours != pytest.approx(of_all, rel=TOLERANCE)
+
+
+def test_pruning_is_not_compared(given):
+    savi, model = given.savi()
+    with pytest.raises(ValueError, match=r"model\.prune_threshold is 0\.1; no slots are pruned in"):
+        PlainSavi(savi, model | {"prune_threshold": 0.1})
 
 
 def test_an_earlier_version_is_not_asked_for_keys_that_it_may_lack(given):
