@@ -3,7 +3,10 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import children
 import configs
@@ -67,6 +70,17 @@ def test_another_result_is_wrong_where_a_checksum_exists(tmp_path):
     assert kinds.tried(
         kind._replace(is_exact=False), tmp_path / "good", tmp_path / "x", [0], chance
     )
+
+
+def test_children_need_no_threads_of_their_parent(tmp_path):
+    """A fork has none of them: where torch used several before, its child waited for ever."""
+    code = (
+        "import sys, torch; sys.path[:0] = sys.argv[1:2]; import fuzz; torch.set_num_threads(2); "
+        "torch.randn(600, 600).matmul(torch.randn(600, 600)).relu_(); "
+        "sys.exit(fuzz.main(['--tries', '4', '--only', 'savi', 'json', '--keep', sys.argv[2]]))"
+    )
+    command = [sys.executable, "-c", code, Path(fuzz.__file__).parent, tmp_path]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
 
 def test_some_files_and_configs(tmp_path, capsys):

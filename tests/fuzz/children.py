@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 BATCH = 50
 """Tries of one process."""
 MEMORY = 6 * 2**30
@@ -48,6 +50,7 @@ def run_all(number: int, one: Callable[[int], Outcome], seconds: float) -> list[
 
 def _work(tries: range, one: Callable[[int], Outcome], writer: int) -> None:
     """Go through tries in a child; it does not return."""
+    torch.set_num_threads(1)  # the parent's other threads, if it had any, are not here
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # FFmpeg speaks
         os.dup2(nowhere, stream)

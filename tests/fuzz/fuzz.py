@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "helpers"), str(HERE.parents[1])]
 
@@ -94,6 +96,7 @@ def _made(name: str, good: Path) -> object:
     result = good.parent / "expected.pickle"
     if (pid := os.fork()) == 0:
         status = 1
+        torch.set_num_threads(1)  # the parent's other threads, if it had any, are not here
         try:
             KINDS[name].make(good)
             copy = Path(shutil.copytree(good, good.parent / "undamaged"))
