@@ -29,9 +29,9 @@ def slots_to_spare(frames: Tensor, objects: Tensor, masks: Tensor, threshold: fl
     num_slots = masks.shape[1]
     numbers = torch.arange(num_slots, device=masks.device)
     spare = torch.zeros(masks.shape[:2], dtype=torch.bool, device=masks.device)
+    parts = torch.cat([masks * objects, masks], dim=2)  # (B, N, 4, H, W)
     for _ in range(num_slots - 1):
-        masks = masks.masked_fill(spare[:, :, None, None, None], 0)
-        parts = torch.cat([masks * objects, masks], dim=2)  # (B, N, 4, H, W)
+        parts = parts.masked_fill(spare[:, :, None, None, None], 0)
         # Summed up, not subtracted from the whole: of slots with next to no mask little is known.
         without = torch.stack(
             [
