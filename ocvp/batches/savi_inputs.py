@@ -13,6 +13,7 @@ B batch, T frames, N slots, D slot_dim, K objects; `...` any leading dimensions.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Required, TypedDict
 
 import numpy as np
 import torch
@@ -30,6 +31,15 @@ DRAWN = ("random", "learned_random")
 
 PUBLISHED_SIDE = 128
 """Pixels of the frames that the published boxes were made at."""
+
+
+class SaviInputs(TypedDict, total=False):
+    """Arguments of `SAVi.encode`: the frames, and what its initializer needs."""
+
+    frames: Required[Tensor]
+    boxes: Tensor
+    centres: Tensor
+    noise: Tensor
 
 
 def video_sources(savi: SAVi, videos: Path) -> dict[str, tuple[Path, str]]:
@@ -67,7 +77,7 @@ def savi_inputs(
     seed: int,
     purpose: str,
     epoch: int = 0,
-) -> dict[str, Tensor]:
+) -> SaviInputs:
     """Return the arguments of a SAVi for one batch of windows.
 
     Args:
@@ -79,11 +89,13 @@ def savi_inputs(
         epoch: The epoch, on which the noise depends.
     """
     device = next(savi.parameters()).device
-    inputs = {"frames": to_model(batch["frames"], device)}  # (B, T, 3, H, W)
+    inputs: SaviInputs = {"frames": to_model(batch["frames"], device)}  # (B, T, 3, H, W)
     if savi.initializer_kind in CONDITIONAL:
         boxes = batch["boxes"].to(device, non_blocking=True)[:, 0]  # (B, K, 4), the first frame's
-        convert = model_boxes if savi.initializer_kind == "boxes" else model_centres
-        inputs[savi.initializer_kind] = convert(boxes, savi.box_format)
+        if savi.initializer_kind == "boxes":
+            inputs["boxes"] = model_boxes(boxes, savi.box_format)
+        else:
+            inputs["centres"] = model_centres(boxes, savi.box_format)
     elif savi.initializer_kind in DRAWN:
         noise = slot_noise(seed, purpose, epoch, windows, savi.num_slots, savi.slot_dim)
         if device.type == "cuda":  # from other memory the copy would wait for the step before

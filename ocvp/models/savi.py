@@ -80,8 +80,8 @@ class SAVi(nn.Module):
             num_iterations: Slot attention iterations on every later frame.
             initializer: What the first frame's slots are made from.
             prune_threshold: Share by which the error of the first frame has to rise without a
-                slot; where it does not, the slot is `empty_slot` for the whole video, in
-                evaluation mode. None: all slots stay.
+                slot; where it does not, the slot is `empty_slot` for the whole video. None: all
+                slots stay.
             kernel_size: Odd side of the convolutions' kernels.
             downsample_encoder: Give the first encoder convolutions a stride of 2.
             downsampled_convolutions: How many of them.
@@ -211,6 +211,8 @@ class SAVi(nn.Module):
         centres: Tensor | None = None,
         initial_slots: Tensor | None = None,
         noise: Tensor | None = None,
+        *,
+        prune: bool = True,
     ) -> Tensor:
         """Compute the slots of every frame, without decoding them.
 
@@ -222,6 +224,8 @@ class SAVi(nn.Module):
             initial_slots: Shape (B, N, D), in place of what the initializer would make.
             noise: Unit normal draw for the random initializers, shape (B, N, D); by default
                 drawn from torch's global generator.
+            prune: Empty the slots to spare, if there is a `prune_threshold`. A training does not:
+                an object whose slot is pruned too soon would never get one again.
 
         Returns:
             Slots after correction, shape (B, T, N, D).
@@ -253,7 +257,7 @@ class SAVi(nn.Module):
                 slots = self.transition(slots)  # (B, N, D), as after the correction
             num_iterations = self.num_iterations if corrected else self.num_iterations_first
             slots = self.corrector(inputs, slots, num_iterations, empty)  # (B, N, D)
-            if self.prune_threshold is not None and not corrected and not self.training:
+            if self.prune_threshold is not None and prune and not corrected:
                 for _ in range(SETTLING_FRAMES):  # as if the video stood still
                     slots = self.corrector(inputs, self.transition(slots), self.num_iterations)
                 with torch.no_grad():

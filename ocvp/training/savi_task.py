@@ -168,7 +168,7 @@ class SaviTask(Task):
             none = torch.zeros_like(inputs["frames"][:, :, :1])
             truths |= dict.fromkeys(self._shared, none)
         # Time first: the frames without a target, which end each clip, come last.
-        slots = self._encode(**inputs)  # (B, T, N, D)
+        slots = self._encode(**inputs, prune=False)  # (B, T, N, D)
         loss, means = mean_squares(
             self._decoded_squares,
             slots.transpose(0, 1).flatten(0, 1),  # (T * B, N, D)

@@ -37,7 +37,8 @@ def steps_per_second(entry: SaviEntry, resolution: tuple[int, int]) -> float:
     def step() -> float:
         optimizer.zero_grad()
         with autocast(precision, device):
-            loss = savi_loss(savi(frames).reconstruction, frames)
+            output = savi.decode(savi.encode(frames, prune=False))
+            loss = savi_loss(output.reconstruction, frames)
         loss.backward()
         optimizer.step()
         return loss.item()  # waits for a GPU

@@ -94,7 +94,7 @@ def test_the_transition_stands_between_frames(frames):
 
 def test_a_slot_to_spare_is_empty_all_along(frames, monkeypatch):
     """From what is found when the first frame stands still; each video has its own."""
-    savi = make(prune_threshold=0.1).eval()
+    savi = make(prune_threshold=0.1)
     torch.nn.init.normal_(savi.empty_slot)
     start = torch.randn(2, 3, 8)
     # --- the first video by hand: the others compete without it
@@ -125,13 +125,12 @@ def test_a_slot_to_spare_is_empty_all_along(frames, monkeypatch):
     assert (slots[1] != savi.empty_slot).all()
 
 
-def test_slots_are_pruned_in_evaluation_mode_alone(frames):
+def test_slots_are_not_pruned_where_that_is_asked_for(frames):
     savi, start = make(prune_threshold=1.0), torch.randn(2, 3, 8)
     plain = make()
     plain.load_state_dict(savi.state_dict(), strict=False)
     expected = plain.encode(frames, initial_slots=start)
-    assert torch.equal(savi.encode(frames, initial_slots=start), expected)
-    savi.eval()
+    assert torch.equal(savi.encode(frames, initial_slots=start, prune=False), expected)
     assert (savi.encode(frames, initial_slots=start) == savi.empty_slot).all(dim=-1).any()
 
 

@@ -523,7 +523,7 @@ def test_what_slots_share_counts_after_a_share_of_the_steps(
 
 def test_the_empty_slot_learns_to_have_no_mask(data):
     torch.manual_seed(0)
-    savi, _ = make_savi(prune_threshold=0.1)
+    savi, _ = make_savi(prune_threshold=1e6)  # all slots but one, where they are pruned
     with torch.no_grad():  # masks of fresh weights hardly depend on slots
         for parameter in savi.decoder.parameters():
             parameter.mul_(3)
@@ -532,8 +532,11 @@ def test_the_empty_slot_learns_to_have_no_mask(data):
     losses = task.losses(batch, 0)
     assert losses.keys() == {"loss", "frame_mse", "empty_mse"}
     frames = batch[1]["frames"].movedim(-1, -3) / 255.0
-    slots = savi.encode(frames, boxes=batch[1]["boxes"][:, 0])[0, 0]
-    beside = torch.stack([*slots, savi.empty_slot])
+    slots = savi.encode(frames, boxes=batch[1]["boxes"][:, 0], prune=False)
+    error = (savi.decode(slots).reconstruction.clamp(0, 1) - frames).square().mean()
+    torch.testing.assert_close(losses["frame_mse"], error.detach())
+    torch.testing.assert_close(task.validation_losses(batch)["frame_mse"], error.detach())
+    beside = torch.stack([*slots[0, 0], savi.empty_slot])
     expected = savi.decode(beside).masks[-1].square().mean()
     torch.testing.assert_close(losses["empty_mse"], expected)
     torch.testing.assert_close(losses["loss"], losses["frame_mse"] + 0.01 * expected)
