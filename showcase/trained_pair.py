@@ -4,7 +4,6 @@
 worst. What models/README.md says is in trained_pair.md beside this program.
 """
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,10 +94,9 @@ def scores_of(scores: dict[str, Any], video: int) -> dict[str, Any]:
 
 
 def write_film(videos: Path, video: int, output: Path) -> None:
-    """Write frames and masks as pictures, and the boxes of the first frame as a table."""
+    """Write frames and masks as pictures."""
     with VideoFile(videos) as file:
         pictures = {"film": file.read("frames", video), "masks": file.read("masks", video)}
-        boxes = file.read("boxes", video, stop=1)[0]  # (K, 4)
     for name, series in pictures.items():
         folder = output / name
         folder.mkdir(exist_ok=True)
@@ -106,9 +104,6 @@ def write_film(videos: Path, video: int, output: Path) -> None:
             former.unlink()
         for number, picture in enumerate(series):
             Image.fromarray(picture).save(folder / f"{number:02}.png", optimize=True)
-    rows = [["y_min", "x_min", "y_max", "x_max"], *boxes[boxes.min(axis=1) >= 0].tolist()]
-    with atomic_path(output / "boxes.csv") as temporary, temporary.open("w", newline="") as table:
-        csv.writer(table, lineterminator="\n").writerows(rows)
 
 
 def words_of(stated: dict[str, Any], made_by: dict[str, Any]) -> str:

@@ -122,11 +122,16 @@ class SaviTask(Task):
             yield from zip(self.module.encode(**inputs), batch["frames"], strict=True)
 
     def doubts(self, epoch: int) -> str | None:
-        """Return what speaks against slots having found objects; None in the curriculum."""
+        """Return what speaks against slots having found objects.
+
+        None in the curriculum, and while what slots share does not count, or not for long yet: until
+        then a plain ground may be divided by place.
+        """
         # Here: what is only said does not change what is trained.
         from ocvp.training.binding import doubts_about
 
-        if self._is_early(epoch):
+        settled = (1 + self._settings.shared_from) / 2
+        if self._is_early(epoch) or (self._shared and epoch < self._epoch_from(settled)):
             return None
         num_videos = min(self._num_validation, DOUBTED_VIDEOS)
         plan = first_windows(num_videos, self._runtime.batch_videos)
@@ -151,9 +156,12 @@ class SaviTask(Task):
 
     @functools.cached_property
     def _shared_epoch(self) -> int:
-        """The first epoch after `shared_from` of the steps and the curriculum."""
+        return self._epoch_from(self._settings.shared_from)
+
+    def _epoch_from(self, share: float) -> int:
+        """Return the first epoch after a share of the steps and the curriculum."""
         early, first = self._settings.curriculum_epochs, len(self.plan(0))
-        steps = self._settings.shared_from * self._settings.total_steps(first) - early * first
+        steps = share * self._settings.total_steps(first) - early * first
         return early + max(math.ceil(steps / len(self.plan(early))), 0)
 
     def _losses(self, batch: Batch, purpose: str, epoch: int) -> dict[str, Tensor]:

@@ -324,8 +324,8 @@ def entries_of(config, section):
     return {name: entry.model_dump(exclude=threads) for name, entry in entries.items()}
 
 
-def test_the_results_are_those_of_both_demos():
-    names = ("config", "tabletop_unconditional")
+def test_the_results_are_those_with_boxes_and_without():
+    names = ("tabletop_boxes", "tabletop_unconditional")
     parts, study = [config_of(name) for name in names], config_of(*names, "studies/results")
     for section in SECTIONS:
         first, second, both = (entries_of(part, section) for part in (*parts, study))
@@ -333,7 +333,7 @@ def test_the_results_are_those_of_both_demos():
         assert section == "savi" or first == second
     found = chains(study)
     assert [chain[:3] for chain in found] == [
-        ("tabletop", savi, seed) for savi in ("savi", "unconditional") for seed in range(3)
+        ("tabletop", savi, seed) for savi in ("boxes", "unconditional") for seed in (17, 18, 19)
     ]
     for chain in found:
         assert chain.scored == chains(parts[0])[0].scored

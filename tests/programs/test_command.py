@@ -62,7 +62,7 @@ def test_the_readme_s_snippet_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     chain = tmp_path / "results/tabletop/savi/seed0"
     write_videos("results/tabletop/videos/test.h5", num_videos=1)
-    savi = write_savi(chain / "savi.pt")
+    savi = write_savi(chain / "savi.pt", initializer="learned_random")
     write_predictor(chain / "ocvp_seq/predictor.pt", savi, "ocvp_seq", buffer_size=8)
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

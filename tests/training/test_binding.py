@@ -112,6 +112,15 @@ def test_a_training_looks_at_its_validation_videos_after_the_curriculum(tmp_path
     assert "no slot differs" in task.doubts(2)
 
 
+@pytest.mark.parametrize("shared", ["background_weight", "shared_objects_weight"])
+def test_it_waits_for_what_slots_share_to_count(tmp_path, shared):
+    settings = {"num_steps": 12, "shared_from": 0.5}  # 3 steps an epoch
+    task = savi_task(tmp_path, **settings, **{shared: 1.0})
+    assert task.doubts(0) is task.doubts(2) is None
+    assert "no slot differs" in task.doubts(3)
+    assert "no slot differs" in savi_task(tmp_path, **settings).doubts(0)
+
+
 @pytest.mark.parametrize("batch_videos", [1, 6, 64])
 def test_all_of_them_start_alike_however_many_are_read_at_once(tmp_path, monkeypatch, batch_videos):
     seen = []

@@ -227,7 +227,9 @@ def test_predictors_go_before_what_else_follows_savi() -> None:
     assert prior == {"encode_slots", "fit_predictor"}
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "tabletop_unconditional.yaml"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "tabletop_boxes.yaml", "tabletop_unconditional.yaml"]
+)
 def test_scoring_jobs_of_the_demos_run_side_by_side(tmp_path: Path, name: str) -> None:
     run = run_snakemake(
         *("all", "probe_slots", "--dry-run", "--cores", "2"),
