@@ -1,9 +1,9 @@
 """A config for videos of one's own: what was seen of them, and what follows from it.
 
 SAVi finds objects by colour alone, as that of `config/tabletop_unconditional.yaml`: single frames
-first, then clips; the plain ground of most films of one's own is given to one slot. Its encoder keeps
-the resolution, and no slots are pruned: what helps there was not tried on films. What depends on the
-videos is chosen here, with its reasons.
+first, then clips; the plain ground of most films of one's own is given to one slot. Its encoder
+keeps the resolution, and no slots are pruned: what helps there was not tried on films. What depends
+on the videos is chosen here, with its reasons.
 """
 
 import math

@@ -124,7 +124,7 @@ class SaviTask(Task):
     def doubts(self, epoch: int) -> str | None:
         """Return what speaks against slots having found objects.
 
-        None in the curriculum, and while what slots share does not count, or not for long yet: until
+        None in the curriculum, and while what slots share does not count, or not for long: until
         then a plain ground may be divided by place.
         """
         # Here: what is only said does not change what is trained.
