@@ -52,6 +52,18 @@ def test_a_division_by_place_is_named():
     assert "\n" not in doubts
 
 
+def test_objects_that_slots_take_from_regions_of_their_own_are_no_places():
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+    labels = np.zeros((16, 1, 32, 32), dtype=int)
+    for slot, (row, column) in enumerate([(8, 8), (8, 24), (24, 8), (24, 24)], start=1):
+        for video in range(16):
+            y, x = rng.uniform(-5, 5, 2) + np.array([row, column])
+            labels[video, 0, (rows - y) ** 2 + (columns - x) ** 2 < 16] = slot
+    assert 0.2 < likeness_of_videos(one_hot(labels)) < 0.3
+    assert doubts_about(one_hot(labels)) == ""
+
+
 def test_a_division_by_place_whose_borders_follow_objects_is_named():
     labels, objects = place_labels(), object_labels(6)
     labels[objects == 1] = 0  # here and there an object is drawn to one slot
