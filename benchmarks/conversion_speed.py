@@ -179,7 +179,9 @@ def make_obj3d(root: Path, num_videos: int) -> None:
 def unpack_movi(root: Path, num_videos: int) -> None:
     """Unpack the MOVi-A records that the tests use; there are 4 training videos."""
     with tarfile.open(FIXTURE) as tar:
-        tar.extractall(root, filter="data")
+        # no argument: Python 3.11.3 and before have no filters
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(root)
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:

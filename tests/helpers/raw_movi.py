@@ -38,7 +38,9 @@ VIDEOS = (
 def unpack_movi(folder):
     """Unpack the fixture into a folder, which is then a `root` of a data set of kind movi."""
     with tarfile.open(DATA / "fixture.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
+        # no argument: Python 3.11.3 and before have no filters
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)
     return Path(folder)
 
 

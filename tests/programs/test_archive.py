@@ -33,7 +33,9 @@ def unpacked(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     assert call(archive.main, "--output", "../packed.tar.gz", "--directory", copied) == 0
     shutil.rmtree(copied)
     with tarfile.open(tmp_path / "packed.tar.gz") as file:
-        file.extractall(folder, filter="data")
+        # no argument: Python 3.11.3 and before have no filters
+        file.extraction_filter = getattr(tarfile, "data_filter", None)
+        file.extractall(folder)
     return folder
 
 
