@@ -11,7 +11,8 @@ import sysconfig
 import venv
 from pathlib import Path
 
-# Python imports a module of this name at start: which programs ran in the environment.
+# Which programs ran in the environment. A .pth file imports it at start: Debian's Python has a
+# sitecustomize of its own, which hides that of an environment.
 RECORDER = """
 import pathlib, sys
 with (pathlib.Path(sys.prefix) / "programs.txt").open("a") as file:
@@ -50,8 +51,9 @@ def make_environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     command = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     packages = Path(subprocess.check_output(command, text=True).strip())
-    (packages / "all.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    (packages / "sitecustomize.py").write_text(RECORDER, encoding="utf-8")
+    lines = f"{sysconfig.get_path('purelib')}\nimport program_recorder\n"
+    (packages / "all.pth").write_text(lines, encoding="utf-8")
+    (packages / "program_recorder.py").write_text(RECORDER, encoding="utf-8")
     return python
 
 
