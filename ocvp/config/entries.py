@@ -30,6 +30,9 @@ class Training(Section):
     """Largest norm of all gradients together; null: no clipping."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay (AdamW's); 0: plain Adam."""
+    validation_interval: int = Field(default=1, ge=1)
+    """Steps between validations: an epoch that reaches a multiple of it ends with one, and so does
+    the training. 1: every epoch does."""
     select: Literal["last", "best"] = "last"
     """Weights to go on with: the last, or those with the lowest validation loss."""
     num_frames: int | None = Field(default=None, ge=1)

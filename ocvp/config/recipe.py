@@ -294,6 +294,7 @@ def _savi(
             "attention_gradient": "last",
             "background_weight": 3e-3,
             "learning_rate": 1e-3,
+            "validation_interval": 250,  # epochs are short with so few videos
             "num_threads": num_threads,
         },
         "evaluation": {"num_frames": min(CONTEXT + PREDICTED, num_frames)},

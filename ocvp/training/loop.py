@@ -1,7 +1,7 @@
 """The training loop of SAVi and of the predictors.
 
-One step: rate, forward and backward, clip, step, log. After each epoch: validate, keep the best
-weights, draw pictures where they are due, write what the run resumes from. Several processes go
+One step: rate, forward and backward, clip, step, log. After each epoch: validate where it
+is due, keep the best weights, draw pictures, write what the run resumes from. Several processes go
 through the same steps, each with its share of every batch.
 """
 
@@ -158,9 +158,12 @@ class _Loop:
             self._step(batches, len(windows), weights, is_last=windows is todo[-1])
             self._stop_or_save()
         del batches  # and with it the processes that read them
-        self._is_validating = True
-        self._finish_epoch(len(plan))
-        self._is_validating = False
+        if self._is_validation_due():
+            self._is_validating = True
+            self._validate()
+            self._is_validating = False
+        if self.state.batch == len(plan):  # a run may end within an epoch, and be extended
+            self.state.epoch, self.state.batch = self.state.epoch + 1, 0
         self._save(is_milestone=True)
 
     def _step(
@@ -191,7 +194,16 @@ class _Loop:
         if is_due or setup.device.type == "cpu":
             self.report.read(state)
 
-    def _finish_epoch(self, num_batches: int) -> None:
+    def _is_validation_due(self) -> bool:
+        """Whether this epoch passed a multiple of the interval, or the training is over.
+
+        A function of the step, wherever the run was interrupted or extended.
+        """
+        state, interval = self.state, self._setup.settings.validation_interval
+        is_last = state.step == state.num_steps
+        return is_last or (state.step - state.batch) // interval < state.step // interval
+
+    def _validate(self) -> None:
         """Validate, keep the best weights, and draw."""
         state, module, task, log = self.state, self._task.module, self._task, self.report.log
         self.report.bar.set_postfix_str("validating")
@@ -211,8 +223,6 @@ class _Loop:
             state.best_loss, state.best_step = metrics["loss"], state.step
             # A copy: the next steps change the module's own in place.
             state.best_weights = copy.deepcopy(dict(module.state_dict()))
-        if state.batch == num_batches:  # a run may end within an epoch, and be extended
-            state.epoch, state.batch = state.epoch + 1, 0
         self.report.show(state)
         logger.debug("step %d: validation loss %.6g", state.step, metrics["loss"])
 

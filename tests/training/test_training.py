@@ -307,6 +307,27 @@ def test_a_signal_waits_for_the_step_and_what_is_done_is_kept(tmp_path, caplog, 
     assert torch.equal(again.module.weight, expected.module.weight)
 
 
+def test_validations_are_as_far_apart_as_asked_wherever_the_run_was_interrupted(tmp_path):
+    """Epochs end at 2, 4, 6, 8; multiples of three are reached in those that end at 4 and 6."""
+
+    def validated(*tasks):
+        kinds = [kind for task in tasks for kind, _ in task.modes]
+        return [kinds[:n].count("train") for n, kind in enumerate(kinds) if kind == "validate"]
+
+    settings = {"num_steps": 9, "validation_interval": 3}
+    whole = Toy()
+    state = train_toy(whole, tmp_path / "whole", settings)
+    assert (validated(whole), state.epoch, state.batch) == ([4, 6, 9], 4, 1)
+    for steps in range(1, 9):
+        first, rest = Toy(), Toy()
+        first.before_step = stop_at(steps - 1, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train_toy(first, tmp_path / str(steps), settings)
+        again = train_toy(rest, tmp_path / str(steps), settings)
+        assert (len(first.seen), validated(first, rest)) == (steps, [4, 6, 9])
+        assert (again.best_step, again.epoch, again.batch) == (state.best_step, 4, 1)
+
+
 def test_a_signal_in_the_last_validation_costs_no_step(tmp_path):
     task = Toy()
 
