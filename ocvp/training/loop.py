@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 10
 """Steps between two points of a training curve (and between two readings of a GPU's losses)."""
 LOOK_EVERY_STEPS = 100
-"""Steps after which a validation has pictures, and scores beside them, again."""
+"""Steps after which a validation has pictures and scores, and may be doubted, again."""
 
 
 def train(setup: Setup) -> TrainingState:
@@ -200,8 +200,7 @@ class _Loop:
         A function of the step, wherever the run was interrupted or extended.
         """
         state, interval = self.state, self._setup.settings.validation_interval
-        is_last = state.step == state.num_steps
-        return is_last or (state.step - state.batch) // interval < state.step // interval
+        return self._is_over() or (state.step - state.batch) // interval < state.step // interval
 
     def _validate(self) -> None:
         """Validate, keep the best weights, and draw."""
@@ -211,12 +210,12 @@ class _Loop:
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
             check_losses(metrics, f"the validation after step {state.step}")
-            self._doubt()
         if self._group.is_first and self._is_look_due():
             # In the group of the curves: TensorBoard opens only the first two of its page.
             drawn = {f"validation/{name}": picture for name, picture in task.images().items()}
             log.images(drawn, state.step)
             log.scalars("validation", task.scores(), state.step)
+            self._doubt()
         log.scalars("validation", metrics, state.step)
         state.metrics, state.validated_step = metrics, state.step
         if metrics["loss"] < state.best_loss:
@@ -227,20 +226,22 @@ class _Loop:
         logger.debug("step %d: validation loss %.6g", state.step, metrics["loss"])
 
     def _is_look_due(self) -> bool:
-        """Whether pictures and scores belong to this validation: to the first, the last, others."""
-        state = self.state
-        is_last = state.step == state.num_steps
-        return is_last or state.validated_step // LOOK_EVERY_STEPS < state.step // LOOK_EVERY_STEPS
+        """Whether this validation has pictures and scores: the first, the last, some between."""
+        every, state = LOOK_EVERY_STEPS, self.state
+        return self._is_over() or state.validated_step // every < state.step // every
+
+    def _is_over(self) -> bool:
+        """Whether all steps are done."""
+        return self.state.step == self.state.num_steps
 
     def _doubt(self) -> None:
         """Warn once, from half of the steps on, where what was learned is not what was meant."""
         state = self.state
-        if self._was_doubted or 2 * state.step < state.num_steps or not self._group.is_first:
+        if self._was_doubted or 2 * state.step < state.num_steps:
             return
-        doubts = self._task.doubts(state.epoch)
-        self._was_doubted = doubts is not None
-        if doubts:
+        if doubts := self._task.doubts(state.epoch):
             logger.warning("step %d of %d: %s", state.step, state.num_steps, doubts)
+            self._was_doubted = True
 
     # --- faults, stops and saves -----------------------------------------------------------------
 

@@ -121,10 +121,10 @@ class SaviTask(Task):
             inputs = savi_inputs(self.module, windows, batch, seed=self._seed, purpose="validation")
             yield from zip(self.module.encode(**inputs), batch["frames"], strict=True)
 
-    def doubts(self, epoch: int) -> str | None:
+    def doubts(self, epoch: int) -> str:
         """Return what speaks against slots having found objects.
 
-        None in the curriculum, and while what slots share does not count, or not for long: until
+        Nothing in the curriculum, and while what slots share does not count, or not for long: until
         then a plain ground may be divided by place.
         """
         # Here: what is only said does not change what is trained.
@@ -132,7 +132,7 @@ class SaviTask(Task):
 
         settled = (1 + self._settings.shared_from) / 2
         if self._is_early(epoch) or (self._shared and epoch < self._epoch_from(settled)):
-            return None
+            return ""
         num_videos = min(self._num_validation, DOUBTED_VIDEOS)
         plan = first_windows(num_videos, self._runtime.batch_videos)
         masks = [self._masks_from_one_start(*batch) for batch in self.read_validation(plan)]

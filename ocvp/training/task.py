@@ -108,8 +108,8 @@ class Task(ABC):
         """Return means over a few validation videos by metric, for curves; they change nothing."""
         return {}
 
-    def doubts(self, epoch: int) -> str | None:
-        """Return what speaks against what was learned so far; empty: nothing; None: it is early."""
+    def doubts(self, epoch: int) -> str:
+        """Return what speaks against what was learned so far; empty: nothing."""
         return ""
 
     def _first_clips(self, num_videos: int) -> Iterator[Batch]:

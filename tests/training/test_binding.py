@@ -120,7 +120,7 @@ def savi_task(folder, *, num_videos=5, batch_videos=16, **training):
 
 def test_a_training_looks_at_its_validation_videos_after_the_curriculum(tmp_path):
     task = savi_task(tmp_path, curriculum_epochs=2, curriculum_clip_length=1)
-    assert task.doubts(0) is task.doubts(1) is None
+    assert task.doubts(0) == task.doubts(1) == ""
     assert "no slot differs" in task.doubts(2)
 
 
@@ -128,7 +128,7 @@ def test_a_training_looks_at_its_validation_videos_after_the_curriculum(tmp_path
 def test_it_waits_for_what_slots_share_to_count(tmp_path, shared):
     settings = {"num_steps": 12, "shared_from": 0.5}  # 3 steps an epoch
     task = savi_task(tmp_path, **settings, **{shared: 1.0})
-    assert task.doubts(0) is task.doubts(2) is None
+    assert task.doubts(0) == task.doubts(2) == ""
     assert "no slot differs" in task.doubts(3)
     assert "no slot differs" in savi_task(tmp_path, **settings).doubts(0)
 

@@ -165,17 +165,18 @@ def test_validation_follows_each_epoch_and_the_end_without_gradients_or_dropout(
     assert all(flag == (kind == "train") for kind, flag in task.modes)
 
 
-def test_doubts_are_warned_of_once_from_half_of_the_steps_on(tmp_path, caplog):
+def test_doubts_are_warned_of_once_from_half_of_the_steps_on(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("ocvp.training.loop.LOOK_EVERY_STEPS", 1)
     task = Toy(num_videos=2)  # a step an epoch
     asked = []
 
     def doubts(epoch):
         asked.append(epoch)
-        return None if epoch < 5 else "the toy is bored"
+        return "" if epoch < 5 else "the toy is bored"
 
     task.doubts = doubts
     train_toy(task, tmp_path, {"num_steps": 8})
-    assert asked == [3, 4, 5]  # None: it is early
+    assert asked == [3, 4, 5]  # until it doubts
     (record,) = (record for record in caplog.records if record.levelname == "WARNING")
     assert record.getMessage() == "step 6 of 8: the toy is bored"
 
