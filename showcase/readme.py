@@ -17,7 +17,7 @@ from ocvp.show_results import read_tables
 START, END = "<!-- Made by `make shipped`, of what `make demo` made: -->", "<!-- end -->"
 PICTURE = Path("docs/pictures/rollout.gif")
 STUDY, PROTOCOL, PREDICTOR = "demo", "long", "ocvp_seq"
-DRAWN = Path(f"tabletop/savi/seed0/{PREDICTOR}/figures/{PROTOCOL}_video0.gif")
+DRAWN = Path(f"tabletop/savi/seed0/{PREDICTOR}/figures/{PROTOCOL}_video2.gif")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 LOG_EVERY_STEPS = 10
 """Steps between two points of a training curve (and between two readings of a GPU's losses)."""
 LOOK_EVERY_STEPS = 100
-"""Steps after which a validation has pictures and scores, and may be doubted, again."""
+"""Steps after which a validation has pictures, and scores beside them, again."""
 
 
 def train(setup: Setup) -> TrainingState:
@@ -210,12 +210,12 @@ class _Loop:
         with torch.no_grad(), autocast(self._setup.precision, self._setup.device):
             metrics = validation_losses(task, self._group, self._stop_if_asked)
             check_losses(metrics, f"the validation after step {state.step}")
+            self._doubt()
         if self._group.is_first and self._is_look_due():
             # In the group of the curves: TensorBoard opens only the first two of its page.
             drawn = {f"validation/{name}": picture for name, picture in task.images().items()}
             log.images(drawn, state.step)
             log.scalars("validation", task.scores(), state.step)
-            self._doubt()
         log.scalars("validation", metrics, state.step)
         state.metrics, state.validated_step = metrics, state.step
         if metrics["loss"] < state.best_loss:
@@ -237,7 +237,7 @@ class _Loop:
     def _doubt(self) -> None:
         """Warn once, from half of the steps on, where what was learned is not what was meant."""
         state = self.state
-        if self._was_doubted or 2 * state.step < state.num_steps:
+        if self._was_doubted or 2 * state.step < state.num_steps or not self._group.is_first:
             return
         if doubts := self._task.doubts(state.epoch):
             logger.warning("step %d of %d: %s", state.step, state.num_steps, doubts)

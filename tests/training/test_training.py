@@ -165,8 +165,7 @@ def test_validation_follows_each_epoch_and_the_end_without_gradients_or_dropout(
     assert all(flag == (kind == "train") for kind, flag in task.modes)
 
 
-def test_doubts_are_warned_of_once_from_half_of_the_steps_on(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("ocvp.training.loop.LOOK_EVERY_STEPS", 1)
+def test_doubts_are_warned_of_once_from_half_of_the_steps_on(tmp_path, caplog):
     task = Toy(num_videos=2)  # a step an epoch
     asked = []
 
